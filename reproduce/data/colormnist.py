@@ -1,0 +1,83 @@
+"""ColorMNIST: grey digits times a colour, and the fixed draws of its test split.
+
+Source: official `iin/data.py`. The product is taken in [-1, 1], where the background is -1, so that the background
+shows the complement of the digit's colour.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["TestDraws", "background_color", "colorize", "official_test_draws", "resize_digits", "to_unit_range"]
+
+_BORDER = 2
+
+
+def resize_digits(images: np.ndarray, size: int) -> np.ndarray:
+    """Grey digits uint8 `[n, 28, 28]` to uint8 `[n, size, size]`, bilinear as the official code resizes them."""
+    if images.shape[-1] == size:
+        return images
+    out = np.empty((len(images), size, size), np.uint8)
+    for start in range(0, len(images), 4096):
+        part = torch.from_numpy(np.ascontiguousarray(images[start : start + 4096]))[:, None].float()
+        part = F.interpolate(part, size=(size, size), mode="bilinear", align_corners=False)
+        out[start : start + 4096] = part.round().clamp(0, 255).to(torch.uint8)[:, 0].numpy()
+    return out
+
+
+def to_unit_range(images: Tensor, noise: Tensor | None = None) -> Tensor:
+    """Grey levels 0 … 255 to [-1, 1]; with `noise` in [0, 1), dequantised: (level + noise) / 256."""
+    if noise is None:
+        return images.float() / 127.5 - 1
+    return (images.float() + noise) / 128 - 1
+
+
+def colorize(grey: Tensor, color: Tensor) -> Tensor:
+    """`grey` `[B, 1, S, S]` in [-1, 1] times `color` `[B, 3]` in [0, 1]: images `[B, 3, S, S]` in [-1, 1]."""
+    return grey * color[:, :, None, None]
+
+
+def background_color(images: Tensor) -> Tensor:
+    """The colour `[B, 3]` that an image `[B, 3, S, S]` was multiplied with: minus the mean of its border.
+
+    Exact on a rendered image whose border is background; on a decoded one it is the colour that a viewer sees.
+    """
+    border = torch.ones(images.shape[-2:], dtype=torch.bool)
+    border[_BORDER:-_BORDER, _BORDER:-_BORDER] = False
+    return -images[:, :, border.to(images.device)].mean(2)
+
+
+@dataclass(frozen=True)
+class TestDraws:
+    """The official test split: image i is `color[i]`; its partner is `index_b[i]`, and they share `factor[i]`.
+
+    `color_a`, `color_b` `[n, 3]` are the colours of the pair: the partner's own where the digit is shared, and
+    the first member's where the colour is.
+    """
+
+    __test__ = False
+
+    factor: np.ndarray
+    index_b: np.ndarray
+    color_a: np.ndarray
+    color_b: np.ndarray
+
+
+def official_test_draws(labels: np.ndarray) -> TestDraws:
+    """The draws that the official code makes for test images with digit `labels` `[n]`, from RandomState(1).
+
+    Factor 0 is the digit (a partner of the same class, the image itself not excluded), factor 1 the colour.
+    """
+    random = np.random.RandomState(1)
+    n = len(labels)
+    factor = random.choice(2, size=n)
+    members = {label: np.flatnonzero(labels == label) for label in np.unique(labels)}
+    same_digit = np.array([random.choice(members[label]) for label in labels], dtype=np.int64)
+    anything = np.array([random.choice(n) for _ in range(n)], dtype=np.int64)
+    color = random.uniform(size=(n, 3)).astype(np.float32)
+    index_b = np.where(factor == 0, same_digit, anything)
+    color_b = np.where((factor == 0)[:, None], color[index_b], color)
+    return TestDraws(factor.astype(np.int64), index_b, color, color_b)

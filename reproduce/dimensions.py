@@ -1,0 +1,148 @@
+r"""How many dimensions each concept gets: the estimators of N_F.
+
+Every method scores each concept by how much the members of its pairs have in common, takes
+:math:`N_F = \lfloor N\,\mathrm{softmax}(s)_F\rfloor` with the residual's fixed score among the s, and gives the
+rest to the residual. They differ in the score (`paper_configs/variants.yaml`):
+
+paper
+    :math:`s_F = \sum_i \mathrm{Corr}(z^a_i, z^b_i)`, residual N (the paper's formula, read literally).
+    Scores grow with N while softmax expects them near 1: unless almost every correlation is 1, every concept gets 0.
+normalised
+    the same divided by N, residual 1.
+code
+    :math:`\sum_i \mathrm{Cov}_i / \sum_i \mathrm{Var}_i`, the covariance about the pooled mean of the concept's
+    pairs, the variance about the mean of all pairs, both over n; residual 1 (official `iin/models/iin.py`,
+    `dim_callback`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reproduce.errors import UserError
+
+__all__ = ["METHODS", "DimensionEstimate", "Method", "PairMoments", "allocate", "equal_chunks", "estimate_dimensions"]
+
+Method = Literal["paper", "normalised", "code"]
+METHODS: tuple[Method, ...] = ("paper", "normalised", "code")
+
+
+@dataclass(frozen=True)
+class DimensionEstimate:
+    """`scores` (K+1 floats) and `dims` (K+1 ints that sum to N), the residual last."""
+
+    scores: tuple[float, ...]
+    dims: tuple[int, ...]
+
+
+class PairMoments:
+    """First and second moments of latent pairs, by concept: all that any of the scores needs.
+
+    One pass, float64 sums, memory independent of the number of pairs: `[K, N]` for each moment. The sums are taken
+    about the first batch's mean, which costs nothing and keeps a large offset of z from eating the digits.
+    """
+
+    def __init__(self, *, n_concepts: int) -> None:
+        if n_concepts < 1:
+            raise UserError(f"n_concepts={n_concepts}: at least one concept is needed")
+        self.n_concepts = n_concepts
+        self.count = torch.zeros(n_concepts, dtype=torch.float64)
+        self._origin: Tensor | None = None
+        self._sums: dict[str, Tensor] = {}
+
+    def update(self, z_a: Tensor, z_b: Tensor, factor: Tensor) -> None:
+        """Take in pairs: `z_a`, `z_b` `[B, N]`, and the concept each shares, `factor` `[B]` int64 in 0 … K-1."""
+        if z_a.ndim != 2 or z_a.shape != z_b.shape or factor.shape != z_a.shape[:1]:
+            raise UserError(f"pairs must be z_a [B, N], z_b [B, N], factor [B]; they are {list(z_a.shape)}, "
+                            f"{list(z_b.shape)}, {list(factor.shape)}")  # fmt: skip
+        if not len(z_a):
+            return
+        if int(factor.min()) < 0 or int(factor.max()) >= self.n_concepts:
+            bad = factor[(factor < 0) | (factor >= self.n_concepts)][0]
+            raise UserError(f"factor index {int(bad)} is out of range for n_concepts={self.n_concepts}")
+        if not (torch.isfinite(z_a).all() and torch.isfinite(z_b).all()):
+            raise UserError("the latents hold NaN or infinity: check the first stage's weights and its input range")
+        a, b = z_a.double(), z_b.double()
+        if self._origin is None:
+            self._origin = torch.cat([a, b]).mean(0)
+            shape = (self.n_concepts, z_a.shape[1])
+            self._sums = {k: torch.zeros(shape, dtype=torch.float64) for k in ("a", "b", "aa", "bb", "ab")}
+        elif a.shape[1] != len(self._origin):
+            raise UserError(f"these latents have {a.shape[1]} dimensions, the ones before had {len(self._origin)}")
+        a, b = a - self._origin, b - self._origin
+        self.count.index_add_(0, factor, torch.ones(len(a), dtype=torch.float64))
+        for name, value in {"a": a, "b": b, "aa": a * a, "bb": b * b, "ab": a * b}.items():
+            self._sums[name].index_add_(0, factor, value)
+
+    def scores(self, method: Method) -> tuple[float, ...]:
+        """The K concept scores and the residual's, as `method` defines them."""
+        if method not in METHODS:
+            raise UserError(f"method={method!r}: choose one of {', '.join(METHODS)}")
+        few = [k for k in range(self.n_concepts) if self.count[k] < 2]
+        if few:
+            raise UserError(f"concept {few[0]} has {int(self.count[few[0]])} pair(s): its dimension cannot be estimated "
+                            "from fewer than 2; draw more pairs or drop the concept")  # fmt: skip
+        n = self.count[:, None]
+        mean_a, mean_b = self._sums["a"] / n, self._sums["b"] / n
+        if method == "code":
+            pooled = (mean_a + mean_b) / 2
+            covariance = self._sums["ab"] / n - pooled.square()
+            mean = (self._sums["a"] + self._sums["b"]).sum(0) / (2 * n.sum())
+            variance = (self._sums["aa"] + self._sums["bb"]).sum(0) / (2 * n.sum()) - mean.square()
+            if float(variance.sum()) <= 0:
+                raise UserError("all latents are equal: there is no variance to divide among the concepts")
+            return (*(covariance.sum(1) / variance.sum()).tolist(), 1.0)
+        covariance = self._sums["ab"] / n - mean_a * mean_b
+        variance_a = self._sums["aa"] / n - mean_a.square()
+        variance_b = self._sums["bb"] / n - mean_b.square()
+        # a component that never moves is constant up to rounding: its 0/0 counts as 0
+        moves = (variance_a > 1e-24) & (variance_b > 1e-24)
+        scale = torch.where(moves, variance_a * variance_b, 1.0).sqrt()
+        score = torch.where(moves, covariance / scale, 0.0).sum(1)
+        size = covariance.shape[1]
+        if method == "normalised":
+            return (*(score / size).tolist(), 1.0)
+        return (*score.tolist(), float(size))
+
+    def estimate(self, method: Method) -> DimensionEstimate:
+        """Scores and dims by `method`."""
+        scores = self.scores(method)
+        assert self._origin is not None
+        return DimensionEstimate(scores, allocate(scores, len(self._origin)))
+
+
+def allocate(scores: Sequence[float], dim: int) -> tuple[int, ...]:
+    """⌊dim·softmax(scores)⌋ for each concept; the last entry, the residual, takes what is left."""
+    s = np.asarray(scores, dtype=np.float64)
+    share = np.exp(s - s.max())
+    concepts = np.floor(dim * share / share.sum())[:-1].astype(int)
+    return (*concepts.tolist(), dim - int(concepts.sum()))
+
+
+def equal_chunks(n_factors: int, dim: int) -> tuple[int, ...]:
+    """Sizes as `torch.chunk(z, n_factors)` cuts them: what official `cmnist_diin.yaml` gets by naming none."""
+    sizes = [len(chunk) for chunk in torch.arange(dim).chunk(n_factors)]
+    return (*sizes, *[0] * (n_factors - len(sizes)))
+
+
+def estimate_dimensions(
+    z_a: Tensor, z_b: Tensor, factor: Tensor, *, n_concepts: int, method: Method = "code"
+) -> DimensionEstimate:
+    """Scores and sizes of the K concepts and the residual, from pairs of latents.
+
+    Arguments:
+        z_a, z_b: `[P, N]`, the members of each pair.
+        factor: `[P]` int64, the concept 0 … K-1 that each pair shares.
+        n_concepts: K.
+        method: "paper", "normalised" or "code"; see the module.
+
+    Raises UserError for an index out of range, NaN, and a concept with fewer than two pairs. Where the pairs don't
+    fit in memory, feed a `PairMoments` instead.
+    """
+    moments = PairMoments(n_concepts=n_concepts)
+    moments.update(z_a, z_b, factor)
+    return moments.estimate(method)

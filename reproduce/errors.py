@@ -1,0 +1,15 @@
+"""The two ways a command ends badly, and the exit code of each."""
+
+__all__ = ["ReproduceError", "UserError"]
+
+
+class ReproduceError(Exception):
+    """A failure that is nobody's typing mistake: one line on stderr, exit code 1."""
+
+    exit_code = 1
+
+
+class UserError(ReproduceError, ValueError):
+    """Something the user wrote or passed is wrong: one line on stderr, exit code 2."""
+
+    exit_code = 2

@@ -1,0 +1,86 @@
+r"""The negative log-likelihood of a pair that shares one concept.
+
+Source: the paper's loss; official `iin/losses/iin.py` (`FactorLoss`) for 1-ρ², the ½ and the dropped constants.
+With z̃ = T(z) and the pair sharing concept F:
+
+.. math::
+    \tfrac12\|\tilde z^a\|^2 - \log|T'(z^a)| + \tfrac12\sum_{k\ne F}\|\tilde z^b_k\|^2
+    + \tfrac12\frac{\|\tilde z^b_F - \rho\,\tilde z^a_F\|^2}{1-\rho^2} - \log|T'(z^b)|
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from reproduce.errors import UserError
+
+__all__ = ["VARIANCES", "Variance", "density_nll", "factor_slices", "pair_nll"]
+
+Variance = Literal["1-rho^2", "1-rho"]
+VARIANCES: tuple[Variance, ...] = ("1-rho^2", "1-rho")
+
+
+def factor_slices(dims: Sequence[int]) -> list[slice]:
+    """Where each factor lies in z̃: concepts 1 … K, then the residual; a factor of size 0 is an empty slice."""
+    if len(dims) == 0 or any(d < 0 for d in dims):
+        raise UserError(f"dims={list(dims)}: one size for each factor is needed, none below 0")
+    ends = torch.tensor([0, *dims]).cumsum(0).tolist()
+    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+
+
+def check_factor(factor: Tensor, dims: Sequence[int]) -> None:
+    """Raise unless every entry of `factor` `[B]` is the index of a concept (the residual is shared by no pair)."""
+    n_concepts = len(dims) - 1
+    if factor.numel() and not (0 <= int(factor.min()) and int(factor.max()) < n_concepts):
+        bad = factor[(factor < 0) | (factor >= n_concepts)][0]
+        raise UserError(f"factor index {int(bad)} is out of range: with dims={list(dims)} a pair shares one of the "
+                        f"concepts 0 … {n_concepts - 1}")  # fmt: skip
+
+
+def check_dims(dims: Sequence[int], dim: int) -> None:
+    """Raise unless `dims` divides z̃ of size `dim` completely."""
+    factor_slices(dims)
+    if sum(dims) != dim:
+        raise UserError(f"dims={list(dims)} sum to {sum(dims)}, but z has {dim} dimensions: give the rest to the last, "
+                        "the residual")  # fmt: skip
+
+
+def density_nll(z_tilde: Tensor, log_det: Tensor) -> Tensor:
+    """-log p(z) `[B]` in nats for one latent, z̃ `[B, N]` standard normal; ½·N·log 2π dropped."""
+    return 0.5 * z_tilde.square().sum(1) - log_det
+
+
+def pair_nll(
+    zt_a: Tensor,
+    log_det_a: Tensor,
+    zt_b: Tensor,
+    log_det_b: Tensor,
+    factor: Tensor,
+    dims: Sequence[int],
+    rho: float = 0.975,
+    *,
+    variance: Variance = "1-rho^2",
+    half: bool = True,
+) -> Tensor:
+    """-log p(z^a, z^b | F) `[B]`, in nats, without N·log 2π and ½·N_F·log(variance), as the official code has it.
+
+    Arguments:
+        zt_a, zt_b: z̃ of the two members `[B, N]`.
+        log_det_a, log_det_b: log |det dT/dz| of the two `[B]`.
+        factor: the shared concept's index `[B]`, int64, 0 … K-1.
+        dims: the K+1 factor sizes, the residual last; they sum to N. Zero is allowed.
+        rho: correlation of the shared factor within a pair, in (0, 1) (the paper's σ_ab; official: 0.975).
+        variance: conditional variance of the shared factor: official "1-rho^2", or the "1-rho" of some transcriptions.
+        half: keep the Gaussian's factor ½ (official), or drop it from the squares as printed in the paper.
+    """
+    if not 0 < rho < 1:
+        raise UserError(f"rho={rho}: the correlation within a pair lies strictly between 0 and 1")
+    check_dims(dims, zt_a.shape[1])
+    check_factor(factor, dims)
+    membership = torch.repeat_interleave(torch.arange(len(dims)), torch.tensor(dims)).to(factor.device)
+    shared = membership == factor[:, None]
+    spread = 1 - rho**2 if variance == "1-rho^2" else 1 - rho
+    square_b = torch.where(shared, (zt_b - rho * zt_a).square() / spread, zt_b.square()).sum(1)
+    return (0.5 if half else 1.0) * (zt_a.square().sum(1) + square_b) - log_det_a - log_det_b

@@ -1,0 +1,201 @@
+r"""T, the invertible network: blocks of [ActNorm, double affine coupling, fixed shuffle].
+
+Source: the paper's block diagram; official `iin/models/iin.py` for widths, activations and parametrisation.
+"""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reproduce.errors import UserError
+from reproduce.seeds import torch_generator
+
+__all__ = ["ActNorm", "DoubleCoupling", "Flow", "Shuffle"]
+
+
+class ActNorm(nn.Module):
+    r"""An affine map for each component, :math:`y = s \odot (x + b)`, whose :math:`s` may be negative.
+
+    The identity until `initialize` is called.
+    """
+
+    def __init__(self, *, dim: int) -> None:
+        super().__init__()
+        self.loc = nn.Parameter(torch.zeros(dim))
+        self.scale = nn.Parameter(torch.ones(dim))
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """Choose shift and scale so that `x` `[B, N]` leaves with mean 0 and standard deviation 1.
+
+        The 1e-6 beside the deviation is the official code's; it keeps a constant component finite.
+        """
+        self.loc.copy_(-x.mean(0))
+        self.scale.copy_(1 / (x.std(0) + 1e-6))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`x` `[B, N]` to `y` `[B, N]` and log |det| `[B]`."""
+        return self.scale * (x + self.loc), self.scale.abs().log().sum().expand(len(x))
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """`y` `[B, N]` to `x` `[B, N]` and log |det| of the inverse `[B]`."""
+        return y / self.scale - self.loc, -self.scale.abs().log().sum().expand(len(y))
+
+
+class _ScaleAndShift(nn.Module):
+    """The networks s and t of one coupling, stacked so that each layer is one batched product.
+
+    Index 0 of every parameter's first axis is s, which ends in tanh; index 1 is t.
+    """
+
+    def __init__(self, *, n_in: int, n_out: int, hidden_dim: int, hidden_depth: int, generator: torch.Generator):
+        super().__init__()
+        widths = [n_in, *[hidden_dim] * (hidden_depth + 1), n_out]
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
+        for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+            bound = 1 / math.sqrt(fan_in)  # nn.Linear's default for weight and bias, as the official code has it
+            self.weights.append(torch.empty(2, fan_in, fan_out).uniform_(-bound, bound, generator=generator))
+            self.biases.append(torch.empty(2, 1, fan_out).uniform_(-bound, bound, generator=generator))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = x.expand(2, *x.shape)
+        last = len(self.weights) - 1
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            h = torch.baddbmm(bias, h, weight)
+            if i < last:
+                h = F.leaky_relu(h, 0.01)
+        return h[0].tanh(), h[1]
+
+
+class DoubleCoupling(nn.Module):
+    r"""Two affine couplings: the first half conditions the second, then the halves trade places.
+
+    Each is :math:`y_2 = x_2 \odot \exp(s(x_1)) + t(x_1)` with :math:`s \in (-1, 1)`.
+    """
+
+    def __init__(self, *, dim: int, hidden_dim: int, hidden_depth: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.split = dim // 2
+        rest = dim - self.split
+        sizes = {"hidden_dim": hidden_dim, "hidden_depth": hidden_depth, "generator": generator}
+        self.first = _ScaleAndShift(n_in=self.split, n_out=rest, **sizes)
+        self.second = _ScaleAndShift(n_in=rest, n_out=self.split, **sizes)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`x` `[B, N]` to `y` `[B, N]` and log |det| `[B]`."""
+        left, right = x[:, : self.split], x[:, self.split :]
+        scale_1, shift = self.first(left)
+        right = right * scale_1.exp() + shift
+        scale_2, shift = self.second(right)
+        left = left * scale_2.exp() + shift
+        return torch.cat([right, left], 1), scale_1.sum(1) + scale_2.sum(1)
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """`y` `[B, N]` to `x` `[B, N]` and log |det| of the inverse `[B]`."""
+        rest = y.shape[1] - self.split
+        right, left = y[:, :rest], y[:, rest:]
+        scale_2, shift = self.second(right)
+        left = (left - shift) * (-scale_2).exp()
+        scale_1, shift = self.first(left)
+        right = (right - shift) * (-scale_1).exp()
+        return torch.cat([left, right], 1), -scale_1.sum(1) - scale_2.sum(1)
+
+
+class Shuffle(nn.Module):
+    """A fixed permutation of the components, drawn once and stored with the weights."""
+
+    permutation: Tensor
+    restoring: Tensor
+
+    def __init__(self, *, dim: int, generator: torch.Generator) -> None:
+        super().__init__()
+        permutation = torch.randperm(dim, generator=generator)
+        self.register_buffer("permutation", permutation)
+        self.register_buffer("restoring", permutation.argsort())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`x` `[B, N]`, reordered, and zeros `[B]`."""
+        return x[:, self.permutation], x.new_zeros(len(x))
+
+    def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """`y` `[B, N]`, put back in order, and zeros `[B]`."""
+        return y[:, self.restoring], y.new_zeros(len(y))
+
+
+class Flow(nn.Module):
+    r"""T: z `[B, N]` to z̃ `[B, N]` and back, each way with log |det| of its Jacobian `[B]` in nats.
+
+    Arguments:
+        dim: N, the size of z; at least 2.
+        n_blocks: blocks of ActNorm, double coupling and shuffle (official: 12).
+        hidden_dim: width of the coupling networks (official: 512).
+        hidden_depth: hidden layers beyond the first (official: 2).
+        seed: decides the initial weights and the permutations.
+
+    The official code orders the factors in z̃ as concept 1 … K, then the residual; so do we.
+    """
+
+    def __init__(
+        self, *, dim: int, n_blocks: int = 12, hidden_dim: int = 512, hidden_depth: int = 2, seed: int = 0
+    ) -> None:
+        super().__init__()
+        if dim < 2:
+            raise UserError(f"dim={dim}: a flow needs at least 2 dimensions, for a coupling to have two halves")
+        self.dim, self.n_blocks = dim, n_blocks
+        self.hidden_dim, self.hidden_depth = hidden_dim, hidden_depth
+        generator = torch_generator(seed, "flow weights")
+        self.layers = nn.ModuleList()
+        for _ in range(n_blocks):
+            self.layers.append(ActNorm(dim=dim))
+            self.layers.append(
+                DoubleCoupling(dim=dim, hidden_dim=hidden_dim, hidden_depth=hidden_depth, generator=generator)
+            )
+            self.layers.append(Shuffle(dim=dim, generator=generator))
+
+    @property
+    def config(self) -> dict[str, int]:
+        """The arguments that rebuild the architecture."""
+        return {
+            "dim": self.dim,
+            "n_blocks": self.n_blocks,
+            "hidden_dim": self.hidden_dim,
+            "hidden_depth": self.hidden_depth,
+        }
+
+    @torch.no_grad()
+    def initialize(self, z: Tensor) -> None:
+        """Data-dependent ActNorm: after it, each block sees `z` `[B, N]`, B at least 2, as zero mean and unit scale.
+
+        Call it once, before training, with a batch of training latents.
+        """
+        x = self._checked(z)
+        if len(x) < 2:
+            raise UserError(f"initialize needs at least 2 latents to measure their spread; it got {len(x)}")
+        for layer in self.layers:
+            if isinstance(layer, ActNorm):
+                layer.initialize(x)
+            x, _ = layer(x)
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z `[B, N]` to z̃ `[B, N]` and log |det dT/dz| `[B]`."""
+        return self._cascade(self._checked(z), (layer for layer in self.layers))
+
+    def inverse(self, z_tilde: Tensor) -> tuple[Tensor, Tensor]:
+        """z̃ `[B, N]` to z `[B, N]` and log |det dT⁻¹/dz̃| `[B]`."""
+        return self._cascade(self._checked(z_tilde), (layer.inverse for layer in reversed(self.layers)))
+
+    def _cascade(self, x: Tensor, maps: Iterable) -> tuple[Tensor, Tensor]:
+        log_det = x.new_zeros(len(x))
+        for apply in maps:
+            x, change = apply(x)
+            log_det = log_det + change
+        return x, log_det
+
+    def _checked(self, x: Tensor) -> Tensor:
+        if x.ndim != 2 or x.shape[1] != self.dim:
+            raise UserError(f"this flow takes [B, {self.dim}]; it was given {list(x.shape)} (flatten the latent first)")
+        return x

@@ -1,0 +1,59 @@
+r"""Pairs that share one concept: :math:`(x^a, x^b) \sim p(x^a, x^b \mid F)`.
+
+Source: official `iin/data.py`: F is drawn first, x^a is any image, x^b any image with the same value of concept F
+(x^a itself not excluded), all else independent. The residual is shared by no pair.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from reproduce.errors import UserError
+
+__all__ = ["ConceptPairs"]
+
+
+class ConceptPairs:
+    """Draws pairs of indices into a set of images by the images' concept values.
+
+    Arguments:
+        values: int64 `[n, K]`, the value of each concept for each image.
+        concepts: the K concepts' names, for messages.
+        weights: relative frequency of each concept as F; uniform (official) when None.
+    """
+
+    def __init__(self, *, values: Tensor, concepts: Sequence[str], weights: Sequence[float] | None = None) -> None:
+        if values.ndim != 2 or values.shape[1] != len(concepts):
+            raise UserError(f"values must be [n, {len(concepts)}] for the concepts {', '.join(concepts)}; "
+                            f"they are {list(values.shape)}")  # fmt: skip
+        weights = [1.0] * len(concepts) if weights is None else list(weights)
+        if len(weights) != len(concepts) or min(weights) < 0 or sum(weights) <= 0:
+            raise UserError(f"concept weights {weights}: one for each of {', '.join(concepts)}, none negative, not all 0")
+        if len(values) < 2:
+            raise UserError(f"{len(values)} image(s) make no pairs: the set needs at least 2")
+        self.concepts = tuple(concepts)
+        self._weights = torch.tensor(weights, dtype=torch.float64)
+        self._order, self._start, self._size, self._group = [], [], [], []
+        for k, concept in enumerate(concepts):
+            group = values[:, k].unique(return_inverse=True)[1]
+            size = group.bincount()
+            if int(size.max()) < 2:
+                raise UserError(f"concept {concept!r}: no two images share a value, so it has no pair")
+            self._order.append(group.argsort(stable=True))
+            self._size.append(size)
+            self._start.append(size.cumsum(0) - size)
+            self._group.append(group)
+
+    def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """`index_a`, `index_b`, `factor`: int64 `[n]` each."""
+        factor = torch.multinomial(self._weights, n, replacement=True, generator=generator)
+        index_a = torch.randint(len(self._group[0]), (n,), generator=generator)
+        uniform = torch.rand(n, generator=generator, dtype=torch.float64)
+        index_b = torch.empty_like(index_a)
+        for k in range(len(self.concepts)):
+            mine = factor == k
+            group = self._group[k][index_a[mine]]
+            position = self._start[k][group] + (uniform[mine] * self._size[k][group]).long()
+            index_b[mine] = self._order[k][position]
+        return index_a, index_b, factor
