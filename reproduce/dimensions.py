@@ -66,7 +66,7 @@ class PairMoments:
             raise UserError(f"factor index {int(bad)} is out of range for n_concepts={self.n_concepts}")
         if not (torch.isfinite(z_a).all() and torch.isfinite(z_b).all()):
             raise UserError("the latents hold NaN or infinity: check the first stage's weights and its input range")
-        a, b = z_a.double(), z_b.double()
+        a, b, factor = z_a.detach().cpu().double(), z_b.detach().cpu().double(), factor.cpu()
         if self._origin is None:
             self._origin = torch.cat([a, b]).mean(0)
             shape = (self.n_concepts, z_a.shape[1])
@@ -84,8 +84,8 @@ class PairMoments:
             raise UserError(f"method={method!r}: choose one of {', '.join(METHODS)}")
         few = [k for k in range(self.n_concepts) if self.count[k] < 2]
         if few:
-            raise UserError(f"concept {few[0]} has {int(self.count[few[0]])} pair(s): its dimension cannot be estimated "
-                            "from fewer than 2; draw more pairs or drop the concept")  # fmt: skip
+            raise UserError(f"concept {few[0]} has {int(self.count[few[0]])} pair(s): its dimension cannot be "
+                            "estimated from fewer than 2; draw more pairs or drop the concept")  # fmt: skip
         n = self.count[:, None]
         mean_a, mean_b = self._sums["a"] / n, self._sums["b"] / n
         if method == "code":
@@ -99,8 +99,9 @@ class PairMoments:
         covariance = self._sums["ab"] / n - mean_a * mean_b
         variance_a = self._sums["aa"] / n - mean_a.square()
         variance_b = self._sums["bb"] / n - mean_b.square()
-        # a component that never moves is constant up to rounding: its 0/0 counts as 0
-        moves = (variance_a > 1e-24) & (variance_b > 1e-24)
+        # a component that never moves is constant up to rounding, which grows with its distance from the origin of the
+        # sums: its 0/0 counts as 0
+        moves = (variance_a > 1e-24 + 1e-12 * mean_a.square()) & (variance_b > 1e-24 + 1e-12 * mean_b.square())
         scale = torch.where(moves, variance_a * variance_b, 1.0).sqrt()
         score = torch.where(moves, covariance / scale, 0.0).sum(1)
         size = covariance.shape[1]

@@ -9,6 +9,7 @@ With z̃ = T(z) and the pair sharing concept F:
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -27,13 +28,13 @@ def factor_slices(dims: Sequence[int]) -> list[slice]:
     if len(dims) == 0 or any(d < 0 for d in dims):
         raise UserError(f"dims={list(dims)}: one size for each factor is needed, none below 0")
     ends = torch.tensor([0, *dims]).cumsum(0).tolist()
-    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(ends)]
 
 
 def check_factor(factor: Tensor, dims: Sequence[int]) -> None:
     """Raise unless every entry of `factor` `[B]` is the index of a concept (the residual is shared by no pair)."""
     n_concepts = len(dims) - 1
-    if factor.numel() and not (0 <= int(factor.min()) and int(factor.max()) < n_concepts):
+    if factor.numel() and (int(factor.min()) < 0 or int(factor.max()) >= n_concepts):
         bad = factor[(factor < 0) | (factor >= n_concepts)][0]
         raise UserError(f"factor index {int(bad)} is out of range: with dims={list(dims)} a pair shares one of the "
                         f"concepts 0 … {n_concepts - 1}")  # fmt: skip
@@ -77,6 +78,12 @@ def pair_nll(
     """
     if not 0 < rho < 1:
         raise UserError(f"rho={rho}: the correlation within a pair lies strictly between 0 and 1")
+    if variance not in VARIANCES:
+        raise UserError(f"variance={variance!r}: choose one of {', '.join(VARIANCES)}")
+    per_pair = (log_det_a, log_det_b, factor)
+    if zt_a.ndim != 2 or zt_b.shape != zt_a.shape or any(x.shape != zt_a.shape[:1] for x in per_pair):
+        shapes = ", ".join(str(list(x.shape)) for x in (zt_a, zt_b, *per_pair))
+        raise UserError(f"zt_a, zt_b must be [B, N] and log_det_a, log_det_b, factor [B]; they are {shapes}")
     check_dims(dims, zt_a.shape[1])
     check_factor(factor, dims)
     membership = torch.repeat_interleave(torch.arange(len(dims)), torch.tensor(dims)).to(factor.device)

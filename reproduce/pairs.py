@@ -29,7 +29,9 @@ class ConceptPairs:
                             f"they are {list(values.shape)}")  # fmt: skip
         weights = [1.0] * len(concepts) if weights is None else list(weights)
         if len(weights) != len(concepts) or min(weights) < 0 or sum(weights) <= 0:
-            raise UserError(f"concept weights {weights}: one for each of {', '.join(concepts)}, none negative, not all 0")
+            raise UserError(
+                f"concept weights {weights}: one for each of {', '.join(concepts)}, none negative, not all 0"
+            )
         if len(values) < 2:
             raise UserError(f"{len(values)} image(s) make no pairs: the set needs at least 2")
         self.concepts = tuple(concepts)

@@ -5,14 +5,20 @@ shows the complement of the digit's colour.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["TestDraws", "background_color", "colorize", "official_test_draws", "resize_digits", "to_unit_range"]
+from reproduce.config import Dataset
+from reproduce.data.augment import deform
+from reproduce.seeds import torch_generator
 
+__all__ = ["SPLITS", "ColorMNIST", "TestDraws", "background_color", "colorize", "official_test_draws", "resize_digits", "to_unit_range"]
+
+SPLITS = ("train", "heldout")
 _BORDER = 2
 
 
@@ -81,3 +87,73 @@ def official_test_draws(labels: np.ndarray) -> TestDraws:
     index_b = np.where(factor == 0, same_digit, anything)
     color_b = np.where((factor == 0)[:, None], color[index_b], color)
     return TestDraws(factor.astype(np.int64), index_b, color, color_b)
+
+
+class ColorMNIST:
+    """The data set as the stages see it: digits on disk, coloured as they are read.
+
+    Arguments:
+        folder: what the fetch stage wrote: `{train,heldout}_{images,labels}.npy`.
+        config: image size, dequantisation, augmentation.
+    """
+
+    concepts = ("digit", "color")
+    n_classes = 10
+    channels = 3
+
+    def __init__(self, *, folder: Path, config: Dataset) -> None:
+        self.config = config
+        self._images = {split: np.load(folder / f"{split}_images.npy", mmap_mode="r") for split in SPLITS}
+        self._labels = {split: torch.from_numpy(np.load(folder / f"{split}_labels.npy")) for split in SPLITS}
+
+    def random_images(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`n` training images `[n, 3, S, S]`, each in a colour of its own, and their digits `[n]`."""
+        index = torch.randint(len(self._labels["train"]), (n,), generator=generator)
+        return self._render("train", index, torch.rand(n, 3, generator=generator), generator), self._labels["train"][index]
+
+    def pool(self, *, size: int, n_colors: int, seed: int) -> dict[str, np.ndarray]:
+        """Training images to pair: `index` into the digits, `color` `[size, 3]`, and concept `values` `[size, 2]`.
+
+        The colour is one of `n_colors`, so that images with the same colour exist to be paired.
+        """
+        generator = torch_generator(seed, "pool")
+        index = torch.randint(len(self._labels["train"]), (size,), generator=generator)
+        palette = torch.rand(n_colors, 3, generator=generator)
+        which = torch.randint(n_colors, (size,), generator=generator)
+        values = torch.stack([self._labels["train"][index], which], 1)
+        return {"index": index.numpy(), "color": palette[which].numpy(), "values": values.numpy()}
+
+    def heldout(self) -> dict[str, np.ndarray]:
+        """Every held-out digit in its official colour, and the official pairs among them.
+
+        As `pool`, and for the pairs `factor`, `index_b` and the partner's colour `color_b`; see `official_test_draws`.
+        """
+        labels = self._labels["heldout"].numpy()
+        draws = official_test_draws(labels)
+        index = np.arange(len(labels))
+        return {
+            "index": index,
+            "color": draws.color_a,
+            "values": np.stack([labels, index], 1),
+            "factor": draws.factor,
+            "index_b": draws.index_b,
+            "color_b": draws.color_b,
+        }
+
+    def render_train(self, index: Tensor, color: Tensor, generator: torch.Generator) -> Tensor:
+        """Training digits `index` `[n]` in `color` `[n, 3]`, deformed and dequantised: `[n, 3, S, S]` in [-1, 1]."""
+        return self._render("train", index, color, generator)
+
+    def render_heldout(self, index: Tensor, color: Tensor) -> Tensor:
+        """Held-out digits, neither deformed nor dequantised."""
+        return self._render("heldout", index, color, None)
+
+    def _render(self, split: str, index: Tensor, color: Tensor, generator: torch.Generator | None) -> Tensor:
+        levels = torch.from_numpy(self._images[split][index.numpy()])[:, None]
+        if generator is None:
+            return colorize(to_unit_range(levels), color)
+        shape = {"image": (len(index), 1, 1, 1), "pixel": tuple(levels.shape), "none": None}[self.config.dequantise]
+        grey = to_unit_range(levels, None if shape is None else torch.rand(shape, generator=generator))
+        if self.config.augment is not None:
+            grey = deform(grey, generator=generator, **self.config.augment.model_dump())
+        return colorize(grey, color)

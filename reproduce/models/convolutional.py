@@ -155,6 +155,7 @@ class Autoencoder(nn.Module):
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
+        self.config = {"in_channels": in_channels, "image_size": image_size, "width": width, "latent_dim": latent_dim}
         self.encoder = _Encoder(in_channels=in_channels, image_size=image_size, width=width, n_out=2 * latent_dim)
         self.decoder = _Decoder(out_channels=in_channels, image_size=image_size, width=width, latent_dim=latent_dim)
         _draw_weights(self, seed)
@@ -195,6 +196,13 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         self.latent_dim, self.n_classes = latent_dim, n_classes
+        self.config = {
+            "n_classes": n_classes,
+            "in_channels": in_channels,
+            "image_size": image_size,
+            "width": width,
+            "latent_dim": latent_dim,
+        }
         self.encoder = _Encoder(in_channels=in_channels, image_size=image_size, width=width, n_out=latent_dim)
         self.head = nn.Linear(latent_dim, n_classes)
         _draw_weights(self, seed)

@@ -5,6 +5,8 @@ Source: the paper's block diagram; official `iin/models/iin.py` for widths, acti
 
 import math
 from collections.abc import Iterable
+from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +58,7 @@ class _ScaleAndShift(nn.Module):
         widths = [n_in, *[hidden_dim] * (hidden_depth + 1), n_out]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+        for fan_in, fan_out in pairwise(widths):
             bound = 1 / math.sqrt(fan_in)  # nn.Linear's default for weight and bias, as the official code has it
             self.weights.append(torch.empty(2, fan_in, fan_out).uniform_(-bound, bound, generator=generator))
             self.biases.append(torch.empty(2, 1, fan_out).uniform_(-bound, bound, generator=generator))
@@ -81,9 +83,9 @@ class DoubleCoupling(nn.Module):
         super().__init__()
         self.split = dim // 2
         rest = dim - self.split
-        sizes = {"hidden_dim": hidden_dim, "hidden_depth": hidden_depth, "generator": generator}
-        self.first = _ScaleAndShift(n_in=self.split, n_out=rest, **sizes)
-        self.second = _ScaleAndShift(n_in=rest, n_out=self.split, **sizes)
+        network = partial(_ScaleAndShift, hidden_dim=hidden_dim, hidden_depth=hidden_depth, generator=generator)
+        self.first = network(n_in=self.split, n_out=rest)
+        self.second = network(n_in=rest, n_out=self.split)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """`x` `[B, N]` to `y` `[B, N]` and log |det| `[B]`."""
@@ -145,6 +147,9 @@ class Flow(nn.Module):
         super().__init__()
         if dim < 2:
             raise UserError(f"dim={dim}: a flow needs at least 2 dimensions, for a coupling to have two halves")
+        if n_blocks < 1 or hidden_dim < 1 or hidden_depth < 0:
+            sizes = f"n_blocks={n_blocks}, hidden_dim={hidden_dim}, hidden_depth={hidden_depth}"
+            raise UserError(f"{sizes}: a flow needs at least 1 block of width 1 and depth 0")
         self.dim, self.n_blocks = dim, n_blocks
         self.hidden_dim, self.hidden_depth = hidden_dim, hidden_depth
         generator = torch_generator(seed, "flow weights")
@@ -175,6 +180,8 @@ class Flow(nn.Module):
         x = self._checked(z)
         if len(x) < 2:
             raise UserError(f"initialize needs at least 2 latents to measure their spread; it got {len(x)}")
+        if not torch.isfinite(x).all():
+            raise UserError("the latents hold NaN or infinity: check the first stage's weights and its input range")
         for layer in self.layers:
             if isinstance(layer, ActNorm):
                 layer.initialize(x)

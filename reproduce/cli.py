@@ -1,0 +1,78 @@
+"""The command line: one subcommand for each stage of `dvc.yaml`, and `diff`."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_STAGES = {
+    "fetch": "images and labels of an experiment's data set, onto this disk",
+    "first_stage": "the network that is interpreted, and the judge: shipped or trained",
+    "pairs": "the images that pairs are drawn from, and the held-out pairs",
+    "encode": "E over all of them",
+    "dimensions": "the size of each concept's factor",
+    "train": "T",
+    "evaluate": "the numbers, and what the figures show",
+    "figures": "the figures of one run",
+    "report": "tables, index.html and README's table, from all runs of a profile",
+}
+_OF_A_VARIANT = {"dimensions", "train", "evaluate", "figures"}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="reproduce",
+        description="The stages of dvc.yaml, one by one (`dvc repro` runs what is needed), and the diff of two variants.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, text in _STAGES.items():
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--profile", required=True, help="a folder of paper_configs/")
+        if name != "report":
+            command.add_argument("--experiment", required=True, help="a file of that folder, without .yaml")
+        if name in _OF_A_VARIANT:
+            command.add_argument("--variant", required=True, help="an entry of paper_configs/variants.yaml")
+    diff = commands.add_parser("diff", help="two variants side by side: every number with its difference")
+    diff.add_argument("variant_a")
+    diff.add_argument("variant_b")
+    diff.add_argument("--profile", default="embedded", help="default: embedded")
+    diff.add_argument("--experiment", help="one experiment; default: all")
+    diff.add_argument("--format", choices=("text", "csv", "json"), default="text")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 1 failed, 2 a user's mistake, 130 interrupted."""
+    from reproduce.errors import ReproduceError
+
+    arguments = vars(_parser().parse_args(argv))
+    command = arguments.pop("command")
+    try:
+        if command == "diff":
+            from reproduce.paths import results
+            from reproduce.report.diff import main_diff
+
+            print(main_diff(results_dir=results(arguments.pop("profile")), **arguments))
+        else:
+            importlib.import_module(f"reproduce.stages.{command}").run(**arguments)
+        sys.stdout.flush()
+    except ReproduceError as error:
+        print(f"reproduce: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # `reproduce diff … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"reproduce: error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("reproduce: interrupted; run the same command again to continue", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

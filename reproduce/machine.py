@@ -1,0 +1,26 @@
+"""What a run ran on; kept beside its numbers, not among them."""
+
+import os
+import platform
+import resource
+import sys
+from importlib.metadata import version
+
+import torch
+
+__all__ = ["describe_machine"]
+
+_PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "dvc")
+
+
+def describe_machine() -> dict[str, object]:
+    """Peak memory so far, platform, processors, package versions; nothing that names a person or a host."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux kibibytes
+    return {
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "cpu_count": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "packages": {name: version(name) for name in _PACKAGES},
+    }

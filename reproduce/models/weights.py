@@ -1,0 +1,60 @@
+"""Networks on disk: safetensors whose header says how to rebuild what it holds."""
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from reproduce.errors import UserError
+from reproduce.files import atomic_path
+from reproduce.models.convolutional import Autoencoder, Classifier
+from reproduce.models.flow import Flow
+
+__all__ = ["load_network", "save_network"]
+
+_KINDS: dict[str, type[nn.Module]] = {"autoencoder": Autoencoder, "classifier": Classifier, "flow": Flow}
+N = TypeVar("N", bound=nn.Module)
+
+
+def save_network(path: Path, network: Autoencoder | Classifier | Flow, *, precision: str = "float32") -> None:
+    """Write `network` atomically; floating-point weights as `precision`, "float32" or "float16"."""
+    dtype = {"float32": torch.float32, "float16": torch.float16}[precision]
+    tensors = {
+        name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
+        for name, value in network.state_dict().items()
+    }
+    kind = next(name for name, cls in _KINDS.items() if isinstance(network, cls))
+    metadata = {"kind": kind, "config": json.dumps(network.config, sort_keys=True)}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def load_network(path: Path, expected: type[N]) -> N:
+    """The network that `save_network` wrote, as float32, ready for use (`eval`).
+
+    Raises UserError for a file that is missing, damaged, of another kind, or whose weights don't fit its header.
+    """
+    kind = next(name for name, cls in _KINDS.items() if cls is expected)
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata: dict[str, Any] = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: run the stage that makes it with `dvc repro`") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a readable safetensors file ({error}): restore it and run again") from None
+    if metadata.get("kind") != kind:
+        raise UserError(f"{path} holds a network of kind {metadata.get('kind')!r}, not {kind!r}")
+    network = expected(**json.loads(metadata["config"]))
+    own = network.state_dict()
+    for name in sorted(own.keys() | tensors.keys()):
+        if name not in tensors or name not in own or tensors[name].shape != own[name].shape:
+            raise UserError(f"{path}: the key {name!r} does not fit a {kind} with {metadata['config']}")
+        if not torch.isfinite(tensors[name]).all():
+            raise UserError(f"{path}: {name!r} holds NaN or infinity")
+    network.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
+    return network.eval()

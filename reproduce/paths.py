@@ -1,0 +1,94 @@
+"""Every path that the project reads or writes, below the checkout that the command is run in."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["CONFIGS", "DOWNLOADS", "PRETRAINED", "ROOT", "WORK", "Run", "Site", "experiment_config", "results", "shown"]
+
+
+
+def _find_root() -> Path:
+    """The nearest folder, from the current one up, that holds `dvc.yaml`; so that a copy works on its own files."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()), here)
+
+
+ROOT = _find_root()
+CONFIGS = ROOT / "paper_configs"
+PRETRAINED = ROOT / "pretrained"
+DOWNLOADS = ROOT / "downloads"
+WORK = ROOT / ".work"
+
+
+def shown(path: Path) -> str:
+    """The path as messages show it: relative to the project where it lies inside."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def experiment_config(profile: str, experiment: str) -> Path:
+    """The config file of one experiment."""
+    return CONFIGS / profile / f"{experiment}.yaml"
+
+
+def results(profile: str) -> Path:
+    """What a reader looks at: index.html, tables/, figures/ and runs/."""
+    return ROOT / "results" / profile
+
+
+@dataclass(frozen=True)
+class Site:
+    """The artifacts of one experiment, shared by its variants."""
+
+    profile: str
+    experiment: str
+
+    @property
+    def folder(self) -> Path:
+        return ROOT / "artifacts" / self.profile / self.experiment
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def first_stage(self) -> Path:
+        return self.folder / "first_stage"
+
+    @property
+    def pairs(self) -> Path:
+        return self.folder / "pairs"
+
+    @property
+    def latents(self) -> Path:
+        return self.folder / "latents"
+
+
+@dataclass(frozen=True)
+class Run(Site):
+    """The artifacts and results of one variant."""
+
+    variant: str
+
+    @property
+    def dimensions(self) -> Path:
+        return self.folder / self.variant / "dimensions.json"
+
+    @property
+    def flow(self) -> Path:
+        return self.folder / self.variant / "flow"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.folder / self.variant / "evaluation"
+
+    @property
+    def metrics(self) -> Path:
+        return results(self.profile) / "runs" / self.experiment / f"{self.variant}.json"
+
+    @property
+    def machine(self) -> Path:
+        return self.metrics.with_name(f"{self.variant}.machine.json")
+
+    @property
+    def figures(self) -> Path:
+        return results(self.profile) / "figures" / self.experiment / self.variant

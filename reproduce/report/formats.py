@@ -1,0 +1,175 @@
+"""Values as text, and a table as CSV, Markdown and LaTeX."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+__all__ = [
+    "NULL",
+    "Kind",
+    "Table",
+    "escape_latex",
+    "escape_markdown",
+    "kind_of",
+    "markdown_grid",
+    "show",
+    "split_heading",
+]
+
+NULL = "–"
+
+Kind = Literal["text", "count", "offset", "share", "number", "quantity", "difference"]
+"""`offset`: a count with its sign. `quantity`, `difference`: whatever the column `quantity` names in that row."""
+
+_DTYPES = {"count": "Int64", "offset": "Int64", "share": "Float64", "number": "Float64"}
+
+_LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "−": "$-$",
+    "±": r"$\pm$",
+    "–": "--",
+    "√": r"$\sqrt{}$",
+    "²": "$^2$",
+}
+
+
+def kind_of(quantity: str) -> Kind:
+    """How a quantity of a run, by its dotted path, is written."""
+    top, _, rest = quantity.partition(".")
+    if top == "config":
+        return "text"
+    if top == "dims" or quantity == "metrics.pairs":
+        return "count"
+    return "share" if rest.split(".")[0] in ("swap", "reconstruction", "judge") else "number"
+
+
+def show(value: Any, kind: Kind = "text", *, signed: bool = False) -> str:
+    """A value for reading: shares in percent, their differences in percentage points (pp), null as a dash."""
+    if value is None or value is pd.NA or value != value:
+        return NULL
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if kind == "text" or isinstance(value, str):
+        return str(value)
+    if kind in ("count", "offset"):
+        text = f"{value:,d}"
+    elif kind == "share":
+        text = f"{100 * value:.1f} {'pp' if signed else '%'}"
+    elif value != 0 and abs(value) < 1e-3:
+        text = re.sub(r"e-0?", "e-", f"{value:.1e}")
+    else:
+        text = f"{value:.{3 if abs(value) < 10 else 2 if abs(value) < 100 else 1}f}"
+    if not re.search("[1-9]", text):
+        return text.lstrip("-")
+    return ("+" if signed and value > 0 else "") + re.sub(r"^-", "−", text)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame of raw values, and what a reader must know to read it.
+
+    `kinds` says how each column is written; `data` names the data set of each experiment, and so stands in for the
+    column `dataset` where `csv_only` leaves it to the CSV file.
+    """
+
+    name: str
+    title: str
+    note: str
+    data: str
+    frame: pd.DataFrame
+    kinds: Mapping[str, Kind]
+    csv_only: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        title: str,
+        note: str,
+        data: str,
+        rows: list[dict[str, Any]],
+        kinds: Mapping[str, Kind],
+        *csv_only: str,
+    ) -> "Table":
+        """From rows, each a value for a column or none; `kinds` gives the columns and their order."""
+        frame = pd.DataFrame([[row.get(column) for column in kinds] for row in rows], columns=list(kinds), dtype=object)
+        frame = frame.astype({column: _DTYPES[kind] for column, kind in kinds.items() if kind in _DTYPES})
+        return cls(name, title, note, data, frame, kinds, csv_only)
+
+    def display(self) -> pd.DataFrame:
+        """Every value as text for reading."""
+        kinds = {column: kind for column, kind in self.kinds.items() if column not in self.csv_only}
+        rows = []
+        for row in self.frame.to_dict("records"):
+            own = kind_of(row["quantity"]) if "quantity" in row else "text"
+            rows.append(
+                [
+                    show(
+                        row[column],
+                        own if kind in ("quantity", "difference") else kind,
+                        signed=kind in ("offset", "difference"),
+                    )
+                    for column, kind in kinds.items()
+                ]
+            )
+        return pd.DataFrame(rows, columns=list(kinds), dtype=object)
+
+    def numeric(self) -> list[bool]:
+        """Which of the displayed columns hold numbers, and so stand to the right."""
+        return [kind != "text" for column, kind in self.kinds.items() if column not in self.csv_only]
+
+    def csv(self) -> str:
+        """Raw values, an empty field for null, a plain hyphen for the minus sign."""
+        return self.frame.to_csv(index=False, lineterminator="\n").replace("−", "-")
+
+    def markdown(self) -> str:
+        """The title, the table and the notes in GitHub's Markdown."""
+        frame = self.display()
+        grid = markdown_grid(list(frame.columns), frame.to_numpy().tolist(), self.numeric())
+        return f"**{escape_markdown(self.title)}**\n\n{grid}\n\n{escape_markdown(f'{self.note} {self.data}')}\n"
+
+    def latex(self) -> str:
+        """A `table` environment with grouped headings; needs the package booktabs."""
+        frame = self.display().map(escape_latex)
+        headings = [tuple(escape_latex(part) for part in split_heading(column)) for column in frame.columns]
+        frame.columns = pd.MultiIndex.from_tuples(headings)
+        return frame.to_latex(
+            index=False,
+            escape=False,
+            multicolumn_format="c",
+            caption=escape_latex(f"{self.title}. {self.note} {self.data}"),
+            label=f"tab:{self.name}",
+            column_format="".join("r" if numeric else "l" for numeric in self.numeric()),
+        )
+
+
+def split_heading(column: str) -> tuple[str, str]:
+    """The group of a column and its own heading: `digit: judge` is the column `judge` of the group `digit`."""
+    group, _, own = column.rpartition(": ")
+    return group, own
+
+
+def escape_latex(text: str) -> str:
+    """Text that LaTeX prints as it is."""
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown prints as it is; an underscore inside a word needs no escape there."""
+    return re.sub(r"([\\|*`\[\]])", r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
+
+
+def markdown_grid(columns: list[str], rows: list[list[str]], numeric: list[bool]) -> str:
+    """A pipe table with numbers to the right."""
+    frame = pd.DataFrame(rows, columns=columns, dtype=object).map(escape_markdown)
+    return frame.rename(columns=escape_markdown).to_markdown(
+        index=False, disable_numparse=True, colalign=["right" if right else "left" for right in numeric]
+    )

@@ -1,0 +1,57 @@
+"""What the paper and the official README print (`paper_configs/published.yaml`), and how ours compares."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, RootModel, model_validator
+
+from reproduce.config import Strict, Tuple, read_yaml, validated
+
+__all__ = ["Published", "PublishedDimensions", "PublishedExperiment", "load_published"]
+
+
+class PublishedDimensions(Strict):
+    """Factor sizes as one source prints them, `derived` ones worked out from the others."""
+
+    source: Annotated[str, Field(min_length=1)]
+    url: Annotated[str, Field(pattern=r"^https://")]
+    dataset: Annotated[str, Field(min_length=1)]
+    latent: Annotated[int, Field(gt=0)]
+    dims: dict[str, Annotated[int, Field(ge=0)]]
+    derived: Annotated[tuple[str, ...], Tuple]
+    tolerance: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "PublishedDimensions":
+        if sum(self.dims.values()) != self.latent:
+            raise ValueError(f"dims add up to {sum(self.dims.values())}, latent is {self.latent}")
+        if unknown := set(self.derived) - set(self.dims):
+            raise ValueError(f"derived names {', '.join(sorted(unknown))}, which dims lacks")
+        return self
+
+    def differences(self, dims: Mapping[str, int]) -> dict[str, int | None]:
+        """Ours minus theirs for each published factor, None where we have no such factor."""
+        return {name: dims[name] - size if name in dims else None for name, size in self.dims.items()}
+
+    def holds(self, dims: Mapping[str, int]) -> bool:
+        """Whether every published factor is there and within the tolerance."""
+        return all(off is not None and abs(off) <= self.tolerance for off in self.differences(dims).values())
+
+
+class PublishedExperiment(Strict):
+    """Everything published about one experiment."""
+
+    dimensions: Annotated[tuple[PublishedDimensions, ...], Tuple]
+
+
+class _File(RootModel[dict[str, PublishedExperiment]]):
+    """The whole file: an entry an experiment."""
+
+
+Published = Mapping[str, PublishedExperiment]
+
+
+def load_published(path: Path) -> Published:
+    """The published values by experiment; `UserError` where the file is missing, no YAML, or not of this shape."""
+    return validated(_File, read_yaml(path), path).root

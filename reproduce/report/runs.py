@@ -1,0 +1,107 @@
+"""The runs' JSON files, read and checked."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from reproduce.errors import UserError
+
+__all__ = ["Run", "concepts", "experiments", "factors", "find_runs", "load_run", "load_runs", "run_name", "value"]
+
+Run = dict[str, Any]
+
+REQUIRED: dict[str, type] = {
+    "profile": str,
+    "experiment": str,
+    "variant": str,
+    "seed": int,
+    "dataset": str,
+    "kind": str,
+    "config": dict,
+    "dims": dict,
+    "scores": dict,
+    "metrics": dict,
+}
+VARIANT_ORDER = ("paper", "normalised", "code")
+
+
+def run_name(run: Run) -> str:
+    """The run's file name without its ending: the variant, and the seed where it isn't 0."""
+    return run["variant"] if run["seed"] == 0 else f"{run['variant']}-seed{run['seed']}"
+
+
+def factors(runs: Iterable[Run]) -> list[str]:
+    """The factors of all these runs: concepts in the order of their first appearance, then the residuals."""
+    sizes = [list(run["dims"]) for run in runs]
+    return [*dict.fromkeys([name for names in sizes for name in names[:-1]] + [names[-1] for names in sizes])]
+
+
+def concepts(runs: Iterable[Run]) -> list[str]:
+    """The factors without the residuals."""
+    return [*dict.fromkeys(name for run in runs for name in list(run["dims"])[:-1])]
+
+
+def experiments(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """The runs of each experiment, in the order given."""
+    grouped: dict[str, list[Run]] = {}
+    for run in runs:
+        grouped.setdefault(run["experiment"], []).append(run)
+    return grouped
+
+
+def value(run: Run, *keys: str) -> Any:
+    """The entry at `keys`, None where any step of the way is missing or null."""
+    found: Any = run
+    for key in keys:
+        if not isinstance(found, dict):
+            return None
+        found = found.get(key)
+    return found
+
+
+def load_run(path: Path) -> Run:
+    """One run's JSON; `UserError` where it is missing, broken or lacks a key that tables need."""
+    try:
+        run = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such run; run `dvc repro`") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro`") from None
+    for key, kind in REQUIRED.items():
+        if not isinstance(run, dict) or not isinstance(run.get(key), kind):
+            raise UserError(f"{path}: no {kind.__name__} under the key {key!r}; delete it and run `dvc repro`")
+    if not run["dims"]:
+        raise UserError(f"{path}: dims is empty; delete it and run `dvc repro`")
+    if (run["experiment"], run_name(run)) != (path.parent.name, path.stem):
+        raise UserError(f"{path}: holds {run['experiment']}/{run_name(run)}; delete it and run `dvc repro`")
+    return run
+
+
+def find_runs(runs_dir: Path) -> dict[str, dict[str, Path]]:
+    """The files below `runs_dir` by experiment and run name, the variants of the paper first."""
+
+    def order(path: Path) -> tuple[str, int, str]:
+        variant = path.stem.split("-seed")[0]
+        known = VARIANT_ORDER.index(variant) if variant in VARIANT_ORDER else len(VARIANT_ORDER)
+        return path.parent.name, known, path.stem
+
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted(runs_dir.glob("*/*.json"), key=order):
+        if not path.name.endswith(".machine.json"):
+            found.setdefault(path.parent.name, {})[path.stem] = path
+    return found
+
+
+def load_runs(runs_dir: Path, expected: Sequence[tuple[str, str]] | None = None) -> list[Run]:
+    """Every run below `runs_dir` (`results/<profile>/runs`).
+
+    With `expected`, pairs of experiment and run name, exactly those in that order: a stale file is not read and a
+    missing one is an error.
+    """
+    if expected is not None:
+        return [load_run(runs_dir / experiment / f"{name}.json") for experiment, name in expected]
+    runs = [load_run(path) for named in find_runs(runs_dir).values() for path in named.values()]
+    if not runs:
+        raise UserError(f"{runs_dir}: no runs; run `dvc repro`")
+    return runs

@@ -1,0 +1,32 @@
+"""figures: draws one run; computes nothing."""
+
+import numpy as np
+import pandas as pd
+
+from reproduce.figures.curves import training_curve
+from reproduce.figures.style import save, styled
+from reproduce.figures.swap_grid import prediction_grid, swap_grid
+from reproduce.files import read_json
+from reproduce.paths import Run
+
+__all__ = ["run"]
+
+
+def run(profile: str, experiment: str, variant: str) -> None:
+    """Write `swap_<factor>.png` or `predictions_<factor>.png`, and `training.png`."""
+    site = Run(profile, experiment, variant)
+    result = read_json(site.metrics)
+    with np.load(site.evaluation / "grid.npz") as file:
+        grid = dict(file)
+    inputs = (grid["targets"], grid["sources"])
+    with styled():
+        for k, (factor, size) in enumerate(result["dims"].items()):
+            words = {"factor": factor, "size": size, "dataset": result["dataset"], "variant": variant}
+            if result["kind"] == "autoencoder":
+                save(swap_grid(*inputs, grid[f"cells_{k}"], **words), site.figures / f"swap_{factor}.png")
+            else:
+                classes = (grid["target_classes"], grid["source_classes"])
+                figure = prediction_grid(*inputs, *classes, grid[f"cells_{k}"], **words)
+                save(figure, site.figures / f"predictions_{factor}.png")
+        log = pd.read_csv(site.flow / "training.csv")
+        save(training_curve(log, dataset=result["dataset"], variant=variant), site.figures / "training.png")

@@ -1,0 +1,74 @@
+"""train: T, on pairs of latents."""
+
+import time
+
+import numpy as np
+import torch
+
+from reproduce.config import load_experiment, load_variant
+from reproduce.files import read_json, sha256, write_json, write_text
+from reproduce.latents import LatentPairs, load_posterior
+from reproduce.machine import describe_machine
+from reproduce.models.weights import save_network
+from reproduce.paths import WORK, Run
+from reproduce.training.flow import train_flow
+from reproduce.training.loop import Resume, log_as_csv
+
+__all__ = ["run"]
+
+
+def run(profile: str, experiment: str, variant: str) -> None:
+    """Write `flow.safetensors`, `training.csv`, and `machine.json`: how long it took, on what."""
+    config, choice = load_experiment(profile, experiment), load_variant(variant)
+    site = Run(profile, experiment, variant)
+    dims = read_json(site.dimensions)["dims"]
+    training = config.training
+    draw = LatentPairs(
+        posterior=load_posterior(site.latents, "train"),
+        values=torch.from_numpy(np.load(site.pairs / "pool.npz")["values"]),
+        concepts=list(dims)[:-1],
+        weights=config.pairs.weights,
+        sample=True,
+    )
+    recipe = {
+        "training": training.model_dump(),
+        "flow": config.flow.model_dump(),
+        "weights": config.pairs.weights,
+        "variant": choice.model_dump(),
+        "dims": dims,
+        "seed": config.seed,
+        "inputs": {path.name: sha256(path) for path in sorted(site.latents.glob("train_*.npy"))},
+        "pool": sha256(site.pairs / "pool.npz"),
+    }
+    resume = Resume(folder=WORK / "train", recipe=recipe, every=training.save_every)
+    log: list[dict[str, float]] = []
+    started = time.monotonic()
+    with resume.locked():
+        flow = train_flow(
+            draw,
+            dims=list(dims.values()),
+            steps=training.steps,
+            seed=config.seed,
+            batch_size=training.batch_size,
+            peak_rate=training.peak_rate,
+            schedule=training.schedule,
+            decay_from=training.decay_from,
+            betas=training.betas,
+            rho=training.rho,
+            variance=choice.variance,
+            half=choice.half,
+            log=log,
+            resume=resume,
+            title=f"T {experiment} {variant}",
+            **config.flow.model_dump(),
+        )
+        save_network(site.flow / "flow.safetensors", flow)
+        write_text(site.flow / "training.csv", log_as_csv(log))
+        write_json(
+            site.flow / "machine.json",
+            {
+                "train_seconds": round(time.monotonic() - started, 1),
+                **describe_machine(),
+            },
+        )
+    resume.clear()

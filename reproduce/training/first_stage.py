@@ -1,0 +1,136 @@
+"""Training the interpreted networks, and the judges, on images."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reproduce.config import AutoencoderObjective, Optimisation
+from reproduce.models.convolutional import Autoencoder, Classifier
+from reproduce.seeds import torch_generator
+from reproduce.training.loop import Resume, learning_rate, run_steps
+
+__all__ = ["DrawImages", "train_autoencoder", "train_classifier"]
+
+DrawImages = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
+_INITIALIZE_BATCH = 256
+_AUTOENCODER_GRADIENT = 2000.0  # ours: a sum over pixels is steep at the start, and KL can run away
+_LOG_EVERY = 50
+
+
+def train_autoencoder(
+    model: Autoencoder,
+    draw_images: DrawImages,
+    *,
+    objective: AutoencoderObjective,
+    training: Optimisation,
+    seed: int,
+    resume: Resume | None = None,
+) -> list[dict[str, float]]:
+    r"""Train `model` in place; return the log.
+
+    The objective, summed over pixels and averaged over images, with a learned scalar log-variance :math:`l`:
+    :math:`\sum (|x - \hat x| e^{-l} + l) + w\,\mathrm{KL}` (official `iin/losses/ae.py`, `LossPND`, without its
+    perceptual and adversarial terms).
+
+    Arguments:
+        draw_images: `draw_images(n, generator)` returns images `[n, C, S, S]` in [-1, 1] and labels `[n]`.
+    """
+    logvar = nn.ParameterDict({"logvar": torch.tensor(objective.initial_logvar)})
+
+    def loss_of(images: Tensor, _: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        posterior = model.encode(images)
+        error = (model.decode(posterior.sample(generator)) - images).abs()
+        scale = logvar["logvar"]
+        reconstruction = (error * (-scale).exp() + scale).sum((1, 2, 3)).mean()
+        kl = posterior.kl().mean()
+        return {"loss": reconstruction + objective.kl_weight * kl, "reconstruction": error.mean(), "kl": kl}
+
+    return _train(
+        nn.ModuleDict({"model": model, "objective": logvar}),
+        model.initialize,
+        loss_of,
+        draw_images,
+        training=training,
+        seed=seed,
+        title="autoencoder",
+        clip=_AUTOENCODER_GRADIENT,
+        resume=resume,
+    )
+
+
+def train_classifier(
+    model: Classifier,
+    draw_images: DrawImages,
+    *,
+    training: Optimisation,
+    seed: int,
+    title: str = "classifier",
+    resume: Resume | None = None,
+) -> list[dict[str, float]]:
+    """Train `model` in place by binary cross-entropy on one-hot labels (official `iin/models/clf.py`)."""
+
+    def loss_of(images: Tensor, labels: Tensor, _: torch.Generator) -> dict[str, Tensor]:
+        logits = model(images)
+        loss = F.binary_cross_entropy_with_logits(logits, F.one_hot(labels, model.n_classes).to(logits.dtype))
+        return {"loss": loss, "accuracy": (logits.detach().argmax(1) == labels).double().mean()}
+
+    return _train(
+        nn.ModuleDict({"model": model}),
+        model.initialize,
+        loss_of,
+        draw_images,
+        training=training,
+        seed=seed,
+        title=title,
+        clip=None,
+        resume=resume,
+    )
+
+
+def _train(
+    modules: nn.ModuleDict,
+    initialize: Callable[[Tensor], None],
+    loss_of: Callable[[Tensor, Tensor, torch.Generator], dict[str, Tensor]],
+    draw_images: DrawImages,
+    *,
+    training: Optimisation,
+    seed: int,
+    title: str,
+    clip: float | None,
+    resume: Resume | None,
+) -> list[dict[str, float]]:
+    modules.to(memory_format=torch.channels_last)  # faster convolutions on CPU and GPU, same weights
+    initialize(draw_images(_INITIALIZE_BATCH, torch_generator(seed, f"{title} initialisation"))[0])
+    optimizer = torch.optim.Adam(modules.parameters(), lr=training.peak_rate, betas=training.betas, fused=True)
+
+    def step(i: int) -> dict[str, Tensor]:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(
+                i,
+                steps=training.steps,
+                peak=training.peak_rate,
+                schedule=training.schedule,
+                decay_from=training.decay_from,
+            )
+        generator = torch_generator(seed, f"{title} batch", i)
+        images, labels = draw_images(training.batch_size, generator)
+        values = loss_of(images.contiguous(memory_format=torch.channels_last), labels, generator)
+        optimizer.zero_grad(set_to_none=True)
+        values["loss"].backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(modules.parameters(), clip)
+        optimizer.step()
+        return values
+
+    log = run_steps(
+        step,
+        steps=training.steps,
+        stateful={"modules": modules, "optimizer": optimizer},
+        title=title,
+        log_every=_LOG_EVERY,
+        resume=resume,
+    )
+    modules.to(memory_format=torch.contiguous_format).eval()
+    return log

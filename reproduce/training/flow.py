@@ -1,0 +1,98 @@
+"""Training T: on pairs of latents by the pair likelihood."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from reproduce.errors import ReproduceError, UserError
+from reproduce.likelihood import Variance, check_dims, check_factor, pair_nll
+from reproduce.models.flow import Flow
+from reproduce.seeds import torch_generator
+from reproduce.training.loop import Resume, Schedule, learning_rate, run_steps
+
+__all__ = ["DrawPairs", "train_flow"]
+
+DrawPairs = Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]
+
+
+def train_flow(
+    draw_pairs: DrawPairs,
+    *,
+    dims: Sequence[int],
+    steps: int,
+    seed: int = 0,
+    batch_size: int = 25,
+    peak_rate: float = 1.125e-4,
+    schedule: Schedule = "linear_decay",
+    decay_from: int = 0,
+    betas: tuple[float, float] = (0.5, 0.9),
+    n_blocks: int = 12,
+    hidden_dim: int = 512,
+    hidden_depth: int = 2,
+    rho: float = 0.975,
+    variance: Variance = "1-rho^2",
+    half: bool = True,
+    log_every: int = 50,
+    log: list[dict[str, float]] | None = None,
+    resume: Resume | None = None,
+    title: str = "T",
+) -> Flow:
+    """A `Flow` trained for `steps` on pairs that share a concept; the defaults are the official setting.
+
+    Arguments:
+        draw_pairs: `draw_pairs(batch_size, generator)` returns `z_a`, `z_b` `[B, N]` float32 and `factor` `[B]` int64,
+            the concept that each pair shares, 0 … K-1. It takes all its randomness from the CPU generator. The flow
+            is trained on the device that the latents lie on.
+        dims: the K+1 factor sizes, the residual last; their sum is N.
+        peak_rate, schedule, decay_from: see `learning_rate`.
+        betas: Adam's.
+        rho, variance, half: see `pair_nll`.
+        log_every, log: the mean loss (nats) over every `log_every` steps is appended to `log`.
+        resume: continue from, and save to, a state file; the result equals an uninterrupted run's.
+
+    Raises UserError for dims that don't sum to N, a factor out of range and NaN latents; ReproduceError when the loss
+    becomes NaN.
+    """
+    if steps < 1 or batch_size < 1:
+        raise UserError(f"steps={steps}, batch_size={batch_size}: both must be at least 1")
+
+    def batch(step: int) -> tuple[Tensor, Tensor, Tensor]:
+        return draw_pairs(batch_size, torch_generator(seed, "training pairs", step))
+
+    # the official ActNorm sees the first members of the first batch; a batch of one has no spread to measure
+    first, _, _ = draw_pairs(max(batch_size, 25), torch_generator(seed, "training pairs", 0))
+    if not torch.isfinite(first).all():
+        raise UserError("the latents hold NaN or infinity: check the first stage's weights and its input range")
+    check_dims(dims, first.shape[1])
+    flow = Flow(
+        dim=first.shape[1], n_blocks=n_blocks, hidden_dim=hidden_dim, hidden_depth=hidden_depth, seed=seed
+    )  # fmt: skip
+    flow.to(first.device)
+    flow.initialize(first)
+    optimizer = torch.optim.Adam(flow.parameters(), lr=peak_rate, betas=betas, fused=True)
+
+    def step(i: int) -> dict[str, Tensor]:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(i, steps=steps, peak=peak_rate, schedule=schedule, decay_from=decay_from)
+        z_a, z_b, factor = batch(i)
+        check_factor(factor, dims)
+        z_tilde, log_det = flow(torch.cat([z_a, z_b]))
+        zt_a, zt_b = z_tilde.chunk(2)
+        log_det_a, log_det_b = log_det.chunk(2)
+        nll = pair_nll(zt_a, log_det_a, zt_b, log_det_b, factor, dims, rho, variance=variance, half=half)
+        loss = nll.mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return {"loss": loss}
+
+    rows = run_steps(
+        step, steps=steps, stateful={"flow": flow, "optimizer": optimizer}, title=title, log_every=log_every, resume=resume
+    )
+    if log is not None:
+        log.extend(rows)
+    bad = [name for name, value in flow.state_dict().items() if not torch.isfinite(value).all()]
+    if bad:
+        raise ReproduceError(f"training left NaN or infinity in {bad[0]}; lower the learning rate")
+    return flow.eval()

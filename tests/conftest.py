@@ -1,0 +1,21 @@
+"""What several test modules share: the outputs of the official code."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Small outputs of the official code; its README says what each file holds."""
+    return Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def official_checkpoints() -> Path:
+    """The folder with the large official-layout checkpoints, which are not part of the repository."""
+    folder = os.environ.get("REPRODUCE_GOLDEN")
+    if not folder:
+        pytest.skip("REPRODUCE_GOLDEN names no folder with cmnist_ae.ckpt and cmnist_clf.ckpt (tests/golden/README.md)")
+    return Path(folder)

@@ -1,0 +1,101 @@
+"""The members of a pair share the value of F, and everything else about the draw is uniform."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from reproduce import ConceptPairs, UserError
+from reproduce.seeds import torch_generator
+
+CONCEPTS = ("digit", "color")
+
+
+def concept_values(n: int = 60) -> Tensor:
+    """Groups of unequal sizes, whose values are neither consecutive nor in order."""
+    generator = torch_generator(0, "test values")
+    digits = torch.tensor([7, -2, 40])[torch.multinomial(torch.tensor([1.0, 2, 5]), n, True, generator=generator)]
+    colors = torch.randint(2, (n,), generator=generator)
+    return torch.stack([digits, colors], 1)
+
+
+def draw(n: int, *, seed: int = 0, **arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    pairs = ConceptPairs(**{"values": concept_values(), "concepts": CONCEPTS} | arguments)
+    return pairs.draw(n, torch_generator(seed, "test draws"))
+
+
+def chi_square_excess(counts: Tensor) -> float:
+    """How many standard deviations the counts' χ² lies above what equal probabilities give."""
+    expected = counts.sum() / len(counts)
+    freedom = len(counts) - 1
+    return float(((counts - expected) ** 2 / expected).sum() - freedom) / (2 * freedom) ** 0.5
+
+
+def test_partners_share_the_concept_and_only_it() -> None:
+    values = concept_values()
+    index_a, index_b, factor = draw(5000)
+    for index in (index_a, index_b, factor):
+        assert index.dtype == torch.int64
+        assert index.shape == (5000,)
+    same = values[index_a] == values[index_b]
+    assert same[torch.arange(5000), factor].all()
+    assert not same[factor == 0, 1].all()
+    assert not same[factor == 1, 0].all()
+
+
+def test_first_members_and_concepts_are_uniform() -> None:
+    index_a, _, factor = draw(60_000)
+    assert chi_square_excess(index_a.bincount(minlength=60)) < 5
+    assert chi_square_excess(factor.bincount(minlength=2)) < 5
+
+
+def test_partners_are_uniform_within_their_group_the_image_itself_included() -> None:
+    values = concept_values()
+    index_a, index_b, factor = draw(60_000)
+    for k in range(2):
+        for value in values[:, k].unique():
+            members = (values[:, k] == value).nonzero()[:, 0]
+            chosen = (factor == k) & (values[index_a, k] == value)
+            counts = index_b[chosen].bincount(minlength=60)
+            assert counts.sum() == counts[members].sum()
+            assert chi_square_excess(counts[members]) < 5
+    assert (index_a == index_b).any()
+
+
+def test_weights_decide_how_often_a_concept_is_shared() -> None:
+    _, _, factor = draw(20_000, weights=[1, 3])
+    assert float(factor.double().mean()) == pytest.approx(0.75, abs=5 * (0.75 * 0.25 / 20_000) ** 0.5)
+    _, _, factor = draw(1000, weights=[0, 1])
+    assert factor.tolist() == [1] * 1000
+
+
+def test_the_generator_alone_decides_the_draws() -> None:
+    torch.manual_seed(0)
+    one = draw(100)
+    torch.manual_seed(1)
+    same, other = draw(100), draw(100, seed=1)
+    assert all(torch.equal(x, y) for x, y in zip(one, same, strict=True))
+    assert not any(torch.equal(x, y) for x, y in zip(one, other, strict=True))
+
+
+def test_a_concept_without_two_equal_values_is_refused_by_name() -> None:
+    values = torch.stack([torch.zeros(5, dtype=torch.int64), torch.arange(5)], 1)
+    with pytest.raises(UserError, match="concept 'color'"):
+        ConceptPairs(values=values, concepts=CONCEPTS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"values": torch.zeros(5, 3, dtype=torch.int64)}, r"\[n, 2\].*digit, color.*\[5, 3\]"),
+        ({"values": torch.zeros(5, dtype=torch.int64)}, r"\[5\]"),
+        ({"values": torch.zeros(1, 2, dtype=torch.int64)}, r"1 image\(s\)"),
+        ({"weights": [1.0]}, r"\[1.0\]"),
+        ({"weights": [1.0, -0.5]}, "-0.5"),
+        ({"weights": [0.0, 0.0]}, r"\[0.0, 0.0\]"),
+    ],
+)
+def test_what_makes_no_pairs_is_refused(arguments: dict[str, Any], named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        draw(1, **arguments)
