@@ -217,9 +217,12 @@ def validated(schema: type[M], value: Any, path: Path, prefix: str = "") -> M:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join([*([prefix] if prefix else []), *(str(part) for part in first["loc"])]) or "the whole file"
-        reason = {"extra_forbidden": "unknown key; remove it or correct its spelling", "missing": "missing; add it"}.get(
-            first["type"], f"{first['msg'].removeprefix('Value error, ')} (it is {first['input']!r:.80})"
-        )
+        reason = {
+            "extra_forbidden": "unknown key; remove it or correct its spelling",
+            "missing": "missing; add it",
+        }.get(first["type"], first["msg"].removeprefix("Value error, "))
+        if not isinstance(first["input"], dict):
+            reason += f" (it is {first['input']!r:.80})"
         raise UserError(f"{shown(path)}: {key}: {reason}") from None
 
 

@@ -57,8 +57,10 @@ class PairMoments:
     def update(self, z_a: Tensor, z_b: Tensor, factor: Tensor) -> None:
         """Take in pairs: `z_a`, `z_b` `[B, N]`, and the concept each shares, `factor` `[B]` int64 in 0 … K-1."""
         if z_a.ndim != 2 or z_a.shape != z_b.shape or factor.shape != z_a.shape[:1]:
-            raise UserError(f"pairs must be z_a [B, N], z_b [B, N], factor [B]; they are {list(z_a.shape)}, "
-                            f"{list(z_b.shape)}, {list(factor.shape)}")  # fmt: skip
+            raise UserError(
+                f"pairs must be z_a [B, N], z_b [B, N], factor [B]; they are {list(z_a.shape)}, "
+                f"{list(z_b.shape)}, {list(factor.shape)}"
+            )
         if not len(z_a):
             return
         if int(factor.min()) < 0 or int(factor.max()) >= self.n_concepts:
@@ -84,8 +86,10 @@ class PairMoments:
             raise UserError(f"method={method!r}: choose one of {', '.join(METHODS)}")
         few = [k for k in range(self.n_concepts) if self.count[k] < 2]
         if few:
-            raise UserError(f"concept {few[0]} has {int(self.count[few[0]])} pair(s): its dimension cannot be "
-                            "estimated from fewer than 2; draw more pairs or drop the concept")  # fmt: skip
+            raise UserError(
+                f"concept {few[0]} has {int(self.count[few[0]])} pair(s): its dimension cannot be "
+                "estimated from fewer than 2; draw more pairs or drop the concept"
+            )
         n = self.count[:, None]
         mean_a, mean_b = self._sums["a"] / n, self._sums["b"] / n
         if method == "code":

@@ -36,16 +36,19 @@ def check_factor(factor: Tensor, dims: Sequence[int]) -> None:
     n_concepts = len(dims) - 1
     if factor.numel() and (int(factor.min()) < 0 or int(factor.max()) >= n_concepts):
         bad = factor[(factor < 0) | (factor >= n_concepts)][0]
-        raise UserError(f"factor index {int(bad)} is out of range: with dims={list(dims)} a pair shares one of the "
-                        f"concepts 0 … {n_concepts - 1}")  # fmt: skip
+        raise UserError(
+            f"factor index {int(bad)} is out of range: with dims={list(dims)} a pair shares one of the "
+            f"concepts 0 … {n_concepts - 1}"
+        )
 
 
 def check_dims(dims: Sequence[int], dim: int) -> None:
     """Raise unless `dims` divides z̃ of size `dim` completely."""
     factor_slices(dims)
     if sum(dims) != dim:
-        raise UserError(f"dims={list(dims)} sum to {sum(dims)}, but z has {dim} dimensions: give the rest to the last, "
-                        "the residual")  # fmt: skip
+        raise UserError(
+            f"dims={list(dims)} sum to {sum(dims)}, but z has {dim} dimensions: give the rest to the last, the residual"
+        )
 
 
 def density_nll(z_tilde: Tensor, log_det: Tensor) -> Tensor:

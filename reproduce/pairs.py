@@ -25,8 +25,10 @@ class ConceptPairs:
 
     def __init__(self, *, values: Tensor, concepts: Sequence[str], weights: Sequence[float] | None = None) -> None:
         if values.ndim != 2 or values.shape[1] != len(concepts):
-            raise UserError(f"values must be [n, {len(concepts)}] for the concepts {', '.join(concepts)}; "
-                            f"they are {list(values.shape)}")  # fmt: skip
+            raise UserError(
+                f"values must be [n, {len(concepts)}] for the concepts {', '.join(concepts)}; "
+                f"they are {list(values.shape)}"
+            )
         weights = [1.0] * len(concepts) if weights is None else list(weights)
         if len(weights) != len(concepts) or min(weights) < 0 or sum(weights) <= 0:
             raise UserError(

@@ -6,7 +6,6 @@ from pathlib import Path
 __all__ = ["CONFIGS", "DOWNLOADS", "PRETRAINED", "ROOT", "WORK", "Run", "Site", "experiment_config", "results", "shown"]
 
 
-
 def _find_root() -> Path:
     """The nearest folder, from the current one up, that holds `dvc.yaml`; so that a copy works on its own files."""
     here = Path.cwd()

@@ -4,6 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+# the tensors of the tests are tiny: a second thread would only wait for the first
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

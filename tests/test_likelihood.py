@@ -98,7 +98,7 @@ def test_slices_cut_z_tilde_without_gap_or_overlap(dims: list[int]) -> None:
     slices = factor_slices(dims)
     places = [list(range(sum(dims)))[part] for part in slices]
     assert [len(part) for part in places] == dims
-    assert sum(places, []) == list(range(sum(dims)))
+    assert [i for part in places for i in part] == list(range(sum(dims)))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,16 @@ from reproduce.config import Dataset
 from reproduce.data.augment import deform
 from reproduce.seeds import torch_generator
 
-__all__ = ["SPLITS", "ColorMNIST", "TestDraws", "background_color", "colorize", "official_test_draws", "resize_digits", "to_unit_range"]
+__all__ = [
+    "SPLITS",
+    "ColorMNIST",
+    "TestDraws",
+    "background_color",
+    "colorize",
+    "official_test_draws",
+    "resize_digits",
+    "to_unit_range",
+]
 
 SPLITS = ("train", "heldout")
 _BORDER = 2
@@ -109,7 +118,9 @@ class ColorMNIST:
     def random_images(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`n` training images `[n, 3, S, S]`, each in a colour of its own, and their digits `[n]`."""
         index = torch.randint(len(self._labels["train"]), (n,), generator=generator)
-        return self._render("train", index, torch.rand(n, 3, generator=generator), generator), self._labels["train"][index]
+        return self._render("train", index, torch.rand(n, 3, generator=generator), generator), self._labels["train"][
+            index
+        ]
 
     def pool(self, *, size: int, n_colors: int, seed: int) -> dict[str, np.ndarray]:
         """Training images to pair: `index` into the digits, `color` `[size, 3]`, and concept `values` `[size, 2]`.

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from reproduce.errors import ReproduceError, UserError
+from reproduce.paths import shown
 
 __all__ = ["Digits", "embedded_digits", "torchvision_digits"]
 
@@ -44,8 +45,10 @@ def torchvision_digits(root: Path, *, n_train: int, n_heldout: int) -> Digits:
     try:
         train, test = (MNIST(str(root), train=part, download=True) for part in (True, False))
     except (RuntimeError, OSError) as error:
-        raise ReproduceError(f"MNIST could not be fetched into {root}: {str(error).strip().splitlines()[0]}; put the four "
-                             f"idx files into {root}/MNIST/raw by hand") from error  # fmt: skip
+        reason = str(error).strip().splitlines()[0]
+        raise ReproduceError(
+            f"MNIST could not be fetched ({reason}): put its four idx files into {shown(root)}/MNIST/raw by hand"
+        ) from error
     for name, part, wanted in (("training", train, n_train), ("test", test, n_heldout)):
         if wanted > len(part):
             raise UserError(f"{wanted} {name} images are asked for; {root} has {len(part)}")

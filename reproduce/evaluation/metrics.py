@@ -77,9 +77,14 @@ def reconstruction_rates(
 
 
 def color_errors(
-    reconstruction: Readings, readings: Sequence[Readings], truth: Readings, target: Tensor, source: Tensor,
-    *, factors: Sequence[str],
-) -> dict[str, float] | None:  # fmt: skip
+    reconstruction: Readings,
+    readings: Sequence[Readings],
+    truth: Readings,
+    target: Tensor,
+    source: Tensor,
+    *,
+    factors: Sequence[str],
+) -> dict[str, float] | None:
     """Mean RGB distance, in [0, √3], of the measured colour from the one it should be; None where none is seen.
 
     It should be the source's where the colour factor is swapped, else the target's.

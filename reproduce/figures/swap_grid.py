@@ -14,7 +14,7 @@ _FOLLOWED, _STAYED, _NEITHER = "#F6C9A8", "#CFE3F2", "#E4E4E4"
 def swap_grid(
     targets: np.ndarray, sources: np.ndarray, cells: np.ndarray, *, factor: str, size: int, dataset: str, variant: str
 ) -> Figure:
-    """Decoded images `cells` `[R, C, S, S, 3]` uint8 under inputs `sources` `[C, …]`, beside inputs `targets` `[R, …]`."""
+    """Decoded images `cells` `[R, C, S, S, 3]` uint8 under the inputs `sources`, beside the inputs `targets`."""
     figure, axes = _frame(len(targets), len(sources), _title(factor, size, dataset, variant))
     _inputs(axes, targets, sources)
     for r in range(len(targets)):
@@ -35,7 +35,7 @@ def prediction_grid(
     dataset: str,
     variant: str,
 ) -> Figure:
-    """Predicted classes `cells` `[R, C]`, tinted by whether the prediction follows the source or stays with the target."""
+    """Predicted classes `cells` `[R, C]`, tinted by whether each is the source's or the target's."""
     figure, axes = _frame(len(targets), len(sources), _title(factor, size, dataset, variant))
     _inputs(axes, targets, sources)
     for r, own in enumerate(target_classes):
@@ -46,8 +46,16 @@ def prediction_grid(
             ax.set_facecolor(tint)
             ax.text(0.5, 0.5, str(predicted), ha="center", va="center", fontsize=17, transform=ax.transAxes)
     handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in (_STAYED, _FOLLOWED, _NEITHER)]
-    figure.legend(handles, ["target's class", "source's class", "neither"], loc="lower center", ncols=3,
-                  bbox_to_anchor=(0.5, -0.045), fontsize=9, handlelength=1.0, columnspacing=1.2)  # fmt: skip
+    figure.legend(
+        handles,
+        ["target's class", "source's class", "neither"],
+        loc="upper center",
+        ncols=3,
+        bbox_to_anchor=(0.5, 0.0),
+        fontsize=9,
+        handlelength=1.0,
+        columnspacing=1.2,
+    )
     return figure
 
 

@@ -5,6 +5,7 @@ first layer (official: 64), doubled by each of the four downsampling layers.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -80,14 +81,14 @@ class _Encoder(nn.Module):
         self.in_channels, self.image_size = in_channels, image_size
         channels = [in_channels, *(width * 2**i for i in range(_DOWNSAMPLINGS))]
         self.layers = nn.ModuleList(
-            _Layer(nn.Conv2d(a, b, 4, stride=2, padding=1, bias=False), b)
-            for a, b in zip(channels, channels[1:], strict=False)
+            _Layer(nn.Conv2d(a, b, 4, stride=2, padding=1, bias=False), b) for a, b in pairwise(channels)
         )
         self.dense = nn.Conv2d(channels[-1], n_out, image_size // 2**_DOWNSAMPLINGS)
 
     def initialize(self, x: Tensor) -> None:
         x = self._checked(x)
         for layer in self.layers:
+            assert isinstance(layer, _Layer)
             x = layer.initialize(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,8 +100,10 @@ class _Encoder(nn.Module):
     def _checked(self, x: Tensor) -> Tensor:
         expected = (self.in_channels, self.image_size, self.image_size)
         if x.ndim != 4 or tuple(x.shape[1:]) != expected:
-            raise UserError(f"this encoder takes images [B, {expected[0]}, {expected[1]}, {expected[2]}] in [-1, 1]; "
-                            f"it was given {list(x.shape)}")  # fmt: skip
+            raise UserError(
+                f"this encoder takes images [B, {expected[0]}, {expected[1]}, {expected[2]}] in [-1, 1]; "
+                f"it was given {list(x.shape)}"
+            )
         return x
 
 
@@ -112,14 +115,14 @@ class _Decoder(nn.Module):
         channels = [width * 2**i for i in reversed(range(_DOWNSAMPLINGS))]
         self.dense = nn.ConvTranspose2d(latent_dim, channels[0], image_size // 2**_DOWNSAMPLINGS)
         self.layers = nn.ModuleList(
-            _Layer(nn.ConvTranspose2d(a, b, 4, stride=2, padding=1, bias=False), b)
-            for a, b in zip(channels, channels[1:], strict=False)
+            _Layer(nn.ConvTranspose2d(a, b, 4, stride=2, padding=1, bias=False), b) for a, b in pairwise(channels)
         )
         self.image = nn.ConvTranspose2d(channels[-1], out_channels, 4, stride=2, padding=1, bias=False)
 
     def initialize(self, z: Tensor) -> None:
         x = self.dense(z[:, :, None, None])
         for layer in self.layers:
+            assert isinstance(layer, _Layer)
             x = layer.initialize(x)
 
     def forward(self, z: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ every key has to fit. Only tensors are read: a file that asks for anything else 
 
 import os
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,12 @@ def load_official_flow(path_or_state_dict: Source) -> Flow:
     first = "realnvp.flow.0.flow."
     dim = _shape(state, f"{first}0.loc", 4, name)[1]
     hidden_dim = _shape(state, f"{first}1.s.0.main.0.weight", 2, name)[0]
-    linear = [key for key in state if key.startswith(f"{first}1.s.0.main.") and key.endswith(".weight")]
+    # numbers are counted over all keys, so that a key missing in one place is missed there
+    blocks = {key.split(".")[2] for key in state if key.startswith("realnvp.flow.")}
+    linear = {key.split(".")[-2] for key in state if key.startswith("realnvp.flow.") and ".main." in key}
     if dim < 2 or len(linear) < 2:
         raise UserError(f"{name}: {first}1 is no coupling: {dim} dimension(s), {len(linear)} linear layer(s)")
-    n_blocks = len({key.split(".")[2] for key in state if key.startswith("realnvp.flow.") and key.endswith(".loc")})
-    flow = Flow(dim=dim, n_blocks=n_blocks, hidden_dim=hidden_dim, hidden_depth=len(linear) - 2)
+    flow = Flow(dim=dim, n_blocks=len(blocks), hidden_dim=hidden_dim, hidden_depth=len(linear) - 2)
     _fill(_flow_slots(flow), state, name)
     for i, layer in enumerate(flow.layers):
         _check_invertible(layer, f"realnvp.flow.{i // 3}.flow.{i % 3}", name)
@@ -113,7 +115,9 @@ def _load(path: Path) -> Any:
     if start.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise UserError(f"{path} is a web page, not a checkpoint: the download did not give the file")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # a file worth a warning is either read whole or refused
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UserError(f"{path} is not a checkpoint, or holds more than tensors, which is not read") from error
     except Exception as error:  # what a damaged file raises depends on where the damage is

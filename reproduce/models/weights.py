@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -11,24 +11,29 @@ from torch import nn
 
 from reproduce.errors import UserError
 from reproduce.files import atomic_path
-from reproduce.models.convolutional import Autoencoder, Classifier
-from reproduce.models.flow import Flow
 
 __all__ = ["load_network", "save_network"]
 
-_KINDS: dict[str, type[nn.Module]] = {"autoencoder": Autoencoder, "classifier": Classifier, "flow": Flow}
+
+class Network(Protocol):
+    """A module that can say which arguments rebuild it."""
+
+    @property
+    def config(self) -> dict[str, int]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+
+
 N = TypeVar("N", bound=nn.Module)
 
 
-def save_network(path: Path, network: Autoencoder | Classifier | Flow, *, precision: str = "float32") -> None:
+def save_network(path: Path, network: Network, *, precision: str = "float32") -> None:
     """Write `network` atomically; floating-point weights as `precision`, "float32" or "float16"."""
     dtype = {"float32": torch.float32, "float16": torch.float16}[precision]
     tensors = {
         name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
         for name, value in network.state_dict().items()
     }
-    kind = next(name for name, cls in _KINDS.items() if isinstance(network, cls))
-    metadata = {"kind": kind, "config": json.dumps(network.config, sort_keys=True)}
+    metadata = {"kind": type(network).__name__.lower(), "config": json.dumps(network.config, sort_keys=True)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
@@ -38,7 +43,7 @@ def load_network(path: Path, expected: type[N]) -> N:
 
     Raises UserError for a file that is missing, damaged, of another kind, or whose weights don't fit its header.
     """
-    kind = next(name for name, cls in _KINDS.items() if cls is expected)
+    kind = expected.__name__.lower()
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata: dict[str, Any] = file.metadata() or {}

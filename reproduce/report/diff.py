@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from tabulate import tabulate
 
 from reproduce.errors import UserError
 from reproduce.report.formats import kind_of, show
@@ -58,14 +57,16 @@ def diff_runs(run_a: Run, run_b: Run) -> pd.DataFrame:
     """
     numbers_a, numbers_b = numbers(run_a), numbers(run_b)
     settings_a, settings_b = settings(run_a), settings(run_b)
-    rows = [(path, numbers_a.get(path), numbers_b.get(path)) for path in numbers_a | numbers_b]
-    rows = [row for row in rows if row[1:] != (None, None)]
-    rows += [
+    pairs: list[tuple[str, Any, Any]] = [
+        (path, numbers_a.get(path), numbers_b.get(path)) for path in numbers_a | numbers_b
+    ]
+    pairs = [pair for pair in pairs if pair[1:] != (None, None)]
+    pairs += [
         (path, settings_a.get(path), settings_b.get(path))
         for path in settings_a | settings_b
         if settings_a.get(path) != settings_b.get(path)
     ]
-    rows = [(run_a["experiment"], path, a, b, difference(a, b)) for path, a, b in rows]
+    rows = [(run_a["experiment"], path, a, b, difference(a, b)) for path, a, b in pairs]
     return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 
 
@@ -74,11 +75,9 @@ def _text(run_a: Run, run_b: Run, name_a: str, name_b: str) -> str:
         (path, show(a, kind_of(path)), show(b, kind_of(path)), show(off, kind_of(path), signed=True))
         for _, path, a, b, off in diff_runs(run_a, run_b).itertuples(index=False)
     ]
-    grid = tabulate(
-        rows,
-        headers=["quantity", name_a, name_b, f"{name_b} − {name_a}"],
-        colalign=("left", "right", "right", "right"),
-        disable_numparse=True,
+    columns = ["quantity", name_a, name_b, f"{name_b} − {name_a}"]
+    grid = pd.DataFrame(rows, columns=columns, dtype=object).to_markdown(
+        index=False, tablefmt="simple", disable_numparse=True, colalign=("left", "right", "right", "right")
     )
     return f"{run_a['experiment']}: {run_a['dataset']}\n\n{grid}\n"
 

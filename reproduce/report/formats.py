@@ -137,13 +137,14 @@ class Table:
         return f"**{escape_markdown(self.title)}**\n\n{grid}\n\n{escape_markdown(f'{self.note} {self.data}')}\n"
 
     def latex(self) -> str:
-        """A `table` environment with grouped headings; needs the package booktabs."""
+        """A `table` with grouped headings, or a `longtable`; needs the packages booktabs and longtable."""
         frame = self.display().map(escape_latex)
         headings = [tuple(escape_latex(part) for part in split_heading(column)) for column in frame.columns]
         frame.columns = pd.MultiIndex.from_tuples(headings)
         return frame.to_latex(
             index=False,
             escape=False,
+            longtable=len(frame) > 40,
             multicolumn_format="c",
             caption=escape_latex(f"{self.title}. {self.note} {self.data}"),
             label=f"tab:{self.name}",

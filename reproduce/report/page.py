@@ -13,7 +13,7 @@ import jinja2
 from reproduce.report.formats import Table, kind_of, show, split_heading
 from reproduce.report.published import Published
 from reproduce.report.runs import Run, concepts, experiments, factors, run_name, value
-from reproduce.report.tables import build_tables, reference
+from reproduce.report.tables import build_tables
 
 __all__ = ["render_page"]
 
@@ -64,7 +64,7 @@ class Picture:
 def _grid(table: Table, *hidden: str) -> Grid:
     """The table without the `hidden` columns and those that are null throughout."""
     shown = table.display()
-    columns = [name for name in shown if name not in hidden and not table.frame[name].isna().all()]
+    columns = [name for name in map(str, shown) if name not in hidden and not table.frame[name].isna().all()]
     numeric = [table.kinds[name] != "text" for name in columns]
     split = [split_heading(name) for name in columns]
     groups: list[tuple[str, int]] = []
@@ -194,11 +194,20 @@ def _experiment(name: str, runs: Sequence[Run], figures_dir: Path, published: Pu
             for concept in concepts(runs)
             if (share := value(runs[-1], "metrics", "judge", concept)) is not None
         ],
-        "reference": reference(runs),
+        "color_measured": any(value(run, "metrics", "color_error") for run in runs),
         "runs": [
             {"name": run_name(run), "config": json.dumps(run["config"], indent=2, ensure_ascii=False)} for run in runs
         ],
     }
+
+
+def _compared(runs: Sequence[Run], published: Published) -> Grid | None:
+    """The dimensions of the experiments that have published values, beside these."""
+    own = [run for run in runs if run["experiment"] in published]
+    if not own:
+        return None
+    hidden = ["network", "dataset", "seed", *(f"score: {name}" for name in factors(own))]
+    return _grid(build_tables(own, published)["dimensions"], *hidden)
 
 
 def render_page(
@@ -228,9 +237,7 @@ def render_page(
         seeds=sorted({run["seed"] for run in runs}),
         variants=[(name, VARIANTS.get(name)) for name in variants],
         collapsed={name: list(dict.fromkeys(where)) for name, where in collapsed.items()},
-        overview=_grid(
-            tables["dimensions"], "network", "dataset", "seed", *(f"score: {name}" for name in factors(runs))
-        ),
+        compared=_compared(runs, published),
         experiments=[_experiment(name, own, figures_dir, published) for name, own in experiments(runs).items()],
         published=published,
         tables=list(tables.values()),

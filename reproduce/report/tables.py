@@ -11,7 +11,7 @@ from reproduce.report.formats import Kind, Table, escape_markdown, markdown_grid
 from reproduce.report.published import Published, PublishedDimensions
 from reproduce.report.runs import Run, concepts, experiments, factors, run_name, value
 
-__all__ = ["build_tables", "inject", "readme_table", "reference", "write_tables"]
+__all__ = ["build_tables", "inject", "readme_table", "write_tables"]
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
@@ -42,8 +42,9 @@ def _dimensions(runs: Sequence[Run], published: Published) -> Table:
     names = factors(runs)
     sources = dict.fromkeys(theirs.source for run in runs for theirs in _for(published, run))
     kinds: dict[str, Kind] = {"experiment": "text", "network": "text", "dataset": "text", "variant": "text"}
-    kinds |= {"seed": "count"} | dict.fromkeys(names, "count") | {f"score: {name}": "number" for name in names}
-    kinds |= {f"against: {source}": "text" for source in sources}
+    kinds |= {"seed": "count", **dict.fromkeys(names, "count")}
+    kinds |= dict.fromkeys((f"score: {name}" for name in names), "number")
+    kinds |= dict.fromkeys((f"against: {source}" for source in sources), "text")
     rows: list[dict[str, Any]] = []
     for own in experiments(runs).values():
         for run in own:
@@ -101,9 +102,10 @@ def _swaps(runs: Sequence[Run]) -> Table:
     note = (
         "One factor of the target is replaced by the source's. Over held-out pairs that differ in a concept: how often "
         "the result shows the source's value, and how often the target's. Beside them, how often the unswapped "
-        "reconstruction is judged right, and the held-out accuracy of the judge itself. A color counts for the nearer of "
-        "the two; its error is the mean RGB distance, 0 to √3, from the color it should be."
+        "reconstruction is judged right, and the held-out accuracy of the judge itself."
     )
+    if errors:
+        note += " A colour counts for the nearer of the two; its error is the mean RGB distance from what it should be."
     return Table.of("swaps", "Swapping one factor", note, _data(runs), rows, kinds, "dataset")
 
 
@@ -123,7 +125,7 @@ def _probes(runs: Sequence[Run]) -> Table:
     ]
     note = (
         "How well a linear probe reads each concept from each factor alone, on held-out images: accuracy for a class, "
-        "R² for a measured value such as a color."
+        "R² for a measured value such as a colour."
     )
     return Table.of("probes", "Linear probes", note, _data(runs), rows, kinds, "dataset")
 
@@ -158,15 +160,15 @@ def _fit(runs: Sequence[Run]) -> Table:
     return Table.of("fit", "Likelihood and round trip of T", note, _data(runs), rows, kinds, "dataset")
 
 
-def reference(runs: Sequence[Run]) -> str:
-    """The variant that the others are held against: `code`, or the last where there is none."""
+def _reference(runs: Sequence[Run]) -> str:
+    # what the others are held against
     names = [run["variant"] for run in runs]
     return "code" if "code" in names else names[-1]
 
 
 def _variants(runs: Sequence[Run]) -> Table:
     variants = list(dict.fromkeys(run["variant"] for run in runs))
-    base = reference(runs)
+    base = _reference(runs)
     differences = {name: f"{base} − {name}" for name in variants if name != base}
     kinds: dict[str, Kind] = {"experiment": "text", "dataset": "text", "seed": "count", "quantity": "text"}
     kinds |= dict.fromkeys(variants, "quantity") | dict.fromkeys(differences.values(), "difference")

@@ -7,7 +7,7 @@ import torch
 
 from reproduce.config import load_experiment, load_variant
 from reproduce.data.access import open_dataset
-from reproduce.dimensions import METHODS, PairMoments, equal_chunks
+from reproduce.dimensions import PairMoments, equal_chunks
 from reproduce.files import write_json
 from reproduce.latents import LatentPairs, load_posterior
 from reproduce.likelihood import check_dims
@@ -27,7 +27,11 @@ def run(profile: str, experiment: str, variant: str) -> None:
     posterior = load_posterior(site.latents, "train")
     size = posterior.mean.shape[1]
     scores: tuple[float | None, ...] = (None,) * len(factors)
-    if choice.dims in METHODS:
+    if isinstance(choice.dims, tuple):
+        dims = choice.dims
+    elif choice.dims == "equal":
+        dims = equal_chunks(len(factors), size)
+    else:
         values = torch.from_numpy(np.load(site.pairs / "pool.npz")["values"])
         draw = LatentPairs(posterior=posterior, values=values, concepts=factors[:-1], weights=None, sample=False)
         moments = PairMoments(n_concepts=len(factors) - 1)
@@ -37,10 +41,11 @@ def run(profile: str, experiment: str, variant: str) -> None:
         estimate = moments.estimate(choice.dims)
         scores, dims = estimate.scores, estimate.dims
         if not any(dims[:-1]):
-            print(f"reproduce: warning: {experiment}, {variant}: every concept gets 0 of {size} dimensions, so T learns no "
-                  "factor and no swap will change anything; the run goes on to show it", file=sys.stderr)  # fmt: skip
-    else:
-        dims = equal_chunks(len(factors), size) if choice.dims == "equal" else tuple(choice.dims)
+            print(
+                f"reproduce: warning: {experiment}, {variant}: every concept gets 0 of {size} dimensions: T learns "
+                "no factor and no swap will change anything; the run goes on to show it",
+                file=sys.stderr,
+            )
     check_dims(dims, size)
     write_json(
         site.dimensions,

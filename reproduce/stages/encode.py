@@ -28,8 +28,8 @@ def run(profile: str, experiment: str) -> None:
     site = Site(profile, experiment)
     data = open_dataset(site.data, config.dataset)
     path = site.first_stage / "network.safetensors"
-    network: Autoencoder | Classifier
-    network = load_network(path, Autoencoder if config.first_stage.kind == "autoencoder" else Classifier)
+    kind: type[Autoencoder | Classifier] = Autoencoder if config.first_stage.kind == "autoencoder" else Classifier
+    network = load_network(path, kind)
     pool, heldout = (dict(np.load(site.pairs / f"{name}.npz")) for name in ("pool", "heldout"))
 
     def train_images(start: int, index: Tensor, color: Tensor) -> Tensor:
@@ -52,9 +52,9 @@ def run(profile: str, experiment: str) -> None:
             means.append(code if isinstance(code, Tensor) else code.mean)
             if not isinstance(code, Tensor):
                 logvars.append(code.logvar)
-        for kind, parts in (("mean", means), ("logvar", logvars)):
+        for moment, parts in (("mean", means), ("logvar", logvars)):
             if parts:
                 latents = torch.cat(parts)
                 if not torch.isfinite(latents).all():
                     raise ReproduceError(f"{path} gives NaN or infinite latents: retrain or restore it")
-                write_array(site.latents / f"{name}_{kind}.npy", latents.numpy())
+                write_array(site.latents / f"{name}_{moment}.npy", latents.numpy())

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproduce.config import Experiment, load_experiment
+from reproduce.config import Experiment, load_experiment, load_variant
 from reproduce.data.access import open_dataset
 from reproduce.data.colormnist import ColorMNIST
 from reproduce.errors import UserError
@@ -80,7 +80,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
             "dims": estimate["dims"],
             "scores": estimate["scores"],
             "metrics": metrics,
-            "config": config.model_dump(mode="json"),
+            "config": {**config.model_dump(mode="json"), "variant": load_variant(variant).model_dump(mode="json")},
         },
     )
     machine = read_json(site.flow / "machine.json")

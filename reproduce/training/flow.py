@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from reproduce.errors import ReproduceError, UserError
-from reproduce.likelihood import Variance, check_dims, check_factor, pair_nll
+from reproduce.likelihood import Variance, check_dims, pair_nll
 from reproduce.models.flow import Flow
 from reproduce.seeds import torch_generator
 from reproduce.training.loop import Resume, Schedule, learning_rate, run_steps
@@ -65,9 +65,7 @@ def train_flow(
     if not torch.isfinite(first).all():
         raise UserError("the latents hold NaN or infinity: check the first stage's weights and its input range")
     check_dims(dims, first.shape[1])
-    flow = Flow(
-        dim=first.shape[1], n_blocks=n_blocks, hidden_dim=hidden_dim, hidden_depth=hidden_depth, seed=seed
-    )  # fmt: skip
+    flow = Flow(dim=first.shape[1], n_blocks=n_blocks, hidden_dim=hidden_dim, hidden_depth=hidden_depth, seed=seed)
     flow.to(first.device)
     flow.initialize(first)
     optimizer = torch.optim.Adam(flow.parameters(), lr=peak_rate, betas=betas, fused=True)
@@ -76,7 +74,6 @@ def train_flow(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(i, steps=steps, peak=peak_rate, schedule=schedule, decay_from=decay_from)
         z_a, z_b, factor = batch(i)
-        check_factor(factor, dims)
         z_tilde, log_det = flow(torch.cat([z_a, z_b]))
         zt_a, zt_b = z_tilde.chunk(2)
         log_det_a, log_det_b = log_det.chunk(2)
@@ -88,7 +85,12 @@ def train_flow(
         return {"loss": loss}
 
     rows = run_steps(
-        step, steps=steps, stateful={"flow": flow, "optimizer": optimizer}, title=title, log_every=log_every, resume=resume
+        step,
+        steps=steps,
+        stateful={"flow": flow, "optimizer": optimizer},
+        title=title,
+        log_every=log_every,
+        resume=resume,
     )
     if log is not None:
         log.extend(rows)

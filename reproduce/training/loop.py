@@ -72,8 +72,10 @@ class Resume:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise ReproduceError(f"another process is training this already (it holds {self.folder / 'lock'}): "
-                                     "wait for it, or end it first") from None  # fmt: skip
+                raise ReproduceError(
+                    f"another process is training this already (it holds {self.folder / 'lock'}): "
+                    "wait for it, or end it first"
+                ) from None
             yield
 
     def load(self) -> dict[str, Any] | None:
@@ -83,7 +85,9 @@ class Resume:
         try:
             return torch.load(self.file, map_location="cpu", weights_only=True)
         except Exception as error:
-            raise ReproduceError(f"{self.file} cannot be read ({type(error).__name__}): delete it to start over") from error
+            raise ReproduceError(
+                f"{self.file} cannot be read ({type(error).__name__}): delete it to start over"
+            ) from error
 
     def save(self, state: dict[str, Any]) -> None:
         """Atomically."""
@@ -112,7 +116,9 @@ def run_steps(
     `step` draws every random number from (seed, step), so that a run that continues from `stateful` and the step's
     number equals one that was never interrupted. Raises ReproduceError as soon as a logged value is NaN or infinite.
     """
-    first, log, sums = 0, [], {}  # type: ignore[var-annotated]
+    first = 0
+    log: list[dict[str, float]] = []
+    sums: dict[str, Tensor] = {}
     saved = resume.load() if resume else None
     if saved is not None:
         for name, target in stateful.items():
@@ -129,7 +135,9 @@ def run_steps(
             row = {"step": i + 1, **{name: float(total) / count for name, total in sums.items()}}
             bad = [name for name, value in row.items() if not torch.isfinite(torch.tensor(value))]
             if bad:
-                raise ReproduceError(f"{title}: {bad[0]} became {row[bad[0]]} before step {i + 1}; lower the learning rate")
+                raise ReproduceError(
+                    f"{title}: {bad[0]} became {row[bad[0]]} before step {i + 1}; lower the learning rate"
+                )
             log.append(row)
             sums = {}
             bar.set_postfix({name: f"{value:.4g}" for name, value in row.items() if name != "step"})

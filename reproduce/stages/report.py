@@ -1,0 +1,31 @@
+"""report: tables, index.html, and README's table, from the JSON and the figures of all runs of a profile."""
+
+from reproduce.config import load_pipeline
+from reproduce.files import write_text
+from reproduce.paths import CONFIGS, ROOT, results
+from reproduce.report.page import render_page
+from reproduce.report.published import load_published
+from reproduce.report.runs import load_runs
+from reproduce.report.tables import build_tables, inject, readme_table, write_tables
+
+__all__ = ["run"]
+
+_README_SHOWS = "embedded"  # what a reader of README can rerun in minutes
+
+
+def run(profile: str) -> None:
+    """Write `tables/` and `index.html`; for the embedded profile, README's table too."""
+    pipeline = load_pipeline()
+    expected = [(experiment, variant) for experiment in pipeline.experiments for variant in pipeline.variants]
+    folder = results(profile)
+    runs = load_runs(folder / "runs", expected)
+    published = load_published(CONFIGS / "published.yaml")
+    tables = build_tables(runs, published)
+    write_tables(tables, folder / "tables")
+    write_text(folder / "index.html", render_page(profile, runs, tables, folder / "figures", published))
+    readme = ROOT / "README.md"
+    if profile == _README_SHOWS and readme.exists():
+        text = readme.read_text(encoding="utf-8")
+        shown = inject(text, readme_table(runs))
+        if shown != text:
+            write_text(readme, shown)

