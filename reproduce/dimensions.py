@@ -103,9 +103,9 @@ class PairMoments:
         covariance = self._sums["ab"] / n - mean_a * mean_b
         variance_a = self._sums["aa"] / n - mean_a.square()
         variance_b = self._sums["bb"] / n - mean_b.square()
-        # a component that never moves is constant up to rounding, which grows with its distance from the origin of the
-        # sums: its 0/0 counts as 0
-        moves = (variance_a > 1e-24 + 1e-12 * mean_a.square()) & (variance_b > 1e-24 + 1e-12 * mean_b.square())
+        # a component that never moves is constant up to the sums' rounding, and its 0/0 counts as 0
+        rounding = 1e-15 * n
+        moves = (variance_a > rounding * mean_a.square()) & (variance_b > rounding * mean_b.square())
         scale = torch.where(moves, variance_a * variance_b, 1.0).sqrt()
         score = torch.where(moves, covariance / scale, 0.0).sum(1)
         size = covariance.shape[1]

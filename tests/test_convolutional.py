@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
+from torch.nn import functional as F
 
 from reproduce import Autoencoder, Classifier, Posterior, UserError
 from reproduce.seeds import torch_generator
@@ -59,6 +60,26 @@ def test_mean_and_log_variance_are_the_two_halves_and_the_latter_is_clamped() ->
     encoded = model.encode(images(1))
     assert encoded.mean[0].tolist() == [1, 2, 3, 40, -50]
     assert encoded.logvar[0].tolist() == [-30, -3, 0, 9, 10]
+
+
+def normalised(x: Tensor, norm: Any) -> Tensor:
+    return F.leaky_relu(norm.scale * (x + norm.loc), 0.2)
+
+
+def test_both_halves_compute_the_official_layers() -> None:
+    model = Autoencoder(**SMALL)
+    x = images()
+    model.initialize(x)
+    h = x
+    for layer in model.encoder.layers:
+        h = normalised(F.conv2d(h, layer.convolution.weight, stride=2, padding=1), layer.norm)
+    h = F.conv2d(h, model.encoder.dense.weight, model.encoder.dense.bias)
+    torch.testing.assert_close(model.encode(x).mean, h[:, :5, 0, 0])
+    h = F.conv_transpose2d(h[:, :5], model.decoder.dense.weight, model.decoder.dense.bias)
+    for layer in model.decoder.layers:
+        h = normalised(F.conv_transpose2d(h, layer.convolution.weight, stride=2, padding=1), layer.norm)
+    h = F.conv_transpose2d(h, model.decoder.image.weight, stride=2, padding=1).tanh()
+    torch.testing.assert_close(model.decode(model.encode(x).mean), h)
 
 
 def test_kl_is_that_of_two_gaussians() -> None:
@@ -124,6 +145,16 @@ def test_every_parameter_gets_a_gradient() -> None:
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name
             assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("make", [Autoencoder, Classifier])
+def test_config_and_state_dict_restore_a_model(make: Any) -> None:
+    model = make(**SMALL, in_channels=1, image_size=16)
+    model.initialize(images(4, 1, 16))
+    again = make(**model.config, seed=99)
+    again.load_state_dict(model.state_dict())
+    x = images(2, 1, 16)
+    torch.testing.assert_close(again.encoder(x), model.encoder(x), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("make", [Autoencoder, Classifier])

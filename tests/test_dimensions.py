@@ -158,13 +158,24 @@ def test_a_constant_component_counts_0(method: Method) -> None:
 
 
 @pytest.mark.parametrize("method", ["paper", "normalised"])
-def test_a_component_that_is_constant_for_one_concept_counts_0_there(method: Method) -> None:
-    a, b, factor = pairs_with_correlation(torch.full((2, 4), 0.6, dtype=torch.float64), torch.ones(4))
-    for value in (0.0, 0.3, 0.7, 1.1, 55.3):
-        a[factor == 0, 2] = value
-        b[factor == 0, 2] = value
+@pytest.mark.parametrize("members", ["a", "b", "ab"])
+def test_a_component_that_is_constant_for_one_concept_counts_0_there(method: Method, members: str) -> None:
+    pairs = pairs_with_correlation(torch.full((2, 4), 0.6, dtype=torch.float64), torch.ones(4))
+    for value in (0.0, 0.3, 0.7, 1.1, 55.3, 1e4):
+        a, b, factor = (x.clone() for x in pairs)
+        for member in members:
+            {"a": a, "b": b}[member][factor == 0, 2] = value
         scores = estimate_dimensions(a, b, factor, n_concepts=2, method=method).scores
-        assert scores[:2] == pytest.approx((1.8, 2.4) if method == "paper" else (0.45, 0.6), abs=1e-9)
+        assert scores[0] == pytest.approx(1.8 if method == "paper" else 0.45, abs=1e-10)
+
+
+def test_a_constant_component_counts_0_however_many_pairs_are_summed() -> None:
+    n = 200_000
+    z = torch.randn(2 * n, 1, generator=torch_generator(0, "many"), dtype=torch.float64)
+    factor = torch.arange(2).repeat_interleave(n)
+    for value in (0.1, 0.3, 0.7, 55.3):
+        z[:n] = value
+        assert estimate_dimensions(z, z, factor, n_concepts=2, method="paper").scores[0] == 0
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -46,7 +46,7 @@ def test_equal_arrays_give_equal_bytes(tmp_path):
     [Flow(dim=6, n_blocks=2, hidden_dim=8), Autoencoder(width=4, latent_dim=6), Classifier(width=4, n_classes=3)],
     ids=lambda network: type(network).__name__,
 )
-def test_a_network_comes_back_equal_and_its_file_is_the_same_each_time(tmp_path, network):
+def test_a_network_comes_back_equal_and_equal_networks_make_equal_files(tmp_path, network):
     for name in ("a", "b"):
         save_network(tmp_path / name, network)
     assert sha256(tmp_path / "a") == sha256(tmp_path / "b")

@@ -107,6 +107,7 @@ def test_slices_cut_z_tilde_without_gap_or_overlap(dims: list[int]) -> None:
         ({"factor": torch.tensor([0, 2, 1, 0])}, "factor index 2 "),
         ({"factor": torch.tensor([0, -1, 1, 0])}, "factor index -1 "),
         ({"dims": (3, 2, 5)}, r"sum to 10, but z has 9"),
+        ({"dims": (3, 2, 3)}, r"sum to 8, but z has 9"),
         ({"dims": (3, -1, 7)}, r"\[3, -1, 7\]"),
         ({"dims": ()}, r"dims=\[\]"),
         ({"rho": 0.0}, "rho=0.0"),

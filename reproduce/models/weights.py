@@ -11,6 +11,7 @@ from torch import nn
 
 from reproduce.errors import UserError
 from reproduce.files import atomic_path
+from reproduce.paths import shown
 
 __all__ = ["load_network", "save_network"]
 
@@ -33,7 +34,9 @@ def save_network(path: Path, network: Network, *, precision: str = "float32") ->
         name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
         for name, value in network.state_dict().items()
     }
-    metadata = {"kind": type(network).__name__.lower(), "config": json.dumps(network.config, sort_keys=True)}
+    # one entry: safetensors writes several in an order that changes from process to process
+    header = {"kind": type(network).__name__.lower(), "config": network.config}
+    metadata = {"network": json.dumps(header, sort_keys=True)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
 
@@ -46,20 +49,20 @@ def load_network(path: Path, expected: type[N]) -> N:
     kind = expected.__name__.lower()
     try:
         with safe_open(str(path), framework="pt") as file:
-            metadata: dict[str, Any] = file.metadata() or {}
+            header: dict[str, Any] = json.loads((file.metadata() or {}).get("network", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist: run the stage that makes it with `dvc repro`") from None
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a readable safetensors file ({error}): restore it and run again") from None
-    if metadata.get("kind") != kind:
-        raise UserError(f"{path} holds a network of kind {metadata.get('kind')!r}, not {kind!r}")
-    network = expected(**json.loads(metadata["config"]))
+        raise UserError(f"{shown(path)} does not exist: run the stage that makes it with `dvc repro`") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{shown(path)} is not a readable safetensors file ({error}): restore it and run again") from None
+    if header.get("kind") != kind:
+        raise UserError(f"{shown(path)} holds a network of kind {header.get('kind')!r}, not {kind!r}")
+    network = expected(**header["config"])
     own = network.state_dict()
     for name in sorted(own.keys() | tensors.keys()):
         if name not in tensors or name not in own or tensors[name].shape != own[name].shape:
-            raise UserError(f"{path}: the key {name!r} does not fit a {kind} with {metadata['config']}")
+            raise UserError(f"{shown(path)}: the key {name!r} does not fit a {kind} with {header['config']}")
         if not torch.isfinite(tensors[name]).all():
-            raise UserError(f"{path}: {name!r} holds NaN or infinity")
+            raise UserError(f"{shown(path)}: {name!r} holds NaN or infinity")
     network.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
     return network.eval()
