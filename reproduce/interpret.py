@@ -31,6 +31,8 @@ def interpolate(
         fraction: 0 leaves the target, 1 is the full swap.
     """
     check_dims(dims, flow.dim)
+    if z_target.shape != z_source.shape:
+        raise UserError(f"targets {list(z_target.shape)} and sources {list(z_source.shape)} must be [B, N] alike")
     part = _factor_slice(factor, dims)
     z_tilde = flow(z_target)[0]
     source = flow(z_source)[0][:, part]

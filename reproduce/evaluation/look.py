@@ -17,7 +17,7 @@ _BATCH = 500
 
 
 def look_at_images(autoencoder: Autoencoder, judge: Classifier) -> Look:
-    """Decode z `[B, N]`; the judge reads the digit, the border's mean gives the colour."""
+    """Decode z `[B, N]`; the judge reads the digit, the border's median gives the colour."""
 
     @torch.no_grad()
     def look(z: Tensor) -> Readings:

@@ -225,6 +225,8 @@ class Classifier(nn.Module):
 
     def classify(self, z: Tensor) -> Tensor:
         """G: z `[B, N]` to logits `[B, n_classes]`."""
+        if z.ndim != 2 or z.shape[1] != self.latent_dim:
+            raise UserError(f"this classifier takes z [B, {self.latent_dim}]; it was given {list(z.shape)}")
         return self.head(z)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -54,7 +54,9 @@ def load_network(path: Path, expected: type[N]) -> N:
     except FileNotFoundError:
         raise UserError(f"{shown(path)} does not exist: run the stage that makes it with `dvc repro`") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(f"{shown(path)} is not a readable safetensors file ({error}): restore it and run again") from None
+        raise UserError(
+            f"{shown(path)} is not a readable safetensors file ({error}): restore it and run again"
+        ) from None
     if header.get("kind") != kind:
         raise UserError(f"{shown(path)} holds a network of kind {header.get('kind')!r}, not {kind!r}")
     network = expected(**header["config"])
