@@ -77,8 +77,9 @@ class Optimisation(Strict):
 
 
 class AutoencoderObjective(Strict):
-    """L1 with a learned scale (log-variance, started at `initial_logvar`), plus `kl_weight` times the KL."""
+    """`error` over a learned scale (its logarithm starts at `initial_logvar`), plus `kl_weight` times the KL."""
 
+    error: Literal["absolute", "squared"]
     kl_weight: Fraction
     initial_logvar: float
 

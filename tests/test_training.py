@@ -192,7 +192,7 @@ NETWORK = {"in_channels": 1, "image_size": 16, "width": 4, "latent_dim": 6}
 
 
 def test_an_autoencoder_learns_and_continues_as_if_never_killed(tmp_path):
-    objective = AutoencoderObjective(kl_weight=1.0, initial_logvar=-1.0)
+    objective = AutoencoderObjective(error="absolute", kl_weight=1.0, initial_logvar=-1.0)
     options = {"objective": objective, "training": TRAINING, "seed": 0}
     whole, killed = Autoencoder(**NETWORK), Autoencoder(**NETWORK)
     log = train_autoencoder(whole, images, **options)

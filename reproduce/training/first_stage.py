@@ -30,9 +30,9 @@ def train_autoencoder(
 ) -> list[dict[str, float]]:
     r"""Train `model` in place; return the log.
 
-    The objective, summed over pixels and averaged over images, with a learned scalar log-variance :math:`l`:
-    :math:`\sum (|x - \hat x| e^{-l} + l) + w\,\mathrm{KL}` (official `iin/losses/ae.py`, `LossPND`, without its
-    perceptual and adversarial terms).
+    The objective, summed over pixels and averaged over images, with a learned scalar :math:`l`:
+    :math:`\sum (e\,\exp(-l) + l) + w\,\mathrm{KL}`, where e is the absolute error (official `iin/losses/ae.py`,
+    `LossPND`, without its perceptual and adversarial terms) or the squared one.
 
     Arguments:
         draw_images: `draw_images(n, generator)` returns images `[n, C, S, S]` in [-1, 1] and labels `[n]`.
@@ -41,7 +41,8 @@ def train_autoencoder(
 
     def loss_of(images: Tensor, _: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         posterior = model.encode(images)
-        error = (model.decode(posterior.sample(generator)) - images).abs()
+        difference = model.decode(posterior.sample(generator)) - images
+        error = difference.abs() if objective.error == "absolute" else difference.square()
         scale = logvar["logvar"]
         reconstruction = (error * (-scale).exp() + scale).sum((1, 2, 3)).mean()
         kl = posterior.kl().mean()
