@@ -14,6 +14,12 @@ import numpy as np
 __all__ = ["atomic_path", "read_json", "sha256", "write_array", "write_arrays", "write_json", "write_text"]
 
 
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, which becomes `path` when the block ends well and vanishes when it doesn't."""
@@ -21,6 +27,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
+        temporary.chmod(0o666 & ~_umask())  # some writers make it readable for its owner alone
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
