@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from reproduce.paths import results
             from reproduce.report.diff import main_diff
 
-            print(main_diff(results_dir=results(arguments.pop("profile")), **arguments))
+            print(main_diff(results_dir=results(arguments.pop("profile")), **arguments), end="")
         else:
             importlib.import_module(f"reproduce.stages.{command}").run(**arguments)
         sys.stdout.flush()

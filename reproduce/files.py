@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import secrets
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,19 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["atomic_path", "read_json", "sha256", "write_array", "write_arrays", "write_json", "write_text"]
+from reproduce.errors import ReproduceError
+
+__all__ = [
+    "atomic_path",
+    "read_array",
+    "read_arrays",
+    "read_json",
+    "sha256",
+    "write_array",
+    "write_arrays",
+    "write_json",
+    "write_text",
+]
 
 
 def _umask() -> int:
@@ -46,9 +59,34 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what a missing or damaged file raises into one line that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ReproduceError(f"{path} does not exist: run the stage that writes it") from None
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0]
+        raise ReproduceError(f"{path} is damaged ({reason}): delete it and run the stage that writes it") from None
+
+
 def read_json(path: Path) -> Any:
-    """What `write_json` wrote."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """What `write_json` wrote; ReproduceError for a missing or damaged file, as for the readers below."""
+    with _reading(path):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_array(path: Path, *, mapped: bool = False) -> np.ndarray:
+    """What `write_array` wrote, in memory or mapped from disk, read-only."""
+    with _reading(path):
+        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """What `write_arrays` wrote."""
+    with _reading(path), np.load(path, allow_pickle=False) as file:
+        return dict(file)
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

@@ -1,30 +1,65 @@
-"""The latents that the encode stage wrote, drawn as pairs for training and for the estimators."""
+"""Latents: encoded once, kept on disk, drawn as pairs for training and for the estimators."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from reproduce.models.convolutional import Posterior
+from reproduce.errors import ReproduceError
+from reproduce.files import read_array, write_array
+from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.pairs import ConceptPairs
 
-__all__ = ["LatentPairs", "load_posterior"]
+__all__ = ["LatentPairs", "encode_images", "load_posterior", "save_posterior"]
+
+_BATCH = 500
+
+
+@torch.no_grad()
+def encode_images(
+    network: Autoencoder | Classifier, images: Callable[[slice], Tensor], n: int, *, device: torch.device, title: str
+) -> Posterior:
+    """E over `n` images, `images(part)` of them at a time; a classifier's log-variance is -inf.
+
+    Raises ReproduceError where a latent is not finite.
+    """
+    network = network.to(device)
+    means, logvars = [], []
+    for start in tqdm(range(0, n, _BATCH), desc=title, disable=None):
+        batch = images(slice(start, min(start + _BATCH, n)))
+        code = network.encode(batch.to(device, memory_format=torch.channels_last))
+        posterior = code if isinstance(code, Posterior) else Posterior(code, torch.full_like(code, -torch.inf))
+        means.append(posterior.mean.cpu())
+        logvars.append(posterior.logvar.cpu())
+    mean, logvar = torch.cat(means), torch.cat(logvars)
+    if not torch.isfinite(mean).all() or torch.isnan(logvar).any():
+        raise ReproduceError("the network gives NaN or infinite latents: retrain it, or restore its weights")
+    return Posterior(mean, logvar)
+
+
+def save_posterior(posterior: Posterior, folder: Path, name: str) -> None:
+    """Write `<name>_mean.npy` and, unless z is the mean exactly (a classifier), `<name>_logvar.npy`."""
+    write_array(folder / f"{name}_mean.npy", posterior.mean.numpy())
+    if torch.isfinite(posterior.logvar).all():
+        write_array(folder / f"{name}_logvar.npy", posterior.logvar.numpy())
 
 
 def load_posterior(folder: Path, name: str) -> Posterior:
-    """`<name>_mean.npy` and `<name>_logvar.npy`; without the latter (a classifier) z is the mean, exactly."""
-    mean = torch.from_numpy(np.load(folder / f"{name}_mean.npy"))
+    """What `save_posterior` wrote."""
+    mean = torch.from_numpy(read_array(folder / f"{name}_mean.npy"))
     logvar = folder / f"{name}_logvar.npy"
-    return Posterior(mean, torch.from_numpy(np.load(logvar)) if logvar.exists() else torch.full_like(mean, -torch.inf))
+    return Posterior(
+        mean, torch.from_numpy(read_array(logvar)) if logvar.exists() else torch.full_like(mean, -torch.inf)
+    )
 
 
 class LatentPairs:
     """Pairs of latents that share one concept.
 
     Arguments:
-        posterior: of the pool's images, `[n, N]`.
+        posterior: of the pool's images, `[n, N]`, on any device.
         values: the pool's concept values `[n, K]`; see `ConceptPairs`, as for `concepts` and `weights`.
         sample: draw z from the posterior, afresh each time (official training), or take its mode (official estimate).
     """
@@ -42,10 +77,11 @@ class LatentPairs:
         self._posterior, self._sample = posterior, sample
 
     def __call__(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """`z_a`, `z_b` `[n, N]` and `factor` `[n]`."""
+        """`z_a`, `z_b` `[n, N]` on the posterior's device, and `factor` `[n]`."""
         index_a, index_b, factor = self._pairs.draw(n, generator)
         return self._take(index_a, generator), self._take(index_b, generator), factor
 
     def _take(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        index = index.to(self._posterior.mean.device)
         mean, logvar = self._posterior.mean[index], self._posterior.logvar[index]
         return Posterior(mean, logvar).sample(generator) if self._sample else mean

@@ -77,12 +77,21 @@ class Run(Site):
         return self.folder / self.variant / "flow"
 
     @property
+    def train_machine(self) -> Path:
+        # beside the flow, not in it: how long a training took must not rerun what follows
+        return self.folder / self.variant / "machine.json"
+
+    @property
     def evaluation(self) -> Path:
         return self.folder / self.variant / "evaluation"
 
     @property
     def metrics(self) -> Path:
         return results(self.profile) / "runs" / self.experiment / f"{self.variant}.json"
+
+    @property
+    def headline(self) -> Path:
+        return results(self.profile) / "metrics" / self.experiment / f"{self.variant}.json"
 
     @property
     def machine(self) -> Path:

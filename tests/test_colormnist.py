@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from reproduce.data.colormnist import background_color, colorize, official_test_draws, resize_digits, to_unit_range
+from reproduce.data.colormnist import colorize, official_test_draws, resize_digits, to_unit_range
+from reproduce.evaluation.look import background_color
 from reproduce.seeds import numpy_generator, torch_generator
 
 

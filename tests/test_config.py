@@ -27,20 +27,25 @@ def test_the_pipeline_names_experiments_and_variants_that_exist():
         load_variant(variant)
 
 
-def test_every_value_of_the_embedded_profile_says_where_it_departs():
-    """A value that differs from the full profile's carries its reason in a comment."""
-    for path in (CONFIGS / "embedded").glob("*.yaml"):
-        full = (CONFIGS / "full" / path.name).read_text().splitlines()
-        for line in path.read_text().splitlines()[2:]:
-            name = line.split(":")[0].strip()
-            if line not in full and name not in {
-                "title",
-                "source",
-                "sha256",
-                "save_every",
-                *configs.Augmentation.model_fields,
-            }:
-                assert "#" in line, f"{path.name}: {line}"
+def departures(embedded, full, path=""):
+    """Dotted paths of the values in which two configs differ."""
+    if isinstance(embedded, dict) and isinstance(full, dict):
+        return [p for key in embedded for p in departures(embedded[key], full.get(key), f"{path}.{key}".strip("."))]
+    return [] if embedded == full else [path]
+
+
+@pytest.mark.parametrize("experiment", load_pipeline().experiments)
+def test_every_value_of_the_embedded_profile_that_departs_from_the_official_one_says_so(experiment):
+    folders = [CONFIGS / profile / f"{experiment}.yaml" for profile in ("embedded", "full")]
+    lines = folders[0].read_text().splitlines()
+    plain = {"title", "sha256", "decay_from"}  # told by the line before, or by their names
+    for path in departures(*map(read_yaml, folders)):
+        section, key = path.split(".")[0], path.split(".")[-1]
+        if key in plain:
+            continue
+        start = next(i for i, line in enumerate(lines) if line.startswith(f"{section}:"))
+        line = next(line for line in lines[start:] if line.strip().startswith(f"{key}:"))
+        assert "# ours" in line or "shipped" in line, f"{path}: {line}"
 
 
 def value():
@@ -109,10 +114,51 @@ def test_an_unknown_experiment_or_variant_lists_the_known():
         load_variant("nope")
 
 
+VARIANT = {"description": "", "seed": 0, "variance": "1-rho^2", "half": True}
+
+
 def test_a_variant_takes_estimators_chunks_or_sizes():
     path = Path("variants.yaml")
     for dims in ("paper", "normalised", "code", "equal", [22, 11, 31]):
-        read = validated(Variant, {"dims": dims, "variance": "1-rho^2", "half": True}, path)
+        read = validated(Variant, {**VARIANT, "dims": dims}, path)
         assert read.dims == (tuple(dims) if isinstance(dims, list) else dims)
-    with pytest.raises(UserError, match=r"variants\.yaml: x\.dims"):
-        validated(Variant, {"dims": "guess", "variance": "1-rho^2", "half": True}, path, "x")
+    for wrong in ("guess", [1, "a", 3], [1, -1, 64], [], 3):
+        with pytest.raises(
+            UserError, match=r"variants\.yaml: x\.dims: one of paper, normalised, code, equal, or a list"
+        ):
+            validated(Variant, {**VARIANT, "dims": wrong}, path, "x")
+
+
+def test_the_name_of_a_variant_tells_its_seed(tmp_path, monkeypatch):
+    (tmp_path / "variants.yaml").write_text(
+        'code-seed1: {description: "", seed: 1, dims: code, variance: 1-rho^2, half: true}\n'
+        'other: {description: "", seed: 1, dims: code, variance: 1-rho^2, half: true}\n'
+    )
+    monkeypatch.setattr(configs, "CONFIGS", tmp_path)
+    assert load_variant("code-seed1").seed == 1
+    with pytest.raises(UserError, match="other: with seed: 1 its name must be other-seed1"):
+        load_variant("other")
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "words"),
+    [
+        ("training", {"betas": [0.9, 1.5]}, "training.betas.1"),
+        ("training", {"peak_rate": float("nan")}, "training.peak_rate"),
+        ("training", {"schedule": "linear_decay"}, "decay_from is a step"),
+        ("training", {"schedule": "linear_decay", "decay_from": 10**6}, "beyond steps"),
+        ("pairs", {"weights": [float("inf"), 0.3]}, "pairs.weights.0"),
+        ("grid", {"targets": []}, "grid.targets"),
+        ("grid", {"targets": [11]}, "grid.targets.0"),
+        ("evaluation", {"n_probe": 1}, "evaluation.n_probe"),
+    ],
+)
+def test_what_would_fail_hours_later_is_refused_at_once(section, change, words):
+    assert words in broken(lambda c: c[section].update(change))
+
+
+def test_a_config_that_is_not_text_is_named(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_bytes(b"\xff\xfe\x00a")
+    with pytest.raises(UserError, match=r"x\.yaml is not a UTF-8 text file"):
+        read_yaml(path)

@@ -101,6 +101,10 @@ def test_a_run_writes_every_number_that_others_rely_on(project, experiment, vari
     assert (metrics["swap"]["digit"]["color"] is not None) == readable
     assert (metrics["color_error"] is not None) == readable
     assert found["config"]["training"]["steps"] == 30
+    headline = json.loads((project / f"results/embedded/metrics/{experiment}/{variant}.json").read_text())
+    assert headline["dims"] == found["dims"]
+    assert headline["swap"]["digit"]["digit follows"] == metrics["swap"]["digit"]["digit"]["source"]
+    assert headline["swap"]["residual"]["digit stays"] == metrics["swap"]["residual"]["digit"]["target"]
     machine = json.loads((project / f"results/embedded/runs/{experiment}/{variant}.machine.json").read_text())
     assert machine["train_seconds"] > 0
     assert machine["packages"]["torch"]
@@ -203,9 +207,9 @@ def test_diff_prints_two_variants_side_by_side(project):
         (lambda c: c["pairs"].update(pool_size=2, n_colors=2000), "pairs", 2, ["concept", "no pair"]),
         (lambda c: c["dimensions"].update(n_pairs=2), "dimensions", 2, ["pair(s)", "draw more"]),
         (lambda c: c["dataset"].update(n_train=9000), "fetch", 2, ["n_train=9000", "5000"]),
-        (lambda c: c["grid"].update(targets=[11]), "evaluate", 2, ["grid", "digit 11"]),
+        (lambda c: c["grid"].update(targets=[3] * 150), "evaluate", 2, ["grid", "not enough held-out images of 3"]),
     ],
-    ids=["unknown key", "missing file", "no pair", "too few pairs", "too many images", "no such digit"],
+    ids=["unknown key", "missing file", "no pair", "too few pairs", "too many images", "no such digits"],
 )
 def test_a_mistake_gets_one_line_and_leaves_everything_as_it_was(project, change, command, code, words):
     path = project / "paper_configs/embedded/colormnist_ae.yaml"

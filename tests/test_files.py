@@ -4,11 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from reproduce.errors import UserError
-from reproduce.files import atomic_path, read_json, sha256, write_arrays, write_json, write_text
+from reproduce.errors import ReproduceError
+from reproduce.files import (
+    atomic_path,
+    read_array,
+    read_arrays,
+    read_json,
+    sha256,
+    write_array,
+    write_arrays,
+    write_json,
+    write_text,
+)
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import Flow
-from reproduce.models.weights import load_network, save_network
+from reproduce.models.weights import load_network, save_network, trained_on
 
 
 def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -35,6 +45,21 @@ def test_json_keeps_order_and_refuses_nan(tmp_path):
     assert read_json(path) == {"b": 1, "a": {"z": None, "y": 0.1}}
 
 
+def test_readers_name_a_missing_or_damaged_file(tmp_path):
+    write_json(tmp_path / "x.json", {"a": 1})
+    write_array(tmp_path / "x.npy", np.arange(50))
+    write_arrays(tmp_path / "x.npz", {"x": np.arange(50)})
+    for name, reader in (("x.json", read_json), ("x.npy", read_array), ("x.npz", read_arrays)):
+        path = tmp_path / name
+        reader(path)
+        path.write_bytes(path.read_bytes()[:-9])
+        with pytest.raises(ReproduceError, match=f"{name} is damaged .*delete it and run the stage"):
+            reader(path)
+        path.unlink()
+        with pytest.raises(ReproduceError, match=f"{name} does not exist"):
+            reader(path)
+
+
 def test_equal_arrays_give_equal_bytes(tmp_path):
     for name in ("a", "b"):
         write_arrays(tmp_path / f"{name}.npz", {"x": np.arange(5), "y": np.ones((2, 3), np.float32)})
@@ -48,7 +73,8 @@ def test_equal_arrays_give_equal_bytes(tmp_path):
 )
 def test_a_network_comes_back_equal_and_equal_networks_make_equal_files(tmp_path, network):
     for name in ("a", "b"):
-        save_network(tmp_path / name, network)
+        save_network(tmp_path / name, network, trained_on="digits")
+    assert trained_on(tmp_path / "a") == "digits"
     assert sha256(tmp_path / "a") == sha256(tmp_path / "b")
     back = load_network(tmp_path / "a", type(network))
     assert not back.training
@@ -66,17 +92,17 @@ def test_float16_on_disk_is_float32_in_memory(tmp_path):
 
 def test_files_that_hold_something_else_are_refused(tmp_path):
     path = tmp_path / "net.safetensors"
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(ReproduceError, match="does not exist"):
         load_network(path, Flow)
     path.write_text("<html>quota exceeded</html>")
-    with pytest.raises(UserError, match="not a readable safetensors file"):
+    with pytest.raises(ReproduceError, match="not a readable safetensors file"):
         load_network(path, Flow)
     save_network(path, Classifier(width=4))
-    with pytest.raises(UserError, match="kind 'classifier', not 'flow'"):
+    with pytest.raises(ReproduceError, match="kind 'classifier', not 'flow'"):
         load_network(path, Flow)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="not a readable safetensors file"):
+    with pytest.raises(ReproduceError, match="not a readable safetensors file"):
         load_network(path, Classifier)
 
 
@@ -86,10 +112,10 @@ def test_nan_weights_and_weights_that_do_not_fit_are_named(tmp_path):
     with torch.no_grad():
         network.layers[0].loc[1] = float("nan")
     save_network(path, network)
-    with pytest.raises(UserError, match=r"'layers\.0\.loc' holds NaN"):
+    with pytest.raises(ReproduceError, match=r"'layers\.0\.loc' holds NaN"):
         load_network(path, Flow)
     network = Flow(dim=4, n_blocks=1, hidden_dim=8)
     network.hidden_dim = 16
     save_network(path, network)
-    with pytest.raises(UserError, match=r"the key 'layers\.1\.first\.biases\.0' does not fit"):
+    with pytest.raises(ReproduceError, match=r"the key 'layers\.1\.first\.biases\.0' does not fit"):
         load_network(path, Flow)

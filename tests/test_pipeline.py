@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from reproduce.config import Experiment
+from reproduce.config import Experiment, Variant
 
 ROOT = Path(__file__).parent.parent
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 # plumbing: it decides where and how files are written, never what is in them; config values are tracked as params
-PLUMBING = {f"reproduce/{name}.py" for name in ("errors", "files", "paths", "config", "machine")}
+PLUMBING = {f"reproduce/{name}.py" for name in ("errors", "files", "paths", "config", "machine", "device")}
 
 
 def module_file(name: str) -> str | None:
@@ -59,7 +59,7 @@ def config_sections(path: str) -> set[str]:
                 found.add(node.attr)
             if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "load_experiment":
                 found.add(node.attr)
-    return found & set(Experiment.model_fields)
+    return found & set(Experiment.model_fields) - {"device", "title"}  # where it is computed, and a name
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -71,3 +71,45 @@ def test_a_stage_tracks_the_config_sections_it_reads(stage):
                 declared = None if keys is None else {key.split(".")[0] for key in keys}
     if declared is not None:  # None: the whole file
         assert config_sections(f"reproduce/stages/{stage}.py") == declared
+
+
+PLACES = {
+    "data": "artifacts/${item.profile}/${item.experiment}/data",
+    "first_stage": "artifacts/${item.profile}/${item.experiment}/first_stage",
+    "pairs": "artifacts/${item.profile}/${item.experiment}/pairs",
+    "latents": "artifacts/${item.profile}/${item.experiment}/latents",
+    "dimensions": "artifacts/${item.profile}/${item.experiment}/${item.variant}/dimensions.json",
+    "flow": "artifacts/${item.profile}/${item.experiment}/${item.variant}/flow",
+    "evaluation": "artifacts/${item.profile}/${item.experiment}/${item.variant}/evaluation",
+    "metrics": "results/${item.profile}/runs/${item.experiment}/${item.variant}.json",
+    "figures": "results/${item.profile}/figures/${item.experiment}/${item.variant}",
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_declares_every_place_it_reads_or_writes(stage):
+    tree = ast.parse((ROOT / f"reproduce/stages/{stage}.py").read_text())
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "site"
+    }
+    entries = [*STAGES[stage].get("deps", []), *STAGES[stage].get("outs", []), *STAGES[stage].get("metrics", [])]
+    declared = {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+    assert {PLACES[name] for name in used & PLACES.keys()} <= declared
+
+
+def test_a_stage_tracks_the_choices_of_the_variant_that_it_reads():
+    for stage in ("dimensions", "train"):
+        tree = ast.parse((ROOT / f"reproduce/stages/{stage}.py").read_text())
+        used = {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "choice"
+        }
+        (keys,) = (
+            entry["paper_configs/variants.yaml"]
+            for entry in STAGES[stage]["params"]
+            if "paper_configs/variants.yaml" in entry
+        )
+        assert used & set(Variant.model_fields) == {key.split(".")[1] for key in keys}

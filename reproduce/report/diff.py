@@ -88,7 +88,8 @@ def main_diff(
     """What `reproduce diff` prints about the runs of a profile.
 
     `results_dir` is `results/<profile>`. A variant is named as its file is: `code`, or `code-seed1` for a further
-    seed. Without `experiment`, every one that has both. `csv` and `json` hold raw values.
+    seed. Without `experiment`, every one that has both. `csv` and `json` hold raw values, and name the variants
+    that a and b stand for.
     """
     found = find_runs(results_dir / "runs")
     if not found:
@@ -110,6 +111,8 @@ def main_diff(
     if format == "text":
         return "\n".join(_text(a, b, variant_a, variant_b) for a, b in pairs)
     frame = pd.concat([diff_runs(a, b) for a, b in pairs], ignore_index=True)
+    frame.insert(1, "variant_a", variant_a)
+    frame.insert(2, "variant_b", variant_b)
     if format == "csv":
         return frame.to_csv(index=False, lineterminator="\n")
     return json.dumps(frame.to_dict("records"), indent=1, ensure_ascii=False) + "\n"

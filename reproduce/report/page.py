@@ -19,14 +19,6 @@ __all__ = ["render_page"]
 
 FIGURE_KINDS = ("swap", "predictions")
 
-VARIANTS = {
-    "paper": "The paper's formula, read literally: a concept's score is the sum, over all N coordinates of z, of the "
-    "correlation between the two members of its pairs; the residual's score is N.",
-    "normalised": "The same sum divided by N; the residual's score is 1.",
-    "code": "What the official code computes: the covariance between the members of a concept's pairs, summed over "
-    "the coordinates, divided by the summed variance; the residual's score is 1.",
-}
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -231,11 +223,11 @@ def render_page(
     for run in runs:
         if not any(run["dims"][name] for name in concepts([run])):
             collapsed.setdefault(run["variant"], []).append(run["experiment"])
-    variants = dict.fromkeys(run["variant"] for run in runs)
+    variants = {run_name(run): run["description"] for run in runs if run["seed"] == 0}
     return environment.get_template("index.html.j2").render(
         profile=profile,
         seeds=sorted({run["seed"] for run in runs}),
-        variants=[(name, VARIANTS.get(name)) for name in variants],
+        variants=list(variants.items()),
         collapsed={name: list(dict.fromkeys(where)) for name, where in collapsed.items()},
         compared=_compared(runs, published),
         experiments=[_experiment(name, own, figures_dir, published) for name, own in experiments(runs).items()],

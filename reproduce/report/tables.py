@@ -105,7 +105,10 @@ def _swaps(runs: Sequence[Run]) -> Table:
         "reconstruction is judged right, and the held-out accuracy of the judge itself."
     )
     if errors:
-        note += " A colour counts for the nearer of the two; its error is the mean RGB distance from what it should be."
+        note += (
+            " A colour is read off the image's border and counts for the nearer of the two; its error is the mean RGB "
+            "distance from what it should be."
+        )
     return Table.of("swaps", "Swapping one factor", note, _data(runs), rows, kinds, "dataset")
 
 
@@ -261,5 +264,5 @@ def readme_table(runs: Sequence[Run]) -> str:
 def inject(text: str, table: str) -> str:
     """`text` with what stands between the results markers replaced by `table`."""
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ReproduceError(f"the text needs one line {BEGIN!r} and after it one line {END!r}")
+        raise ReproduceError(f"README.md needs one line {BEGIN!r} and after it one line {END!r}")
     return f"{text[: text.index(BEGIN)]}{BEGIN}\n{table}\n{text[text.index(END) :]}"

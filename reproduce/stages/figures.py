@@ -1,12 +1,11 @@
 """figures: draws one run; computes nothing."""
 
-import numpy as np
 import pandas as pd
 
 from reproduce.figures.curves import training_curve
 from reproduce.figures.style import save, styled
 from reproduce.figures.swap_grid import prediction_grid, swap_grid
-from reproduce.files import read_json
+from reproduce.files import read_arrays, read_json
 from reproduce.paths import Run
 
 __all__ = ["run"]
@@ -16,8 +15,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     """Write `swap_<factor>.png` or `predictions_<factor>.png`, and `training.png`."""
     site = Run(profile, experiment, variant)
     result = read_json(site.metrics)
-    with np.load(site.evaluation / "grid.npz") as file:
-        grid = dict(file)
+    grid = read_arrays(site.evaluation / "grid.npz")
     inputs = (grid["targets"], grid["sources"])
     with styled():
         for k, (factor, size) in enumerate(result["dims"].items()):

@@ -2,15 +2,19 @@
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
+from typing import TypeVar
 
-from reproduce.config import Experiment, Weights, load_experiment
+import torch
+
+from reproduce.config import Experiment, FirstStage, Weights, load_experiment
 from reproduce.data.access import open_dataset
 from reproduce.data.colormnist import ColorMNIST
-from reproduce.errors import ReproduceError
+from reproduce.device import pick_device
+from reproduce.errors import ReproduceError, UserError
 from reproduce.files import atomic_path, sha256, write_text
 from reproduce.models.convolutional import Autoencoder, Classifier
-from reproduce.models.weights import load_network, save_network
+from reproduce.models.weights import load_network, save_network, trained_on
 from reproduce.paths import PRETRAINED, WORK, Site, experiment_config, shown
 from reproduce.training.first_stage import train_autoencoder, train_classifier
 from reproduce.training.loop import Resume, log_as_csv
@@ -18,94 +22,117 @@ from reproduce.training.loop import Resume, log_as_csv
 __all__ = ["run"]
 
 
+N = TypeVar("N", Autoencoder, Classifier)
+Train = Callable[[ColorMNIST, torch.device, Resume], tuple[N, list[dict[str, float]]]]
+
+
 def run(profile: str, experiment: str) -> None:
     """Write `network.safetensors`, and `judge.safetensors` where images are judged; a CSV log for what was trained."""
     config = load_experiment(profile, experiment)
-    site = Site(profile, experiment)
-    kind: type[Autoencoder | Classifier] = Autoencoder if config.first_stage.kind == "autoencoder" else Classifier
-    _provide(
-        site, "network", kind, config.first_stage, lambda data, resume: _train_network(config, data, resume), config
-    )
+    site, stage = Site(profile, experiment), config.first_stage
+    if stage.kind == "autoencoder":
+        _provide(site, "network", Autoencoder, stage, config, partial(_train_autoencoder, config))
+    else:
+        _provide(site, "network", Classifier, stage, config, partial(_train_classifier, config))
     if config.judge is not None:
-        judge = config.judge
-        _provide(site, "judge", Classifier, judge, lambda data, resume: _train_judge(config, data, resume), config)
+        _provide(site, "judge", Classifier, config.judge, config, partial(_train_judge, config))
 
 
-def shipped_file(profile: str, experiment: str, name: str) -> Path:
-    """Where the repo carries the weights of one network."""
-    return PRETRAINED / profile / f"{experiment}-{name}.safetensors"
-
-
-def _provide(
-    site: Site,
-    name: str,
-    kind: type[Autoencoder | Classifier],
-    weights: Weights,
-    train: Callable[[ColorMNIST, Resume], tuple[Autoencoder | Classifier, list[dict[str, float]]]],
-    config: Experiment,
-) -> None:
+def _provide(site: Site, name: str, kind: type[N], weights: Weights, config: Experiment, train: Train[N]) -> None:
+    """Write one network: a checked copy of the shipped file, or what `train` makes."""
     target = site.first_stage / f"{name}.safetensors"
+    labels, images = (sha256(site.data / f"train_{part}.npy") for part in ("labels", "images"))
     if weights.source == "shipped":
-        shipped = shipped_file(site.profile, site.experiment, name)
-        if not shipped.exists():
-            config_file = shown(experiment_config(site.profile, site.experiment))
-            raise ReproduceError(
-                f"{shown(shipped)} is missing: restore it from the repository, or set `source: train` in {config_file}"
-            )
-        found = sha256(shipped)
-        if found != weights.sha256:
-            raise ReproduceError(
-                f"{shown(shipped)} is damaged: its sha256 is {found}, the config expects {weights.sha256}; "
-                "restore the file from the repository"
-            )
-        load_network(shipped, kind)
-        with atomic_path(target) as temporary:
-            shutil.copyfile(shipped, temporary)
+        _copy_shipped(site, name, kind, weights, config, trained=images)
         return
-    data = open_dataset(site.data, config.dataset)
+    device = pick_device(config.device)
     recipe = {
         "network": name,
         "weights": weights.model_dump(),
         "dataset": config.dataset.model_dump(),
         "seed": config.seed,
-        "images": sha256(site.data / "train_images.npy"),
+        "inputs": [labels, images],
+        "device": str(device),
     }
-    resume = Resume(folder=WORK / "first_stage", recipe=recipe, every=weights.training.save_every)
+    resume = Resume(folder=WORK / "first_stage", recipe=recipe)
     with resume.locked():
-        network, log = train(data, resume)
-        save_network(target, network, precision=weights.precision)
+        network, log = train(open_dataset(site.data, config.dataset), device, resume)
+        save_network(target, network, precision=weights.precision, trained_on=images)
         write_text(site.first_stage / f"{name}_training.csv", log_as_csv(log))
-    resume.clear()
 
 
-def _train_network(
-    config: Experiment, data: ColorMNIST, resume: Resume
-) -> tuple[Autoencoder | Classifier, list[dict[str, float]]]:
-    stage = config.first_stage
-    size = {
-        "in_channels": data.channels,
-        "image_size": config.dataset.image_size,
-        "width": stage.width,
-        "latent_dim": stage.latent_dim,
-        "seed": config.seed,
-    }
-    if stage.objective is not None:
-        autoencoder = Autoencoder(**size)
-        log = train_autoencoder(
-            autoencoder,
-            data.random_images,
-            objective=stage.objective,
-            training=stage.training,
-            seed=config.seed,
-            resume=resume,
+def _copy_shipped(
+    site: Site, name: str, kind: type[Autoencoder | Classifier], weights: Weights, config: Experiment, *, trained: str
+) -> None:
+    shipped = PRETRAINED / site.profile / f"{site.experiment}-{name}.safetensors"
+    where = shown(experiment_config(site.profile, site.experiment))
+    if not shipped.exists():
+        raise ReproduceError(f"{shown(shipped)} is missing: restore it, or set `source: train` in {where}")
+    found = sha256(shipped)
+    if found != weights.sha256:
+        raise ReproduceError(
+            f"{shown(shipped)} is damaged: its sha256 is {found}, {where} expects {weights.sha256}; restore the file"
         )
-        return autoencoder, log
-    classifier = Classifier(n_classes=data.n_classes, **size)
-    log = train_classifier(classifier, data.random_images, training=stage.training, seed=config.seed, resume=resume)
-    return classifier, log
+    network = load_network(shipped, kind)
+    wanted = {"width": weights.width, "image_size": config.dataset.image_size}
+    if isinstance(weights, FirstStage):
+        wanted["latent_dim"] = weights.latent_dim
+    for key, value in wanted.items():
+        if network.config[key] != value:
+            raise UserError(
+                f"{where}: {key}={value}; {shown(shipped)} has {network.config[key]}; put it back, or train"
+            )
+    if trained_on(shipped) != trained:
+        raise UserError(
+            f"{where}: {shown(shipped)} was trained on other images than this data set's training part, so that its "
+            "held-out ones would not be held out; set `source: train`, or `dataset` back"
+        )
+    with atomic_path(site.first_stage / f"{name}.safetensors") as temporary:
+        shutil.copyfile(shipped, temporary)
 
 
-def _train_judge(config: Experiment, data: ColorMNIST, resume: Resume) -> tuple[Classifier, list[dict[str, float]]]:
+def _train_autoencoder(
+    config: Experiment, data: ColorMNIST, device: torch.device, resume: Resume
+) -> tuple[Autoencoder, list[dict[str, float]]]:
+    stage = config.first_stage
+    assert stage.objective is not None
+    network = Autoencoder(
+        in_channels=data.channels,
+        image_size=config.dataset.image_size,
+        width=stage.width,
+        latent_dim=stage.latent_dim,
+        seed=config.seed,
+    ).to(device)
+    log = train_autoencoder(
+        network,
+        data.random_images,
+        objective=stage.objective,
+        training=stage.training,
+        seed=config.seed,
+        resume=resume,
+    )
+    return network, log
+
+
+def _train_classifier(
+    config: Experiment, data: ColorMNIST, device: torch.device, resume: Resume
+) -> tuple[Classifier, list[dict[str, float]]]:
+    stage = config.first_stage
+    network = Classifier(
+        n_classes=data.n_classes,
+        in_channels=data.channels,
+        image_size=config.dataset.image_size,
+        width=stage.width,
+        latent_dim=stage.latent_dim,
+        seed=config.seed,
+    ).to(device)
+    log = train_classifier(network, data.random_images, training=stage.training, seed=config.seed, resume=resume)
+    return network, log
+
+
+def _train_judge(
+    config: Experiment, data: ColorMNIST, device: torch.device, resume: Resume
+) -> tuple[Classifier, list[dict[str, float]]]:
     assert config.judge is not None
     seed = config.seed + 1  # never the weights or the batches of the network it judges
     judge = Classifier(
@@ -114,8 +141,7 @@ def _train_judge(config: Experiment, data: ColorMNIST, resume: Resume) -> tuple[
         image_size=config.dataset.image_size,
         width=config.judge.width,
         seed=seed,
-    )
-    log = train_classifier(
-        judge, data.random_images, training=config.judge.training, seed=seed, title="judge", resume=resume
-    )
+    ).to(device)
+    training = config.judge.training
+    log = train_classifier(judge, data.random_images, training=training, seed=seed, title="judge", resume=resume)
     return judge, log

@@ -21,11 +21,11 @@ def run(profile: str) -> None:
     runs = load_runs(folder / "runs", expected)
     published = load_published(CONFIGS / "published.yaml")
     tables = build_tables(runs, published)
+    readme = ROOT / "README.md"
+    shown = None
+    if profile == _README_SHOWS and readme.exists():
+        shown = inject(readme.read_text(encoding="utf-8"), readme_table(runs))
     write_tables(tables, folder / "tables")
     write_text(folder / "index.html", render_page(profile, runs, tables, folder / "figures", published))
-    readme = ROOT / "README.md"
-    if profile == _README_SHOWS and readme.exists():
-        text = readme.read_text(encoding="utf-8")
-        shown = inject(text, readme_table(runs))
-        if shown != text:
-            write_text(readme, shown)
+    if shown is not None and shown != readme.read_text(encoding="utf-8"):
+        write_text(readme, shown)

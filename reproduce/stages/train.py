@@ -2,13 +2,14 @@
 
 import time
 
-import numpy as np
 import torch
 
 from reproduce.config import load_experiment, load_variant
-from reproduce.files import read_json, sha256, write_json, write_text
+from reproduce.device import pick_device
+from reproduce.files import read_arrays, read_json, sha256, write_json, write_text
 from reproduce.latents import LatentPairs, load_posterior
 from reproduce.machine import describe_machine
+from reproduce.models.convolutional import Posterior
 from reproduce.models.weights import save_network
 from reproduce.paths import WORK, Run
 from reproduce.training.flow import train_flow
@@ -18,14 +19,15 @@ __all__ = ["run"]
 
 
 def run(profile: str, experiment: str, variant: str) -> None:
-    """Write `flow.safetensors`, `training.csv`, and `machine.json`: how long it took, on what."""
+    """Write `flow.safetensors`, `training.csv`, and beside them how long it took, on what."""
     config, choice = load_experiment(profile, experiment), load_variant(variant)
     site = Run(profile, experiment, variant)
     dims = read_json(site.dimensions)["dims"]
-    training = config.training
+    training, device = config.training, pick_device(config.device)
+    posterior = load_posterior(site.latents, "train")
     draw = LatentPairs(
-        posterior=load_posterior(site.latents, "train"),
-        values=torch.from_numpy(np.load(site.pairs / "pool.npz")["values"]),
+        posterior=Posterior(posterior.mean.to(device), posterior.logvar.to(device)),
+        values=torch.from_numpy(read_arrays(site.pairs / "pool.npz")["values"]),
         concepts=list(dims)[:-1],
         weights=config.pairs.weights,
         sample=True,
@@ -34,13 +36,13 @@ def run(profile: str, experiment: str, variant: str) -> None:
         "training": training.model_dump(),
         "flow": config.flow.model_dump(),
         "weights": config.pairs.weights,
-        "variant": choice.model_dump(),
+        "variant": choice.model_dump(exclude={"description"}),
         "dims": dims,
-        "seed": config.seed,
         "inputs": {path.name: sha256(path) for path in sorted(site.latents.glob("train_*.npy"))},
         "pool": sha256(site.pairs / "pool.npz"),
+        "device": str(device),
     }
-    resume = Resume(folder=WORK / "train", recipe=recipe, every=training.save_every)
+    resume = Resume(folder=WORK / "train", recipe=recipe)
     log: list[dict[str, float]] = []
     started = time.monotonic()
     with resume.locked():
@@ -48,7 +50,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
             draw,
             dims=list(dims.values()),
             steps=training.steps,
-            seed=config.seed,
+            seed=choice.seed,
             batch_size=training.batch_size,
             peak_rate=training.peak_rate,
             schedule=training.schedule,
@@ -64,11 +66,5 @@ def run(profile: str, experiment: str, variant: str) -> None:
         )
         save_network(site.flow / "flow.safetensors", flow)
         write_text(site.flow / "training.csv", log_as_csv(log))
-        write_json(
-            site.flow / "machine.json",
-            {
-                "train_seconds": round(time.monotonic() - started, 1),
-                **describe_machine(),
-            },
-        )
-    resume.clear()
+        seconds = round(time.monotonic() - started, 1)
+        write_json(site.train_machine, {"train_seconds": seconds, "device": str(device), **describe_machine()})

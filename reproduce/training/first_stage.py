@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reproduce.config import AutoencoderObjective, Optimisation
+from reproduce.config import AutoencoderObjective, NetworkTraining
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.seeds import torch_generator
 from reproduce.training.loop import Resume, learning_rate, run_steps
@@ -14,8 +14,6 @@ from reproduce.training.loop import Resume, learning_rate, run_steps
 __all__ = ["DrawImages", "train_autoencoder", "train_classifier"]
 
 DrawImages = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
-_INITIALIZE_BATCH = 256
-_AUTOENCODER_GRADIENT = 2000.0  # ours: a sum over pixels is steep at the start, and KL can run away
 _LOG_EVERY = 50
 
 
@@ -24,7 +22,7 @@ def train_autoencoder(
     draw_images: DrawImages,
     *,
     objective: AutoencoderObjective,
-    training: Optimisation,
+    training: NetworkTraining,
     seed: int,
     resume: Resume | None = None,
 ) -> list[dict[str, float]]:
@@ -35,9 +33,11 @@ def train_autoencoder(
     `LossPND`, without its perceptual and adversarial terms) or the squared one.
 
     Arguments:
+        model: trained on the device that it lies on.
         draw_images: `draw_images(n, generator)` returns images `[n, C, S, S]` in [-1, 1] and labels `[n]`.
     """
-    logvar = nn.ParameterDict({"logvar": torch.tensor(objective.initial_logvar)})
+    device = next(model.parameters()).device
+    logvar = nn.ParameterDict({"logvar": torch.tensor(objective.initial_logvar, device=device)})
 
     def loss_of(images: Tensor, _: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         posterior = model.encode(images)
@@ -56,7 +56,6 @@ def train_autoencoder(
         training=training,
         seed=seed,
         title="autoencoder",
-        clip=_AUTOENCODER_GRADIENT,
         resume=resume,
     )
 
@@ -65,7 +64,7 @@ def train_classifier(
     model: Classifier,
     draw_images: DrawImages,
     *,
-    training: Optimisation,
+    training: NetworkTraining,
     seed: int,
     title: str = "classifier",
     resume: Resume | None = None,
@@ -85,7 +84,6 @@ def train_classifier(
         training=training,
         seed=seed,
         title=title,
-        clip=None,
         resume=resume,
     )
 
@@ -96,14 +94,15 @@ def _train(
     loss_of: Callable[[Tensor, Tensor, torch.Generator], dict[str, Tensor]],
     draw_images: DrawImages,
     *,
-    training: Optimisation,
+    training: NetworkTraining,
     seed: int,
     title: str,
-    clip: float | None,
     resume: Resume | None,
 ) -> list[dict[str, float]]:
     modules.to(memory_format=torch.channels_last)  # faster convolutions on CPU and GPU, same weights
-    initialize(draw_images(_INITIALIZE_BATCH, torch_generator(seed, f"{title} initialisation"))[0])
+    device = next(modules.parameters()).device
+    first = draw_images(training.initialize_batch, torch_generator(seed, f"{title} initialisation"))[0]
+    initialize(first.to(device))
     optimizer = torch.optim.Adam(modules.parameters(), lr=training.peak_rate, betas=training.betas, fused=True)
 
     def step(i: int) -> dict[str, Tensor]:
@@ -117,11 +116,12 @@ def _train(
             )
         generator = torch_generator(seed, f"{title} batch", i)
         images, labels = draw_images(training.batch_size, generator)
-        values = loss_of(images.contiguous(memory_format=torch.channels_last), labels, generator)
+        images = images.to(device, memory_format=torch.channels_last)
+        values = loss_of(images, labels.to(device), generator)
         optimizer.zero_grad(set_to_none=True)
         values["loss"].backward()
-        if clip is not None:
-            nn.utils.clip_grad_norm_(modules.parameters(), clip)
+        if training.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(modules.parameters(), training.gradient_clip)
         optimizer.step()
         return values
 

@@ -25,7 +25,7 @@ def train_flow(
     batch_size: int = 25,
     peak_rate: float = 1.125e-4,
     schedule: Schedule = "linear_decay",
-    decay_from: int = 0,
+    decay_from: int | None = None,
     betas: tuple[float, float] = (0.5, 0.9),
     n_blocks: int = 12,
     hidden_dim: int = 512,
@@ -51,18 +51,20 @@ def train_flow(
         log_every, log: the mean loss (nats) over every `log_every` steps is appended to `log`.
         resume: continue from, and save to, a state file; the result equals an uninterrupted run's.
 
-    Raises UserError for dims that don't sum to N, a factor out of range and NaN latents; ReproduceError when the loss
-    becomes NaN.
+    Raises UserError for dims that don't sum to N, a factor out of range, a `decay_from` beyond `steps`, and NaN in the
+    first latents; ReproduceError when the loss becomes NaN later.
     """
     if steps < 1 or batch_size < 1:
         raise UserError(f"steps={steps}, batch_size={batch_size}: both must be at least 1")
+    if decay_from is not None and decay_from >= steps:
+        raise UserError(f"decay_from={decay_from}: the rate would never fall within {steps} steps; name an earlier one")
 
     def batch(step: int) -> tuple[Tensor, Tensor, Tensor]:
         return draw_pairs(batch_size, torch_generator(seed, "training pairs", step))
 
     # the official ActNorm sees the first members of the first batch; a batch of one has no spread to measure
-    first, _, _ = draw_pairs(max(batch_size, 25), torch_generator(seed, "training pairs", 0))
-    if not torch.isfinite(first).all():
+    first, partner, _ = draw_pairs(max(batch_size, 25), torch_generator(seed, "training pairs", 0))
+    if not (torch.isfinite(first).all() and torch.isfinite(partner).all()):
         raise UserError("the latents hold NaN or infinity: check the first stage's weights and its input range")
     check_dims(dims, first.shape[1])
     flow = Flow(dim=first.shape[1], n_blocks=n_blocks, hidden_dim=hidden_dim, hidden_depth=hidden_depth, seed=seed)

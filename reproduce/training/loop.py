@@ -1,10 +1,14 @@
 """The training loop that every network here shares: steps, a log, and a state file to continue from."""
 
 import csv
+import fcntl
 import hashlib
 import io
 import json
-import os
+import math
+import signal
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +18,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from reproduce.errors import ReproduceError, UserError
+from reproduce.errors import ReproduceError
 from reproduce.files import atomic_path
 
 __all__ = ["Resume", "Schedule", "Stateful", "learning_rate", "log_as_csv", "run_steps"]
@@ -29,20 +33,22 @@ class Stateful(Protocol):
     def load_state_dict(self, state: Any, /) -> Any: ...
 
 
-def learning_rate(step: int, *, steps: int, peak: float, schedule: Schedule, decay_from: int) -> float:
+def learning_rate(step: int, *, steps: int, peak: float, schedule: Schedule, decay_from: int | None = None) -> float:
     """The rate at `step` (0-based) of `steps`, a function of the step alone.
 
-    linear_decay: `peak` until `decay_from`, then down to 0 at the end (official `begin_decay` and `end`).
+    linear_decay: `peak` until `decay_from`, then down to 0 at the end. None is five sixths of the steps: the official
+    120,000 decay from 100,001.
     one_cycle: up from peak/25 over the first tenth, then down to almost 0, both along a cosine (Smith & Topin 2018).
     """
     if schedule == "linear_decay":
-        return peak * min(1.0, (steps - step) / max(1, steps - decay_from))
+        start = steps * 5 // 6 if decay_from is None else decay_from
+        return peak * min(1.0, (steps - step) / max(1, steps - start))
     rise = max(1.0, 0.1 * steps)
     if step < rise:
         low, high, position = peak / 25, peak, step / rise
     else:
         low, high, position = peak, peak * 1e-3, (step - rise) / max(1.0, steps - rise)
-    return low + (high - low) * 0.5 * (1 - float(torch.cos(torch.tensor(torch.pi * position, dtype=torch.float64))))
+    return low + (high - low) * 0.5 * (1 - math.cos(math.pi * position))
 
 
 class Resume:
@@ -50,33 +56,30 @@ class Resume:
 
     Arguments:
         folder: outside DVC's outs, since DVC deletes those before a stage runs. The state of every recipe has a
-            folder of its own below it, so that a changed config never continues another's run.
-        recipe: all that decides the result (config, hashes of the inputs); JSON-able.
-        every: steps between two saves.
+            folder of its own below it, so that a changed config or code never continues another's run.
+        recipe: all that decides the result (config, hashes of the inputs); JSON-able. This package's code is added.
+        seconds: time between two saves.
     """
 
-    def __init__(self, *, folder: Path, recipe: Mapping[str, Any], every: int) -> None:
-        if every < 1:
-            raise UserError(f"every={every}: save the state every 1 step or more")
-        digest = hashlib.sha256(json.dumps(recipe, sort_keys=True, default=str).encode()).hexdigest()[:16]
-        self.folder, self.every = folder / digest, every
+    def __init__(self, *, folder: Path, recipe: Mapping[str, Any], seconds: float = 60.0) -> None:
+        whole = json.dumps([recipe, _code_digest()], sort_keys=True)
+        self.folder, self.seconds = folder / hashlib.sha256(whole.encode()).hexdigest()[:16], seconds
         self.file = self.folder / "state.pt"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second process from training the same thing into the same file."""
-        import fcntl
-
+        """Keep a second process from training the same thing into the same file; remove the state at a good end."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise ReproduceError(
                     f"another process is training this already (it holds {self.folder / 'lock'}): "
                     "wait for it, or end it first"
                 ) from None
             yield
+            self.file.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
         """The saved state; None where there is none. A damaged file is an error, not a silent fresh start."""
@@ -92,14 +95,42 @@ class Resume:
     def save(self, state: dict[str, Any]) -> None:
         """Atomically."""
         with atomic_path(self.file) as temporary:
-            torch.save(state, temporary)
+            try:
+                torch.save(state, temporary)
+            except RuntimeError as error:  # a full disk, as torch's writer reports it
+                raise ReproduceError(f"{self.file} cannot be written ({error}): is the disk full?") from error
 
-    def clear(self) -> None:
-        """Remove the state of a training that has ended well."""
-        self.file.unlink(missing_ok=True)
-        (self.folder / "lock").unlink(missing_ok=True)
-        if self.folder.exists() and not os.listdir(self.folder):
-            self.folder.rmdir()
+
+def _code_digest() -> str:
+    """Of this package's modules: a run that was interrupted before an edit does not continue after it."""
+    package = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _stop_request() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or a termination was asked for: a step is never cut in the middle. A second Ctrl-C cuts."""
+    asked = False
+
+    def ask(number: int, _: Any) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(number, previous[signal.Signals(number)])
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # signals reach the main thread alone
+        return
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in previous:
+        signal.signal(number, ask)
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def run_steps(
@@ -114,7 +145,8 @@ def run_steps(
     """Call `step(0)` … `step(steps - 1)`; return the log: the mean of what the steps returned, over `log_every` each.
 
     `step` draws every random number from (seed, step), so that a run that continues from `stateful` and the step's
-    number equals one that was never interrupted. Raises ReproduceError as soon as a logged value is NaN or infinite.
+    number equals one that was never interrupted. Raises ReproduceError as soon as a logged value is NaN or infinite,
+    and KeyboardInterrupt, with the state saved, when the process is asked to stop.
     """
     first = 0
     log: list[dict[str, float]] = []
@@ -125,25 +157,31 @@ def run_steps(
             target.load_state_dict(saved["stateful"][name])
         first, log, sums = saved["step"], saved["log"], saved["sums"]
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=title, disable=None, mininterval=1.0)
-    for i in bar:
-        for name, value in step(i).items():
-            # left on its device as a tensor: reading it out each step would make a GPU wait
-            value = value.detach().double() if isinstance(value, Tensor) else torch.tensor(value, dtype=torch.float64)
-            sums[name] = sums[name] + value if name in sums else value
-        if (i + 1) % log_every == 0 or i + 1 == steps:
-            count = (i % log_every) + 1
-            row = {"step": i + 1, **{name: float(total) / count for name, total in sums.items()}}
-            bad = [name for name, value in row.items() if not torch.isfinite(torch.tensor(value))]
-            if bad:
-                raise ReproduceError(
-                    f"{title}: {bad[0]} became {row[bad[0]]} before step {i + 1}; lower the learning rate"
-                )
-            log.append(row)
-            sums = {}
-            bar.set_postfix({name: f"{value:.4g}" for name, value in row.items() if name != "step"})
-        if resume and (i + 1) % resume.every == 0 and i + 1 < steps:
-            states = {name: target.state_dict() for name, target in stateful.items()}
-            resume.save({"step": i + 1, "log": log, "sums": sums, "stateful": states})
+    last_save = time.monotonic()
+    with _stop_request() as stop_asked:
+        for i in bar:
+            for name, value in step(i).items():
+                # left on its device as a tensor: reading it out each step would make a GPU wait
+                tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(value)
+                sums[name] = sums[name] + tensor.double() if name in sums else tensor.double()
+            done = i + 1
+            if done % log_every == 0 or done == steps:
+                row = {name: float(total) / ((i % log_every) + 1) for name, total in sums.items()}
+                bad = [name for name, value in row.items() if not math.isfinite(value)]
+                if bad:
+                    raise ReproduceError(
+                        f"{title}: {bad[0]} became {row[bad[0]]} before step {done}; lower the learning rate"
+                    )
+                log.append({"step": done, **row})
+                sums = {}
+                bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
+            stopping = stop_asked()
+            if resume and done < steps and (stopping or time.monotonic() - last_save >= resume.seconds):
+                states = {name: target.state_dict() for name, target in stateful.items()}
+                resume.save({"step": done, "log": log, "sums": sums, "stateful": states})
+                last_save = time.monotonic()
+            if stopping and done < steps:
+                raise KeyboardInterrupt
     return log
 
 

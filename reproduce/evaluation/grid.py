@@ -1,0 +1,56 @@
+"""What a swap grid shows: inputs at the borders, a factor of each column's source in each row's target inside."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reproduce.errors import UserError
+from reproduce.interpret import swap
+from reproduce.models.convolutional import Autoencoder, Classifier
+from reproduce.models.flow import Flow
+
+__all__ = ["as_uint8", "pick_images", "swap_cells"]
+
+
+def as_uint8(images: Tensor) -> np.ndarray:
+    """Images `[n, C, S, S]` in [-1, 1] to uint8 `[n, S, S, C]`, as they are shown."""
+    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def pick_images(values: np.ndarray, *wanted: Sequence[int]) -> list[list[int]]:
+    """For each list of wanted values, the first images `values` `[n]` that show them, no image twice."""
+    taken: set[int] = set()
+    chosen = []
+    for several in wanted:
+        own = []
+        for value in several:
+            free = next((int(i) for i in np.flatnonzero(values == value) if int(i) not in taken), None)
+            if free is None:
+                raise UserError(f"grid: there are not enough held-out images of {value}; name another in the config")
+            taken.add(free)
+            own.append(free)
+        chosen.append(own)
+    return chosen
+
+
+@torch.no_grad()
+def swap_cells(
+    network: Autoencoder | Classifier, flow: Flow, z_targets: Tensor, z_sources: Tensor, *, dims: Sequence[int]
+) -> list[np.ndarray]:
+    """For each factor `[R, C, …]`: row r's target with the factor of column c's source.
+
+    Decoded, uint8 `[R, C, S, S, channels]`; or, for a classifier, the predicted class int64 `[R, C]`.
+    """
+    rows, columns = len(z_targets), len(z_sources)
+    target, source = z_targets.repeat_interleave(columns, 0), z_sources.repeat(rows, 1)
+    grids = []
+    for factor in range(len(dims)):
+        mixed = swap(flow, target, source, factor=factor, dims=dims)
+        if isinstance(network, Autoencoder):
+            cells = as_uint8(network.decode(mixed))
+        else:
+            cells = network.classify(mixed).argmax(1).numpy()
+        grids.append(cells.reshape(rows, columns, *cells.shape[1:]))
+    return grids
