@@ -112,4 +112,4 @@ def test_a_stage_tracks_the_choices_of_the_variant_that_it_reads():
             for entry in STAGES[stage]["params"]
             if "paper_configs/variants.yaml" in entry
         )
-        assert used & set(Variant.model_fields) == {key.split(".")[1] for key in keys}
+        assert used & set(Variant.model_fields) == {key.rsplit(".", 1)[1] for key in keys}
