@@ -1,0 +1,330 @@
+"""Rendered faces: the stand-in for CelebA, with known attributes.
+
+Every face has skin, hair, shape, pose, clothes, background and light of its own, and a kind of glasses, beard and hat,
+whether it wears them or not: switching an attribute changes nothing else.
+"""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import numpy as np
+
+from reproduce.data.drawing import (
+    Canvas,
+    Color,
+    Light,
+    Points,
+    Pose,
+    choose,
+    luminance,
+    mirrored,
+    mix,
+    palette,
+    ramp,
+    shade,
+)
+from reproduce.seeds import numpy_generator
+
+__all__ = ["ATTRIBUTES", "Face", "draw_face", "render_faces", "sample_face"]
+
+ATTRIBUTES = ("Eyeglasses", "No_Beard", "Smiling", "Wearing_Hat")
+
+_SKIN = palette("fce2ce f1caaa e2ae86 c28a64 9a6648 80553d")
+_HAIR = palette("e8be70 a4a4ac ba5c30 7c4a2e 4e342a 2c262c 3a2a28")
+_EYES = palette("5c3c28 4670a0 548254 606c78")
+_WALLS = palette("aacee0 f6deb4 c4dab8 f2c4bc cec4e6 5a8692 526082 e2e2de 7c6880 424852")
+_CLOTHES = palette("e86858 3e6c98 f0b850 52947c f0ece4 70548c 383e4e")
+_HAT_COLORS = palette("ce4042 3060a0 eeb03e 3a8c74 eee6d6 7c4c96 343a4c")
+_FRAMES = palette("221f28 8c1c30 1e3c82 faf6ec 12605c")
+_LIPS: Color = (178, 54, 68)
+_DARK: Color = (58, 38, 40)
+_INK: Color = (34, 23, 24)
+
+_BACK_HAIR: dict[str, Points] = {
+    "crop": mirrored(((0, -1.38), (0.62, -1.28), (1.06, -0.88), (1.17, -0.35), (1.1, 0.15), (0.7, 0.4))),
+    "parted": mirrored(((0, -1.45), (0.64, -1.34), (1.08, -0.9), (1.18, -0.35), (1.1, 0.2), (0.7, 0.4))),
+    "bob": mirrored(((0, -1.4), (0.7, -1.28), (1.16, -0.8), (1.3, -0.1), (1.34, 0.6), (1.1, 0.92), (0.5, 0.85))),
+    "long": mirrored(((0, -1.38), (0.7, -1.25), (1.14, -0.75), (1.26, 0), (1.36, 0.9), (1.42, 1.7), (0.9, 2.0))),
+    "curls": [
+        ((1.4 + 0.1 * (k % 2)) * math.sin(math.pi * k / 12), -0.32 - (1.3 + 0.1 * (k % 2)) * math.cos(math.pi * k / 12))
+        for k in range(-12, 12)
+    ],
+}
+_FRONT_HAIR: dict[str, Points] = {
+    "crop": mirrored(
+        (
+            *((0, -1.34), (0.62, -1.24), (1.02, -0.86), (1.09, -0.35), (1.02, 0.02), (0.92, -0.3), (0.74, -0.6)),
+            *((0.3, -0.68), (0, -0.66)),
+        )
+    ),
+    "parted": (
+        *((-1.02, 0.02), (-1.1, -0.35), (-1.05, -0.88), (-0.62, -1.34), (0, -1.47), (0.62, -1.36), (1.05, -0.9)),
+        *((1.1, -0.35), (1.02, 0.02), (0.93, -0.3), (0.8, -0.48), (0.4, -0.52), (-0.1, -0.68), (-0.5, -0.98)),
+        *((-0.72, -0.66), (-0.92, -0.3)),
+    ),
+    "bob": mirrored(
+        (
+            *((0, -1.38), (0.7, -1.26), (1.12, -0.8), (1.24, -0.1), (1.28, 0.55), (1.08, 0.8), (0.9, 0.62)),
+            *((0.93, 0.1), (0.86, -0.38), (0.42, -0.48), (0, -0.46)),
+        )
+    ),
+    "long": mirrored(
+        (
+            *((0, -1.36), (0.7, -1.23), (1.1, -0.75), (1.22, 0), (1.34, 0.9), (1.38, 1.6), (1.12, 1.75)),
+            *((0.96, 1.1), (0.94, 0.3), (0.84, -0.3), (0.5, -0.72), (0, -1.0)),
+        )
+    ),
+    "curls": mirrored(
+        (
+            *((0, -1.34), (0.7, -1.2), (1.12, -0.8), (1.24, -0.25), (1.06, 0.02), (0.94, -0.22), (0.84, -0.5)),
+            *((0.6, -0.52), (0.44, -0.68), (0.2, -0.58), (0, -0.7)),
+        )
+    ),
+}
+# the crown, and the band or visor
+_HATS: dict[str, tuple[Points, Points]] = {
+    "beanie": (
+        mirrored(((0, -1.72), (0.6, -1.58), (1.05, -1.1), (1.18, -0.55), (0, -0.5))),
+        mirrored(((0, -0.93), (0.7, -0.9), (1.2, -0.8), (1.22, -0.5), (0.7, -0.46), (0, -0.44))),
+    ),
+    "brim": (
+        mirrored(((0, -1.62), (0.4, -1.7), (0.74, -1.58), (0.86, -1.1), (0.96, -0.62), (0, -0.5))),
+        mirrored(((0, -0.92), (0.6, -0.94), (0.92, -0.98), (0.98, -0.64), (0, -0.55))),
+    ),
+    "cap": (
+        mirrored(((0, -1.62), (0.62, -1.5), (1.06, -1.05), (1.16, -0.5), (0.6, -0.5), (0, -0.5))),
+        mirrored(((0, -0.8), (0.6, -0.76), (0.98, -0.58), (0.9, -0.4), (0.5, -0.42), (0, -0.44))),
+    ),
+}
+# half the width and height of a lens, and how round it is: 1 is an ellipse, 0 a rectangle
+_LENSES = {"round": (0.35, 0.34, 1.0), "square": (0.36, 0.28, 0.5), "tinted": (0.37, 0.3, 0.65)}
+_BEARDS = ("full", "round", "long")
+
+
+@dataclass(frozen=True)
+class Face:
+    """All that a face is drawn from: the four attributes, and what is independent of them.
+
+    `wide`, `jaw`, `chin`, `mouth` and `lids` are in [0, 1]; `part` is ±1.
+    """
+
+    eyeglasses: bool
+    no_beard: bool
+    smiling: bool
+    wearing_hat: bool
+    pose: Pose
+    light: Light
+    wall: Color
+    wall_end: Color
+    slant: float
+    skin: Color
+    hair: Color
+    hair_style: str
+    part: int
+    wide: float
+    jaw: float
+    chin: float
+    mouth: float
+    lids: float
+    eyes: Color
+    clothes: Color
+    glasses: str
+    frame: Color
+    beard: str
+    hat: str
+    hat_color: Color
+
+
+def sample_face(generator: np.random.Generator) -> Face:
+    """A face at random: the attributes independent of each other and of everything else, and each as often as not."""
+    eyeglasses, no_beard, smiling, wearing_hat = (generator.integers(0, 2, len(ATTRIBUTES)) == 1).tolist()
+    u = iter(generator.random(32).tolist())
+
+    def between(low: float, high: float) -> float:
+        return low + next(u) * (high - low)
+
+    def one_of(names: Collection[str]) -> str:
+        return tuple(names)[int(next(u) * len(names))]
+
+    skin = ramp(_SKIN, next(u))
+    tone = between(-0.12, 0.12)
+    hair = choose([shade(color, tone) for color in _HAIR], next(u), avoid=(skin,), by=55)
+    wall = choose(_WALLS, next(u), avoid=(skin, hair), by=70)
+    return Face(
+        eyeglasses=eyeglasses,
+        no_beard=no_beard,
+        smiling=smiling,
+        wearing_hat=wearing_hat,
+        pose=Pose(
+            x=between(0.475, 0.525),
+            y=between(0.54, 0.57),
+            unit=between(0.225, 0.25),
+            tilt=between(-0.14, 0.14),
+            yaw=between(-0.24, 0.24),
+        ),
+        light=Light(brightness=between(0.82, 1.0), strength=between(0.0, 0.14), angle=between(-np.pi, 0.0)),
+        wall=wall,
+        wall_end=shade(wall, between(-0.25, 0.25)),
+        slant=between(-0.6, 0.6),
+        skin=skin,
+        hair=hair,
+        hair_style=one_of(_BACK_HAIR),
+        part=1 if next(u) < 0.5 else -1,
+        wide=next(u),
+        jaw=next(u),
+        chin=next(u),
+        mouth=next(u),
+        lids=next(u),
+        eyes=choose(_EYES, next(u)),
+        clothes=choose(_CLOTHES, next(u), avoid=(wall, skin), by=60),
+        glasses=one_of(_LENSES),
+        frame=choose(_FRAMES, next(u), avoid=(skin,), by=105),
+        beard=one_of(_BEARDS),
+        hat=one_of(_HATS),
+        hat_color=choose(_HAT_COLORS, next(u), avoid=(hair, wall, skin), by=80),
+    )
+
+
+def draw_face(face: Face, *, size: int = 64) -> np.ndarray:
+    """The face as an image, uint8 `[size, size, 3]`."""
+    body = Pose(x=face.pose.x, y=face.pose.y, unit=face.pose.unit)
+    canvas = Canvas(size=size, top=face.wall, bottom=face.wall_end, slant=face.slant, pose=face.pose)
+    _back_hair(canvas, face)
+    canvas.pose = body
+    _body(canvas, face)
+    canvas.pose = face.pose
+    _head(canvas, face)
+    if not face.no_beard:
+        _beard(canvas, face)
+    _mouth(canvas, face)
+    _front_hair(canvas, face)
+    if face.eyeglasses:
+        _glasses(canvas, face)
+    if face.wearing_hat:
+        _hat(canvas, face)
+    return canvas.finish(face.light)
+
+
+def render_faces(*, n: int, seed: int, start: int = 0, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 `[n, size, size, 3]` and their attributes int64 `[n, 4]` (0 or 1), in the order of `ATTRIBUTES`.
+
+    Image i is the one numbered `start` + i of this seed, whatever else is rendered.
+    """
+    images = np.empty((n, size, size, 3), np.uint8)
+    attributes = np.empty((n, len(ATTRIBUTES)), np.int64)
+    for i in range(n):
+        face = sample_face(numpy_generator(seed, "rendered faces", start + i))
+        images[i] = draw_face(face, size=size)
+        attributes[i] = face.eyeglasses, face.no_beard, face.smiling, face.wearing_hat
+    return images, attributes
+
+
+def _beard_color(hair: Color, skin: Color) -> Color:
+    """Of beard and brows: the hair's, as much darker as it takes to stand out from the skin."""
+    color, limit = mix(hair, _INK, 0.25), luminance(skin) - 58
+    return mix(color, _INK, max(0.0, (luminance(color) - limit) / (luminance(color) - luminance(_INK))))
+
+
+def _under_hat(face: Face, points: Points) -> Points:
+    """Hair, pressed down where a hat sits on it."""
+    if not face.wearing_hat:
+        return points
+    return [(x, max(y, -0.7 + 0.2 * (y + 0.7))) for x, y in points]
+
+
+def _back_hair(canvas: Canvas, face: Face) -> None:
+    canvas.fill(_under_hat(face, _BACK_HAIR[face.hair_style]), shade(face.hair, -0.16), depth=0)
+
+
+def _body(canvas: Canvas, face: Face) -> None:
+    skin = shade(face.skin, -0.16)
+    shoulders = ((0, 1.36), (0.5, 1.42), (1.2, 1.62), (1.75, 2.2), (1.8, 3.0), (0, 3.0))
+    canvas.fill(mirrored(shoulders), face.clothes)
+    canvas.fill(mirrored(((0, 0.7), (0.42, 0.8), (0.44, 1.4), (0.3, 1.62), (0, 1.7))), skin)
+
+
+def _head(canvas: Canvas, face: Face) -> None:
+    skin, dark = face.skin, shade(face.skin, -0.2)
+    w, jaw, chin = 0.95 + 0.1 * face.wide, 0.5 + 0.2 * face.jaw, 1.14 + 0.14 * face.chin
+    for side in (-1, 1):
+        canvas.ellipse(side * w, 0.12, 0.19, 0.27, skin, depth=0)
+        canvas.ellipse(side * (w + 0.02), 0.13, 0.09, 0.15, dark, depth=0)
+    upper = ((0, -1.16), (0.62, -1.02), (0.97 * w, -0.45), (w, 0.1))
+    canvas.fill(mirrored((*upper, (0.9 * w, 0.55), (jaw, 0.94), (0.24, chin - 0.02), (0, chin))), skin)
+    rosy = mix(skin, (236, 92, 92), 0.5)
+    for side in (-1, 1):
+        canvas.ellipse(side * 0.6, 0.42, 0.2, 0.15, rosy, alpha=0.4)
+    tall = 0.13 + 0.06 * face.lids
+    for side in (-1, 1):
+        canvas.ellipse(side * 0.4, 0.05, 0.21, tall, (252, 250, 246))
+        canvas.ellipse(side * 0.4, 0.05, 0.125, min(0.14, tall), face.eyes)
+        canvas.ellipse(side * 0.4, 0.05, 0.07, 0.08, (30, 24, 28))
+        canvas.stroke(((side * 0.18, 0.04), (side * 0.4, 0.03 - tall), (side * 0.64, 0.05)), 0.07, _DARK)
+        canvas.stroke(
+            ((side * 0.18, -0.27), (side * 0.42, -0.35), (side * 0.66, -0.26)), 0.1, _beard_color(face.hair, face.skin)
+        )
+    canvas.ellipse(0, 0.34, 0.15, 0.1, dark, depth=1.25)
+    canvas.ellipse(0, 0.29, 0.12, 0.11, mix(skin, dark, 0.15), depth=1.25)
+
+
+def _beard(canvas: Canvas, face: Face) -> None:
+    color, chin = _beard_color(face.hair, face.skin), 1.14 + 0.14 * face.chin
+    w, jaw = 0.99 + 0.1 * face.wide, 0.56 + 0.2 * face.jaw
+    sides = ((0, 0.48), (0.34, 0.5), (0.6, 0.6), (0.8, 0.35), (w - 0.05, 0.1), (0.93 * w, 0.55))
+    halves: dict[str, Points] = {
+        "full": (*sides, (jaw, 1.0), (0.28, chin + 0.1), (0, chin + 0.12)),
+        "round": (
+            *((0, 0.47), (0.3, 0.49), (0.52, 0.62), (0.56, 0.9), (0.42, 1.12)),
+            *((0.2, chin + 0.08), (0, chin + 0.1)),
+        ),
+        "long": (*sides, (jaw, 1.05), (0.44, 1.4), (0.2, 1.62), (0, 1.66)),
+    }
+    canvas.fill(mirrored(halves[face.beard]), color)
+
+
+def _mouth(canvas: Canvas, face: Face) -> None:
+    if face.smiling:
+        w = 0.38 + 0.07 * face.mouth
+        lips = ((0, 0.675), (0.2, 0.66), (w, 0.6), (0.27, 0.87), (0, 0.98))
+        teeth = ((0, 0.69), (w - 0.06, 0.63), (0.24, 0.8), (0, 0.84))
+        canvas.fill(mirrored(lips), (128, 36, 48))
+        canvas.fill(mirrored(teeth), (255, 253, 248))
+    else:
+        w = 0.24 + 0.06 * face.mouth
+        canvas.ellipse(0, 0.76, w, 0.085, _LIPS)
+        canvas.stroke(((-w - 0.02, 0.765), (0, 0.75), (w + 0.02, 0.765)), 0.045, (112, 40, 48))
+
+
+def _front_hair(canvas: Canvas, face: Face) -> None:
+    outline = [(face.part * x, y) for x, y in _FRONT_HAIR[face.hair_style]]
+    canvas.fill(_under_hat(face, outline), face.hair, depth=0.6)
+
+
+def _glasses(canvas: Canvas, face: Face) -> None:
+    frame, width = face.frame, 0.145
+    wide, tall, power = _LENSES[face.glasses]
+    glass, alpha = ((44, 50, 66), 0.82) if face.glasses == "tinted" else ((240, 248, 255), 0.42)
+    angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    x = wide * np.sign(np.cos(angles)) * np.abs(np.cos(angles)) ** power
+    y = tall * np.sign(np.sin(angles)) * np.abs(np.sin(angles)) ** power + 0.07
+    for side in (-1, 1):
+        canvas.stroke(((side * 0.72, -0.02), (side * 0.98, 0.0)), 0.8 * width, frame)
+        rim = list(zip(side * 0.42 + x, y, strict=True))
+        canvas.fill(rim, glass, alpha=alpha, depth=1.1)
+        canvas.stroke([*rim, rim[0]], width, frame, depth=1.1)
+    canvas.stroke(((-0.1, 0.02), (0, -0.03), (0.1, 0.02)), width, frame, depth=1.1)
+
+
+def _hat(canvas: Canvas, face: Face) -> None:
+    color, dark = face.hat_color, shade(face.hat_color, -0.25)
+    if face.hat == "beanie":
+        canvas.ellipse(0, -1.78, 0.24, 0.23, shade(color, 0.22), depth=0.3)
+    elif face.hat == "cap":
+        canvas.ellipse(0, -1.62, 0.13, 0.09, dark, depth=0.3)
+    crown, band = _HATS[face.hat]
+    canvas.fill(crown, color, depth=0.3)
+    # the visor of a cap sticks out
+    canvas.fill(band, dark, depth=1.2 if face.hat == "cap" else 0.3)
+    if face.hat == "brim":
+        canvas.ellipse(0, -0.6, 1.55, 0.2, color, depth=0.3)
