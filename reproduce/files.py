@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import secrets
+import tokenize
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -66,7 +67,7 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise ReproduceError(f"{path} does not exist: run the stage that writes it") from None
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, KeyError, tokenize.TokenError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
         raise ReproduceError(f"{path} is damaged ({reason}): delete it and run the stage that writes it") from None
 

@@ -166,10 +166,10 @@ def test_reconstruction_rates_count_classes_over_images_and_measurements_over_pa
     }
     # image 1 looks like image 3, the others like themselves
     reading = {"digit": torch.tensor([0, 1, 2, 9]), "color": values["color"][[0, 3, 2, 3]]}
-    target, source = torch.tensor([0, 1, 1, 1, 2]), torch.tensor([1, 0, 2, 3, 3])
+    target, source = torch.tensor([0, 1, 1, 2, 2]), torch.tensor([1, 0, 2, 3, 0])
     rates = reconstruction_rates(reading, values, target, source, concepts=FACTORS[:-1])
-    # from what image 1 shows its own colour is √2 away, 0's 1, 2's √2 too, and 3's 0
-    assert rates == {"digit": 3 / 4, "color": 2 / 5}
+    # from what image 1 shows, its own colour is √2 away, 0's 1, and 2's √2 too
+    assert rates == {"digit": 3 / 4, "color": 3 / 5}
     del reading["color"]
     rates = reconstruction_rates(reading, values, target, source, concepts=FACTORS[:-1])
     assert rates == {"digit": 3 / 4, "color": None}
@@ -401,8 +401,11 @@ def test_only_the_border_tells_the_background_color() -> None:
     images = images_in(color)
     images[:, :, 2:-2, 2:-2] = 0.77
     assert torch.equal(background_color(images), color)
-    images[:, :, 1:-1, 1:-1] = 0.77  # the inner ring, 116 of 240
-    assert torch.equal(background_color(images), color)
+    inner, outer = images_in(color), images_in(color)
+    inner[:, :, 1:-1, 1:-1] = 0.77  # the border's inner ring, 116 of its 240 pixels
+    outer[:, :, [0, -1]] = outer[:, :, :, 0] = 0.77  # most of its outer ring, 94 of 124
+    assert torch.equal(background_color(inner), color)
+    assert torch.equal(background_color(outer), color)
 
 
 class Painter(Autoencoder):

@@ -60,6 +60,14 @@ def test_readers_name_a_missing_or_damaged_file(tmp_path):
             reader(path)
 
 
+def test_an_array_whose_header_is_cut_is_named(tmp_path):
+    path = tmp_path / "x.npy"
+    write_array(path, np.arange(50))
+    path.write_bytes(path.read_bytes().replace(b"}", b" ", 1))
+    with pytest.raises(ReproduceError, match=r"x\.npy is damaged"):
+        read_array(path)
+
+
 def test_equal_arrays_give_equal_bytes(tmp_path):
     for name in ("a", "b"):
         write_arrays(tmp_path / f"{name}.npz", {"x": np.arange(5), "y": np.ones((2, 3), np.float32)})

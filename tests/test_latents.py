@@ -72,6 +72,16 @@ def test_latents_that_are_not_finite_are_refused(value: float) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_variance_that_is_no_number_is_refused() -> None:
+    class Uncertain(Doubling):
+        def encode(self, x: Tensor) -> Posterior:
+            return Posterior(x.flatten(1), x.flatten(1) * float("nan"))
+
+    network: Any = Uncertain()
+    with pytest.raises(ReproduceError, match="NaN or infinite latents"):
+        encode_images(network, lambda part: pictures(3)[part], 3, device=CPU, title="test")
+
+
 def gaussian(n: int = 5, dim: int = 3) -> Posterior:
     generator = torch_generator(0, "test posterior")
     return Posterior(*(torch.randn(n, dim, generator=generator) for _ in range(2)))
