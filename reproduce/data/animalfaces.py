@@ -1,0 +1,198 @@
+"""AnimalFaces: a folder of class folders, or an ImageNet training tree with FUNIT's lists of crop boxes.
+
+Source of the lists' format and of the 119 + 30 classes: https://github.com/NVlabs/FUNIT (README, datasets/,
+tools/extract_animalfaces.py: the four numbers are left, top, right, bottom). Which classes the paper used is not known.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image
+
+from reproduce.data.image import Source, SquareCrop
+from reproduce.errors import UserError
+from reproduce.paths import shown
+from reproduce.seeds import numpy_generator
+
+__all__ = ["AnimalFaces", "read_class_folders", "read_funit"]
+
+_LINE = re.compile(r"(?P<image>(?P<name>n\d{8})/(?P=name)_\d+\.JPEG)_(\d+)_(\d+)_(\d+)_(\d+)\.jpg")
+_FUNIT = (
+    "get ImageNet's training images (ILSVRC2012_img_train.tar) by hand from https://image-net.org/download.php, "
+    "unpacked to one folder a class, and FUNIT's animals_list_train.txt and animals_list_test.txt from "
+    "https://github.com/NVlabs/FUNIT/tree/master/datasets"
+)
+_FOLDERS = (
+    "put there by hand one folder of images a class, or train/ and test/ (or val/) with those in each, as AFHQ has "
+    "(https://github.com/clovaai/stargan-v2)"
+)
+
+Parts = dict[str, list[tuple[str, SquareCrop]]]  # class: its images' names below the root, and what to take of each
+
+
+@dataclass(frozen=True)
+class AnimalFaces:
+    """The images for training and those held out; a source's one label is its index in `classes`."""
+
+    classes: tuple[str, ...]
+    train: list[Source]
+    heldout: list[Source]
+
+
+def read_class_folders(folder: Path, *, heldout_fraction: float = 0.1) -> AnimalFaces:
+    """What `folder` holds; no image is opened.
+
+    Classes are numbered in alphabetical order. Held out are the images of `test/`, or of `val/` where there is no
+    `test/`; where there is neither, `heldout_fraction` of each class, by a permutation that depends on nothing but the
+    class's name and its number of images. Of every image the centred square is taken.
+
+    Raises:
+        UserError: no folder, fewer than two classes, a class with fewer than two images, or held-out classes that
+            aren't those for training.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{shown(folder)} does not exist: {_FOLDERS}")
+    divided = (folder / "train").is_dir()
+    train = _class_folders(folder, "train" if divided else "")
+    _check_classes(train, shown(folder / "train" if divided else folder), _FOLDERS)
+    beside = next((name for name in ("test", "val") if divided and (folder / name).is_dir()), None)
+    if beside is None:
+        return _hold_out_images(folder, train, heldout_fraction)
+    heldout = _class_folders(folder, beside)
+    for name in sorted(train.keys() | heldout.keys()):
+        if not train.get(name) or not heldout.get(name):
+            lacking = "train" if not train.get(name) else beside
+            raise UserError(f"{shown(folder / lacking)} has no images of the class {name}; {_FOLDERS}")
+    classes = tuple(train)
+    return AnimalFaces(classes, _sources(folder, train, classes), _sources(folder, heldout, classes))
+
+
+def read_funit(
+    tree: Path,
+    *,
+    train_list: Path,
+    test_list: Path | None = None,
+    hold_out: Literal["images", "classes"] = "images",
+    heldout_fraction: float = 0.1,
+) -> AnimalFaces:
+    """The boxes that FUNIT's lists name, in an ImageNet training tree (`n…/n…_….JPEG`); no image is opened.
+
+    Of every box the centred square is taken.
+
+    Arguments:
+        train_list: FUNIT's `animals_list_train.txt`, 119 classes.
+        test_list: its `animals_list_test.txt`, 30 other classes.
+        hold_out: "images": `heldout_fraction` of the images of each class, of both lists where both are given; the
+            boxes of one image stay together. "classes": the classes of `test_list`, numbered after the others.
+
+    Raises:
+        UserError: the tree or a list is missing, a line isn't in the format, images are not in the tree, a class is in
+            both lists, fewer than two classes, or a class with fewer than two images.
+    """
+    if hold_out == "classes" and test_list is None:
+        raise UserError("hold_out: classes holds out the classes of FUNIT's test list: name its file, test_list")
+    if not tree.is_dir():
+        raise UserError(f"{shown(tree)} does not exist: {_FUNIT}")
+    train = _read_list(train_list)
+    test = {} if test_list is None else _read_list(test_list)
+    if both := train.keys() & test.keys():
+        raise UserError(f"the class {min(both)} is in {shown(train_list)} and in the list for testing")
+    _check_present(tree, train | test)
+    _check_classes(train, shown(train_list), _FUNIT)
+    if test_list is not None:
+        _check_classes(test, shown(test_list), _FUNIT)
+    if hold_out == "images":
+        return _hold_out_images(tree, dict(sorted((train | test).items())), heldout_fraction)
+    classes = (*train, *test)
+    return AnimalFaces(classes, _sources(tree, train, classes), _sources(tree, test, classes))
+
+
+def _sources(root: Path, parts: Parts, classes: tuple[str, ...]) -> list[Source]:
+    labels = {name: (number,) for number, name in enumerate(classes)}
+    return [Source(root, image, labels[name], crop) for name, images in parts.items() for image, crop in images]
+
+
+def _class_folders(root: Path, below: str) -> Parts:
+    """The images in each folder of `root/below`, also in folders of their own; what is hidden doesn't count."""
+    Image.init()
+    readable = {ending for ending, kind in Image.EXTENSION.items() if kind in Image.OPEN}
+    parts: Parts = {}
+    for entry in sorted(os.scandir(root / below), key=lambda entry: entry.name):
+        if not entry.is_dir() or entry.name.startswith((".", "__")):
+            continue
+        names = []
+        for folder, folders, files in os.walk(entry.path):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            names += [
+                Path(folder, name).relative_to(root).as_posix()
+                for name in files
+                if not name.startswith(".") and os.path.splitext(name)[1].lower() in readable
+            ]
+        parts[entry.name] = [(name, SquareCrop()) for name in sorted(names)]
+    return parts
+
+
+def _read_list(path: Path) -> Parts:
+    """The boxes of each class, classes in alphabetical order."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(f"{shown(path)} does not exist: {_FUNIT}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{shown(path)} cannot be read as a list: {error}") from error
+    parts: Parts = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        match = _LINE.fullmatch(line.strip())
+        box = tuple(int(match[i]) for i in range(3, 7)) if match else ()
+        if match is None or not (box[0] < box[2] and box[1] < box[3]):
+            raise UserError(
+                f"{shown(path)}, line {number}: {line.strip()[:80]!r} is not "
+                "nXXXXXXXX/nXXXXXXXX_ID.JPEG_x1_y1_x2_y2.jpg with x1 < x2 and y1 < y2"
+            )
+        parts.setdefault(match["name"], []).append((match["image"], SquareCrop((box[0], box[1], box[2], box[3]))))
+    return dict(sorted(parts.items()))
+
+
+def _check_present(tree: Path, parts: Parts) -> None:
+    missing = []
+    for name, images in parts.items():
+        there = set(os.listdir(tree / name)) if (tree / name).is_dir() else set()
+        missing += [image for image, _ in images if image.rpartition("/")[2] not in there]
+    if missing:
+        wanted = sum(map(len, parts.values()))
+        raise UserError(
+            f"{len(missing)} of the {wanted} listed images are not in {shown(tree)}, the first {missing[0]}: {_FUNIT}"
+        )
+
+
+def _check_classes(parts: Mapping[str, Iterable[tuple[str, SquareCrop]]], where: str, how: str) -> None:
+    if len(parts) < 2:
+        raise UserError(f"{where} has {len(parts)} class{'' if len(parts) == 1 else 'es'}, two are needed: {how}")
+    for name, images in parts.items():
+        different = len({image for image, _ in images})
+        if different < 2:
+            found = "one image" if different else "no image"
+            raise UserError(f"{where} has {found} of the class {name}; pairs need two: add some, or remove the class")
+
+
+def _hold_out_images(root: Path, parts: Parts, fraction: float) -> AnimalFaces:
+    """At least one image of each class on either side."""
+    if not 0 < fraction < 1:
+        raise UserError(f"heldout_fraction={fraction}: a fraction between 0 and 1 is held out")
+    train: Parts = {}
+    heldout: Parts = {}
+    for name, images in parts.items():
+        files = sorted({image for image, _ in images})
+        count = min(max(1, round(fraction * len(files))), len(files) - 1)
+        order = numpy_generator(0, f"held-out images of {name}").permutation(len(files))
+        chosen = {files[i] for i in order[:count]}
+        train[name] = [part for part in images if part[0] not in chosen]
+        heldout[name] = [part for part in images if part[0] in chosen]
+    classes = tuple(parts)
+    return AnimalFaces(classes, _sources(root, train, classes), _sources(root, heldout, classes))

@@ -1,0 +1,238 @@
+"""CelebA in its own layout: the images as a folder or a zip, the attributes, and the official division.
+
+Sources: the lists' own format, and official `iin/data.py` for the crop, the default attributes and the test draws.
+"""
+
+import difflib
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reproduce.data.image import CentreCrop, Source
+from reproduce.errors import ReproduceError, UserError
+from reproduce.paths import shown
+
+__all__ = ["ATTRIBUTES", "CelebA", "TestDraws", "download_celeba", "official_test_draws", "read_celeba"]
+
+ATTRIBUTES = ("Eyeglasses", "Male", "No_Beard", "Smiling")
+_IMAGES, _ARCHIVE = "img_align_celeba", "img_align_celeba.zip"
+_ATTRIBUTE_LIST, _DIVISION = "list_attr_celeba.txt", "list_eval_partition.txt"
+_WIDTH = 178
+_PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+
+
+@dataclass(frozen=True)
+class CelebA:
+    """The images of the official training and test parts; a source's labels are its attributes, 0 or 1, in order."""
+
+    attributes: tuple[str, ...]
+    train: list[Source]
+    heldout: list[Source]
+
+
+def read_celeba(folder: Path, *, attributes: Sequence[str] = ATTRIBUTES, crop: int = 160) -> CelebA:
+    """What `folder` holds; no image is opened.
+
+    Arguments:
+        folder: `list_attr_celeba.txt`, `list_eval_partition.txt`, and `img_align_celeba/` or `img_align_celeba.zip`.
+        attributes: names from the first of them.
+        crop: side of the centred square, in pixels of a 178 pixels wide image; scaled for images of another width.
+
+    Raises:
+        UserError: something is missing or is not what its name says, with how to get the data by hand; an unknown
+            attribute, or one that is never or always there.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{shown(folder)} does not exist: {_by_hand(folder)}")
+    for name in (_ATTRIBUTE_LIST, _DIVISION):
+        if not (folder / name).is_file():
+            raise UserError(f"{shown(folder)} has no {name}: {_by_hand(folder)}")
+    values = _read_attributes(folder / _ATTRIBUTE_LIST, attributes)
+    train, test = _read_division(folder / _DIVISION, set(values))
+    root = _images(folder, [*train, *test])
+    square = CentreCrop(crop, _WIDTH)
+    parts = []
+    for part, names in (("training", train), ("test", test)):
+        sources = [Source(root, f"{_IMAGES}/{name}", values[name], square) for name in names]
+        for i, attribute in enumerate(attributes):
+            seen = {source.labels[i] for source in sources}
+            if len(seen) < 2:
+                which = "all" if seen == {1} else "none"
+                raise UserError(
+                    f"{which} of the {len(sources)} {part} images in {shown(folder)} is {attribute}: "
+                    "nothing tells such images apart, so leave it out of attributes"
+                )
+        parts.append(sources)
+    return CelebA(tuple(attributes), *parts)
+
+
+@dataclass(frozen=True)
+class TestDraws:
+    """The official test examples: image `index[i]` with its partner `index_b[i]`, which share attribute `factor[i]`.
+
+    All int64 `[n]`; both indices count the held-out images.
+    """
+
+    __test__ = False
+
+    index: np.ndarray
+    factor: np.ndarray
+    index_b: np.ndarray
+
+
+def official_test_draws(values: np.ndarray, *, n: int = 10_000) -> TestDraws:
+    """The draws that the official code makes for held-out images with attribute `values` `[m, K]` of 0 and 1.
+
+    The `n` examples are drawn with replacement; each then draws the attribute, and a partner of the same value among
+    the examples, itself not excluded. Two generators, both RandomState(1).
+    """
+    index = np.random.RandomState(1).choice(len(values), size=n)
+    drawn = values[index]
+    having = [[np.flatnonzero(drawn[:, k] == value) for value in (0, 1)] for k in range(values.shape[1])]
+    random = np.random.RandomState(1)
+    factor, partner = np.empty(n, np.int64), np.empty(n, np.int64)
+    for i in range(n):
+        factor[i] = random.choice(values.shape[1])
+        partner[i] = random.choice(having[factor[i]][drawn[i, factor[i]]])
+    return TestDraws(index.astype(np.int64), factor, index[partner].astype(np.int64))
+
+
+def download_celeba(root: Path) -> Path:
+    """Fetch the three files to `root/celeba` and return that folder; torchvision's addresses and checksums.
+
+    The archive is not unpacked: it is read as it is. A file that is there and whole is not fetched again.
+
+    Raises:
+        ReproduceError: Google Drive refused (it does when the files were downloaded often that day), or the package
+            gdown is missing.
+    """
+    from torchvision.datasets import CelebA as Torchvision
+    from torchvision.datasets.utils import download_file_from_google_drive
+
+    folder = root / "celeba"
+    for address, md5, name in Torchvision.file_list:
+        if name not in (_ARCHIVE, _ATTRIBUTE_LIST, _DIVISION):
+            continue
+        try:
+            download_file_from_google_drive(address, str(folder), name, md5)
+        except Exception as error:  # gdown and requests raise many kinds
+            if (folder / name).is_file() and _is_web_page(folder / name):
+                reason = "Google Drive sent a web page in place of the file, as it does when its quota is used up"
+            else:
+                reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ReproduceError(f"CelebA's {name} could not be fetched ({reason}): {_by_hand(folder)}") from error
+    return folder
+
+
+def _by_hand(folder: Path) -> str:
+    return (
+        f"get {_ARCHIVE} (Align&Cropped Images), {_ATTRIBUTE_LIST} and {_DIVISION} by hand from {_PAGE} "
+        f"and put the three files into {shown(folder)}"
+    )
+
+
+def _is_web_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")) or b"<html" in start
+
+
+def _lines(path: Path) -> list[str]:
+    if _is_web_page(path):
+        raise UserError(f"{shown(path)} is a web page, not CelebA's list: {_by_hand(path.parent)}")
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{shown(path)} is not a text file: {_by_hand(path.parent)}") from None
+
+
+def _read_attributes(path: Path, attributes: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The chosen attributes of every image."""
+    count, names, *rows = [*_lines(path), "", ""]
+    rows = rows[:-2]
+    known = names.split()
+    if not count.strip().isdigit() or not known:
+        raise UserError(f"{shown(path)} does not begin with a count and the attributes' names: {_by_hand(path.parent)}")
+    if not attributes or len(set(attributes)) < len(attributes):
+        raise UserError(f"attributes: name at least one, none twice, not {', '.join(attributes) or 'nothing'}")
+    for name in attributes:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
+            raise UserError(f"{shown(path)} has no attribute {name}: {hint}")
+    columns = [known.index(name) + 1 for name in attributes]
+    level = {"-1": 0, "1": 1}
+    values: dict[str, tuple[int, ...]] = {}
+    shared: dict[tuple[int, ...], tuple[int, ...]] = {}  # 200,000 images have few different ones
+    for number, row in enumerate(rows, 3):
+        fields = row.split()
+        if not fields:
+            continue
+        try:
+            if len(fields) != len(known) + 1:
+                raise KeyError
+            value = tuple(level[fields[column]] for column in columns)
+        except KeyError:
+            raise UserError(f"{shown(path)}, line {number}: not an image name and {len(known)} times -1 or 1") from None
+        values[fields[0]] = shared.setdefault(value, value)
+    if len(values) != int(count):
+        raise UserError(f"{shown(path)} announces {int(count)} images and lists {len(values)}: {_by_hand(path.parent)}")
+    return values
+
+
+def _read_division(path: Path, known: set[str]) -> tuple[list[str], list[str]]:
+    """The names of the training and of the test images, in the file's order."""
+    parts: dict[str, list[str]] = {"0": [], "1": [], "2": []}
+    for number, row in enumerate(_lines(path), 1):
+        fields = row.split()
+        if not fields:
+            continue
+        if len(fields) != 2 or fields[1] not in parts:
+            raise UserError(f"{shown(path)}, line {number}: not an image name and 0, 1 or 2")
+        if fields[0] not in known:
+            raise UserError(f"{shown(path)}, line {number}: {fields[0]} is not in {_ATTRIBUTE_LIST}")
+        parts[fields[1]].append(fields[0])
+    for part, what in (("0", "training"), ("2", "test")):
+        if not parts[part]:
+            raise UserError(f"{shown(path)} has no {what} image (none is marked {part}): {_by_hand(path.parent)}")
+    return parts["0"], parts["2"]
+
+
+def _images(folder: Path, names: Sequence[str]) -> Path:
+    """The folder itself or the archive in it: whichever holds all images, the folder first."""
+    unpacked, archive = folder / _IMAGES, folder / _ARCHIVE
+    if not unpacked.is_dir() and not archive.exists():
+        raise UserError(f"{shown(folder)} has neither {_IMAGES}/ nor {_ARCHIVE}: {_by_hand(folder)}")
+    problem = ""
+    if unpacked.is_dir():
+        there = set(os.listdir(unpacked))
+        problem = _missing(unpacked, [name for name in names if name not in there])
+        if not problem:
+            return folder
+    if archive.exists():
+        members = _members(archive)
+        problem = _missing(archive, [name for name in names if f"{_IMAGES}/{name}" not in members])
+        if not problem:
+            return archive
+    raise UserError(f"{problem}: {_by_hand(folder)}")
+
+
+def _missing(where: Path, names: Sequence[str]) -> str:
+    return f"{len(names)} images of {_DIVISION} are not in {shown(where)}, the first {names[0]}" if names else ""
+
+
+def _members(archive: Path) -> set[str]:
+    if _is_web_page(archive):
+        raise UserError(
+            f"{shown(archive)} is a web page, not the archive (what Google Drive sends when its download quota is used "
+            f"up): delete it, and {_by_hand(archive.parent)}"
+        )
+    try:
+        with zipfile.ZipFile(archive) as file:
+            return set(file.namelist())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{shown(archive)} is not a whole zip file ({error}): {_by_hand(archive.parent)}") from error

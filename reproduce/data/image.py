@@ -1,0 +1,260 @@
+"""One image file: where it is, which part of it is wanted, and how that becomes `size` × `size` RGB pixels.
+
+Every worker process of a decode imports this module, so it imports neither torch nor numpy.
+"""
+
+import hashlib
+import io
+import math
+import os
+import warnings
+import zipfile
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from PIL import Image, ImageFile, ImageOps
+
+from reproduce.errors import UserError
+from reproduce.paths import shown
+
+__all__ = [
+    "CentreCrop",
+    "Crop",
+    "OnUnusable",
+    "Recipe",
+    "Source",
+    "SquareCrop",
+    "close_archives",
+    "read_source",
+    "render",
+    "render_into",
+    "resized",
+    "stamp_of",
+]
+
+OnUnusable = Literal["refuse", "convert"]
+Region = tuple[float, float, float, float]
+
+# the modes that Pillow turns into RGB as a viewer would; 16-bit and floating-point grey would be clipped
+_CONVERTIBLE = {"1", "L", "LA", "La", "P", "PA", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"}
+_KINDS = {"1": "black and white", "L": "grey", "LA": "grey with transparency", "P": "palette", "RGBA": "transparent"}
+# a reduced decode stays this many times larger than the result: 2 costs nothing to see (over 50 dB), and saves half
+_DRAFT_GAP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class CentreCrop:
+    """The square about the centre whose side is `side` pixels where the image is `of_width` wide, scaled elsewhere.
+
+    Official CelebA: 160 of 178. Edges between pixels are kept (a half-size image: 4.5 to 84.5), not rounded.
+    """
+
+    side: int
+    of_width: int
+
+    def region(self, width: int, height: int) -> Region:
+        """Left, top, right, bottom, in pixels."""
+        side = self.side * width / self.of_width
+        if side > min(width, height):
+            raise ValueError(f"a crop of {side:g}×{side:g} pixels doesn't fit into its {width}×{height}")
+        return (width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class SquareCrop:
+    """The largest square in the middle of `box` (left, top, right, bottom, in pixels), or of the whole image.
+
+    What the official code's SmallestMaxSize and CenterCrop leave: nothing is stretched.
+    """
+
+    box: tuple[int, int, int, int] | None = None
+
+    def region(self, width: int, height: int) -> Region:
+        """Left, top, right, bottom, in pixels."""
+        left, top, right, bottom = self.box or (0, 0, width, height)
+        if not (0 <= left < right <= width and 0 <= top < bottom <= height):
+            raise ValueError(f"the box {left}, {top}, {right}, {bottom} lies outside the image's {width}×{height}")
+        side = min(right - left, bottom - top)
+        left, top = left + (right - left - side) // 2, top + (bottom - top - side) // 2
+        return left, top, left + side, top + side
+
+
+Crop = CentreCrop | SquareCrop
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One image: the file `name` inside `root`, which is a folder or a zip; its labels; and the part that is wanted."""
+
+    root: Path
+    name: str
+    labels: tuple[int, ...]
+    crop: Crop
+
+    @property
+    def path(self) -> str:
+        """Of a file in a folder."""
+        return os.path.join(self.root, self.name)
+
+    def __str__(self) -> str:
+        return f"{shown(self.root)}: {self.name}" if self.root.suffix == ".zip" else shown(self.root / self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that decides an image's pixels, beside the image."""
+
+    size: int
+    antialias: bool
+    convert: bool
+
+
+@lru_cache(maxsize=2)
+def _archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{shown(path)} cannot be read as a zip file: {error}") from error
+
+
+def close_archives() -> None:
+    """Forget the zip files that this process has open."""
+    _archive.cache_clear()
+
+
+def _in_archive(source: Source) -> zipfile.ZipInfo:
+    try:
+        return _archive(source.root).getinfo(source.name)
+    except KeyError:
+        raise UserError(f"{source} does not exist") from None
+
+
+def stamp_of(source: Source) -> str:
+    """Changes when the file does: size and time, or size and CRC inside a zip. Empty for a file that isn't there."""
+    if source.root.suffix == ".zip":
+        info = _in_archive(source)
+        return f"{info.file_size} {info.CRC:08x}"
+    try:
+        return _file_stamp(os.stat(source.path))
+    except OSError:
+        return ""
+
+
+def _file_stamp(status: os.stat_result) -> str:
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def read_source(source: Source) -> tuple[bytes, str]:
+    """The file's bytes, and its stamp from before they were read."""
+    try:
+        if source.root.suffix == ".zip":
+            return _archive(source.root).read(_in_archive(source)), stamp_of(source)
+        with open(source.path, "rb") as file:
+            stamp = _file_stamp(os.fstat(file.fileno()))
+            return file.read(), stamp
+    except FileNotFoundError:
+        raise UserError(f"{source} does not exist") from None
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+        raise UserError(f"{source} cannot be read: {error}") from error
+
+
+def resized(image: Image.Image, region: Region, *, size: int, antialias: bool) -> Image.Image:
+    """The part `region` of an image, `size` × `size`.
+
+    antialias: Pillow's bilinear resize, whose triangle filter widens as the image shrinks. Without it: each pixel from
+    the four around its centre, as OpenCV's INTER_LINEAR. The official code does the latter (albumentations'
+    SmallestMaxSize), which from 160 to 64 pixels skips over part of the image: sharper, with jagged edges.
+    """
+    if antialias:
+        return image.resize((size, size), Image.Resampling.BILINEAR, box=region)
+    return image.transform((size, size), Image.Transform.EXTENT, region, Image.Resampling.BILINEAR)
+
+
+def render_into(file: Path, offset: int, sources: Sequence[Source], recipe: Recipe) -> list[tuple[str, str, str]]:
+    """Write the sources' pixels `[n, size, size, 3]` to `offset` of a file; the SHA-256, stamp and note of each."""
+    pixels, entries = [], []
+    for source in sources:
+        data, stamp = read_source(source)
+        image, note = render(data, source, recipe)
+        pixels.append(image)
+        entries.append((hashlib.sha256(data).hexdigest(), stamp, note))
+    with file.open("r+b") as rows:
+        rows.seek(offset)
+        rows.writelines(pixels)
+    return entries
+
+
+def render(data: bytes, source: Source, recipe: Recipe) -> tuple[bytes, str]:
+    """Pixels `[size, size, 3]` of a file's bytes, and a note on what had to be converted (mostly empty).
+
+    A photo that its camera marked as turned is turned upright, unless a box was given, which counts stored pixels.
+    """
+    image: Image.Image
+    image, region = _opened(data, source, recipe)
+    note = ""
+    try:
+        image.load()
+    except Exception as error:  # Pillow raises many kinds on damaged files
+        if not recipe.convert:
+            raise UserError(
+                f"{source} is truncated or damaged ({error}): replace it, or let it be converted"
+            ) from error
+        image, region = _opened(data, source, recipe)
+        _load_what_there_is(image, source)
+        note = "truncated, read as far as it goes"
+    if image.mode != "RGB":
+        kind = _KINDS.get(image.mode, image.mode)
+        if image.mode not in _CONVERTIBLE:
+            raise UserError(f"{source} has Pillow's mode {image.mode}, which cannot become 8-bit RGB: convert it first")
+        if not recipe.convert:
+            raise UserError(f"{source} is not RGB but {kind}: replace it, or let it be converted")
+        note = ", ".join(filter(None, [note, f"{kind}, converted to RGB"]))
+        image = _rgb(image)
+    image = resized(image, region, size=recipe.size, antialias=recipe.antialias)
+    if source.crop == SquareCrop():
+        with suppress(Exception):  # damaged EXIF data say nothing
+            ImageOps.exif_transpose(image, in_place=True)
+    return image.tobytes(), note
+
+
+def _opened(data: bytes, source: Source, recipe: Recipe) -> tuple[ImageFile.ImageFile, Region]:
+    """The image, its pixels not read yet, and the wanted region; a JPEG much larger than needed is read reduced."""
+    try:
+        image = Image.open(io.BytesIO(data))
+    except Exception as error:
+        raise UserError(f"{source} is not an image that Pillow reads") from error
+    width, height = image.size
+    try:
+        region = source.crop.region(width, height)
+    except ValueError as error:
+        raise UserError(f"{source}: {error}") from None
+    shrink = (region[2] - region[0]) / (_DRAFT_GAP * recipe.size)
+    if recipe.antialias and image.format == "JPEG" and shrink >= 2:
+        reduced = image.draft(None, (math.ceil(width / shrink), math.ceil(height / shrink)))
+        if reduced is not None:
+            scale = reduced[1][2] / width
+            region = (region[0] * scale, region[1] * scale, region[2] * scale, region[3] * scale)
+    return image, region
+
+
+def _load_what_there_is(image: Image.Image, source: Source) -> None:
+    """Read a truncated file; the pixels that are missing become black or grey."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        image.load()
+    except Exception as error:
+        raise UserError(f"{source} is damaged beyond reading ({error}): replace it") from error
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    with warnings.catch_warnings():  # a palette with transparency
+        warnings.simplefilter("ignore")
+        return image.convert("RGB")

@@ -1,0 +1,323 @@
+"""Animals from class folders and from FUNIT's lists; and what is said where something is missing."""
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reproduce.data.animalfaces import AnimalFaces, read_class_folders, read_funit
+from reproduce.data.decode import decode_images, label_array
+from reproduce.data.image import Source, SquareCrop
+from reproduce.errors import UserError
+
+BEAR, CAT, DOG, FOX = "n02132136", "n02123159", "n02086240", "n02119022"
+
+
+def fill(folder: Path, n: int, *, ending: str = ".jpg", size: tuple[int, int] = (24, 20)) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(n):
+        Image.new("RGB", size, (10 * i, 99, 50)).save(folder / f"{i:03d}{ending}")
+
+
+def names(sources: list[Source]) -> list[str]:
+    return [source.name for source in sources]
+
+
+def classes_of(animals: AnimalFaces, sources: list[Source]) -> dict[str, int]:
+    return dict(Counter(animals.classes[source.labels[0]] for source in sources))
+
+
+# --- class folders
+
+
+def test_class_folders_hold_out_the_same_share_of_each_class(tmp_path: Path) -> None:
+    for name, n in (("dogs", 20), ("cats", 50), ("panda", 2)):
+        fill(tmp_path / name, n)
+    animals = read_class_folders(tmp_path, heldout_fraction=0.2)
+    assert animals.classes == ("cats", "dogs", "panda")
+    assert classes_of(animals, animals.train) == {"cats": 40, "dogs": 16, "panda": 1}
+    assert classes_of(animals, animals.heldout) == {"cats": 10, "dogs": 4, "panda": 1}
+    assert len({*names(animals.train), *names(animals.heldout)}) == 72
+    for source in (*animals.train, *animals.heldout):
+        assert source.name.startswith(animals.classes[source.labels[0]] + "/")
+        assert source.crop == SquareCrop()
+    assert read_class_folders(tmp_path, heldout_fraction=0.2) == animals
+
+
+def test_a_further_class_does_not_change_what_is_held_out_of_the_others(tmp_path: Path) -> None:
+    for name in ("a", "c"):
+        fill(tmp_path / name, 20)
+    before = names(read_class_folders(tmp_path).heldout)
+    fill(tmp_path / "b", 20)
+    assert {name for name in names(read_class_folders(tmp_path).heldout) if not name.startswith("b/")} == set(before)
+    assert before != sorted(before)[:2] + [f"c/{i:03d}.jpg" for i in range(2)]
+
+
+@pytest.mark.parametrize("beside", ["val", "test"])
+def test_afhqs_layout(tmp_path: Path, beside: str) -> None:
+    for name in ("cat", "dog", "wild"):
+        fill(tmp_path / "train" / name, 5)
+        fill(tmp_path / beside / name, 2)
+    animals = read_class_folders(tmp_path)
+    assert animals.classes == ("cat", "dog", "wild")
+    assert names(animals.train)[:2] == ["train/cat/000.jpg", "train/cat/001.jpg"]
+    assert classes_of(animals, animals.train) == dict.fromkeys(animals.classes, 5)
+    assert classes_of(animals, animals.heldout) == dict.fromkeys(animals.classes, 2)
+    assert all(name.startswith(f"{beside}/") for name in names(animals.heldout))
+
+
+def test_test_comes_before_val_and_train_alone_holds_images_out(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        fill(tmp_path / "train" / name, 10)
+    assert all(name.startswith("train/") for name in names(read_class_folders(tmp_path).heldout))
+    for part in ("val", "test"):
+        for name in ("cat", "dog"):
+            fill(tmp_path / part / name, 1)
+    assert names(read_class_folders(tmp_path).heldout) == ["test/cat/000.jpg", "test/dog/000.jpg"]
+
+
+def test_any_image_ending_counts_and_nothing_else_does(tmp_path: Path) -> None:
+    for ending in (".jpg", ".PNG", ".webp", ".bmp", ".Jpeg", ".tif"):
+        fill(tmp_path / "a", 2, ending=ending)
+    fill(tmp_path / "b" / "deeper", 3)
+    fill(tmp_path / ".hidden", 3)
+    fill(tmp_path / "__MACOSX", 3)
+    for name in ("notes.txt", ".DS_Store", "._000.jpg", "Thumbs.db"):
+        (tmp_path / "a" / name).write_text("x")
+    (tmp_path / "readme.txt").write_text("x")
+    animals = read_class_folders(tmp_path)
+    assert animals.classes == ("a", "b")
+    assert classes_of(animals, animals.train + animals.heldout) == {"a": 12, "b": 3}
+    assert "b/deeper/000.jpg" in names(animals.train + animals.heldout)
+
+
+def test_class_folders_decode(tmp_path: Path) -> None:
+    for name, ending in (("a", ".png"), ("b", ".jpg")):
+        fill(tmp_path / "in" / name, 4, ending=ending)
+    animals = read_class_folders(tmp_path / "in")
+    decode_images(
+        animals.train,
+        folder=tmp_path / "out",
+        name="train",
+        size=16,
+        label_names=["class"],
+        on_unusable="refuse",
+        workers=1,
+    )
+    assert np.load(tmp_path / "out" / "train_images.npy").shape == (6, 16, 16, 3)
+    assert label_array(animals.train).tolist() == [[0]] * 3 + [[1]] * 3
+
+
+def refused_folders(folder: Path, match: str, **options: Any) -> None:
+    with pytest.raises(UserError, match=match) as caught:
+        read_class_folders(folder, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_class_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    refused_folders(tmp_path / "nowhere", r"nowhere does not exist: put there by hand one folder of images a class")
+    refused_folders(tmp_path, r"has 0 classes, two are needed: put there by hand")
+    fill(tmp_path / "cat", 3)
+    refused_folders(tmp_path, r"has 1 class, two are needed")
+    fill(tmp_path / "dog", 1)
+    refused_folders(tmp_path, r"has one image of the class dog; pairs need two")
+    (tmp_path / "cow").mkdir()
+    refused_folders(tmp_path, r"has no image of the class cow; pairs need two")
+    (tmp_path / "cow").rmdir()
+    fill(tmp_path / "dog", 2)
+    for fraction in (0.0, 1.0, -0.1):
+        refused_folders(tmp_path, "a fraction between 0 and 1", heldout_fraction=fraction)
+
+
+def test_held_out_classes_must_be_those_for_training(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        fill(tmp_path / "train" / name, 3)
+    fill(tmp_path / "val" / "cat", 1)
+    refused_folders(tmp_path, r"val has no images of the class dog")
+    fill(tmp_path / "val" / "dog", 1)
+    fill(tmp_path / "val" / "cow", 1)
+    refused_folders(tmp_path, r"train has no images of the class cow")
+
+
+# --- FUNIT's lists
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Four classes of ten images, 60 x 40."""
+    for name in (BEAR, CAT, DOG, FOX):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        for i in range(10):
+            x, y = np.meshgrid(np.arange(60), np.arange(40))
+            image = Image.fromarray(np.stack([x, y, x * 0 + i], -1).astype(np.uint8))
+            image.save(tmp_path / "train" / name / f"{name}_{i}.JPEG", "PNG")  # exact; Pillow looks inside
+    return tmp_path / "train"
+
+
+def write_list(path: Path, classes: tuple[str, ...], *, end: str = "\n") -> Path:
+    """Two boxes in every image of each class."""
+    lines = [
+        f"{name}/{name}_{i}.JPEG_{box}.jpg"
+        for name in classes
+        for box in ("2_3_22_33", "30_0_60_40")
+        for i in range(10)
+    ]
+    path.write_bytes(end.join([*lines, ""]).encode())
+    return path
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_list_names_images_and_boxes(tree: Path, tmp_path: Path, end: str) -> None:
+    animals = read_funit(tree, train_list=write_list(tmp_path / "list.txt", (DOG, BEAR), end=end), heldout_fraction=0.3)
+    assert animals.classes == (DOG, BEAR)
+    assert classes_of(animals, animals.train) == {DOG: 14, BEAR: 14}
+    assert classes_of(animals, animals.heldout) == {DOG: 6, BEAR: 6}
+    assert {source.crop for source in animals.train} == {SquareCrop((2, 3, 22, 33)), SquareCrop((30, 0, 60, 40))}
+    # no image has one of its boxes on either side
+    assert not set(names(animals.train)) & set(names(animals.heldout))
+
+
+def test_the_boxes_are_decoded_where_they_are(tree: Path, tmp_path: Path) -> None:
+    animals = read_funit(tree, train_list=write_list(tmp_path / "list.txt", (DOG, BEAR)))
+    decode_images(
+        animals.train,
+        folder=tmp_path / "out",
+        name="train",
+        size=10,
+        label_names=["class"],
+        on_unusable="refuse",
+        workers=1,
+    )
+    images = np.load(tmp_path / "out" / "train_images.npy").astype(float)
+    for source, image in zip(animals.train, images, strict=True):
+        # the middle square of 2, 3, 22, 33 is 2, 8, 22, 28; of 30, 0, 60, 40 it is 30, 5, 60, 35
+        left, top, step = (2, 8, 2) if source.crop == SquareCrop((2, 3, 22, 33)) else (30, 5, 3)
+        centres = (np.arange(10) + 0.5) * step - 0.5
+        np.testing.assert_allclose(image[5, 1:-1, 0], (left + centres)[1:-1], atol=0.51)
+        np.testing.assert_allclose(image[1:-1, 5, 1], (top + centres)[1:-1], atol=0.51)
+        assert image[0, 0, 2] == int(source.name.rpartition("_")[2].removesuffix(".JPEG"))
+
+
+def test_the_test_lists_classes_are_held_out_or_divided_as_the_others(tree: Path, tmp_path: Path) -> None:
+    lists = {
+        "train_list": write_list(tmp_path / "train.txt", (FOX, DOG)),
+        "test_list": write_list(tmp_path / "test.txt", (BEAR, CAT)),
+    }
+    animals = read_funit(tree, hold_out="classes", **lists)
+    assert animals.classes == (DOG, FOX, CAT, BEAR)
+    assert classes_of(animals, animals.train) == {DOG: 20, FOX: 20}
+    assert classes_of(animals, animals.heldout) == {CAT: 20, BEAR: 20}
+    animals = read_funit(tree, **lists)
+    assert animals.classes == (DOG, FOX, CAT, BEAR)
+    assert classes_of(animals, animals.train) == dict.fromkeys(animals.classes, 18)
+    assert classes_of(animals, animals.heldout) == dict.fromkeys(animals.classes, 2)
+
+
+def refused_lists(tree: Path, match: str, **options: Any) -> None:
+    with pytest.raises(UserError, match=match) as caught:
+        read_funit(tree, **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_missing_is_named_with_how_to_get_it(tree: Path, tmp_path: Path) -> None:
+    listed = write_list(tmp_path / "list.txt", (DOG, BEAR))
+    refused_lists(tmp_path / "nowhere", "nowhere does not exist: get ImageNet's training images", train_list=listed)
+    refused_lists(
+        tree, r"no\.txt does not exist: get ImageNet.* FUNIT's animals_list_train", train_list=tmp_path / "no.txt"
+    )
+    refused_lists(tree, "name its file, test_list", train_list=listed, hold_out="classes")
+    (tree / DOG / f"{DOG}_3.JPEG").unlink()
+    (tree / DOG / f"{DOG}_5.JPEG").unlink()
+    refused_lists(
+        tree, rf"^4 of the 40 listed images are not in .*train, the first {DOG}/{DOG}_3\.JPEG: get", train_list=listed
+    )
+    refused_lists(tmp_path, r"^40 of the 40 listed images are not in", train_list=listed)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{DOG}/{DOG}_1.JPEG 1 2 3 4",
+        f"{DOG}/{DOG}_1.JPEG_1_2_3.jpg",
+        f"{DOG}/{BEAR}_1.JPEG_1_2_3_4.jpg",
+        f"../{DOG}_1.JPEG_1_2_3_4.jpg",
+        f"{DOG}/{DOG}_1.JPEG_1_2_3_4.jpg and more",
+        f"{DOG}/{DOG}_1.JPEG_-1_2_3_4.jpg",
+        f"{DOG}/{DOG}_1.JPEG_5_2_5_4.jpg",
+        f"{DOG}/{DOG}_1.JPEG_1_9_3_4.jpg",
+        "<html>",
+    ],
+)
+def test_a_malformed_line_is_named_by_file_and_number(tree: Path, tmp_path: Path, line: str) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text(f"{DOG}/{DOG}_1.JPEG_1_2_3_4.jpg\n\n{line}\n")
+    refused_lists(tree, r"list\.txt, line 3: .* is not nXXXXXXXX/nXXXXXXXX_ID\.JPEG_x1_y1_x2_y2\.jpg", train_list=path)
+
+
+def test_a_box_outside_its_image_is_named(tree: Path, tmp_path: Path) -> None:
+    path = write_list(tmp_path / "list.txt", (DOG, BEAR))
+    path.write_text(path.read_text() + f"{DOG}/{DOG}_4.JPEG_30_10_61_40.jpg\n")
+    animals = read_funit(tree, train_list=path)
+    with pytest.raises(UserError, match=rf"{DOG}_4\.JPEG: the box 30, 10, 61, 40 lies outside the image's 60×40"):
+        decode_images(
+            animals.train + animals.heldout,
+            folder=tmp_path / "out",
+            name="train",
+            size=8,
+            label_names=["class"],
+            on_unusable="convert",
+            workers=1,
+        )
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_classes_that_are_too_few_too_small_or_in_both_lists_are_refused(tree: Path, tmp_path: Path) -> None:
+    one = write_list(tmp_path / "one.txt", (DOG,))
+    two = write_list(tmp_path / "two.txt", (DOG, BEAR))
+    refused_lists(tree, r"one\.txt has 1 class, two are needed: get", train_list=one)
+    refused_lists(tree, rf"the class {DOG} is in .*two\.txt and in", train_list=two, test_list=one)
+    small = tmp_path / "small.txt"
+    # two boxes, but in one image
+    small.write_text(two.read_text() + f"{CAT}/{CAT}_1.JPEG_0_0_9_9.jpg\n{CAT}/{CAT}_1.JPEG_3_3_9_9.jpg\n")
+    refused_lists(tree, rf"small\.txt has one image of the class {CAT}; pairs need two", train_list=small)
+
+
+# --- real images and lines, where there are some
+
+
+@pytest.fixture
+def samples() -> Path:
+    folder = os.environ.get("REPRODUCE_SAMPLES")
+    if not folder:
+        pytest.skip("REPRODUCE_SAMPLES names no folder with animal_faces/ and animals_list_sample.txt")
+    return Path(folder)
+
+
+def test_real_class_folders_decode(samples: Path, tmp_path: Path) -> None:
+    animals = read_class_folders(samples / "animal_faces")
+    assert animals.classes == ("cats", "dogs", "panda")
+    assert len(animals.train) + len(animals.heldout) == 442
+    decode_images(
+        animals.heldout,
+        folder=tmp_path,
+        name="heldout",
+        size=64,
+        label_names=["class"],
+        on_unusable="refuse",
+        workers=1,
+    )
+    images = np.load(tmp_path / "heldout_images.npy", mmap_mode="r")
+    assert images.shape[0] == len(animals.heldout)
+    assert images.std(axis=(1, 2, 3)).min() > 5
+
+
+def test_funits_own_lines_are_read(samples: Path, tmp_path: Path) -> None:
+    refused_lists(
+        tmp_path,
+        r"^300 of the 300 listed images are not in .*, the first n02086240/n02086240_12630\.JPEG: get",
+        train_list=samples / "animals_list_sample.txt",
+    )
