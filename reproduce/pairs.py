@@ -21,9 +21,18 @@ class ConceptPairs:
         values: int64 `[n, K]`, the value of each concept for each image.
         concepts: the K concepts' names, for messages.
         weights: relative frequency of each concept as F; uniform (official) when None.
+        balanced: draw x^a so that every value of the shared concept comes up equally often. As the images come
+            (official), pairs that share a rare attribute's presence are few.
     """
 
-    def __init__(self, *, values: Tensor, concepts: Sequence[str], weights: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        values: Tensor,
+        concepts: Sequence[str],
+        weights: Sequence[float] | None = None,
+        balanced: bool = False,
+    ) -> None:
         if values.ndim != 2 or values.shape[1] != len(concepts):
             raise UserError(
                 f"values must be [n, {len(concepts)}] for the concepts {', '.join(concepts)}; "
@@ -37,7 +46,7 @@ class ConceptPairs:
         if len(values) < 2:
             raise UserError(f"{len(values)} image(s) make no pairs: the set needs at least 2")
         self.concepts = tuple(concepts)
-        self._weights = torch.tensor(weights, dtype=torch.float64)
+        self._weights, self._balanced = torch.tensor(weights, dtype=torch.float64), balanced
         self._order, self._start, self._size, self._group = [], [], [], []
         for k, concept in enumerate(concepts):
             group = values[:, k].unique(return_inverse=True)[1]
@@ -57,7 +66,14 @@ class ConceptPairs:
         index_b = torch.empty_like(index_a)
         for k in range(len(self.concepts)):
             mine = factor == k
+            if self._balanced:
+                group = torch.randint(len(self._size[k]), (int(mine.sum()),), generator=generator)
+                within = torch.rand(len(group), generator=generator, dtype=torch.float64)
+                index_a[mine] = self._member(k, group, within)
             group = self._group[k][index_a[mine]]
-            position = self._start[k][group] + (uniform[mine] * self._size[k][group]).long()
-            index_b[mine] = self._order[k][position]
+            index_b[mine] = self._member(k, group, uniform[mine])
         return index_a, index_b, factor
+
+    def _member(self, k: int, group: Tensor, uniform: Tensor) -> Tensor:
+        """An image with the `group`-th value of concept k, by `uniform` in [0, 1)."""
+        return self._order[k][self._start[k][group] + (uniform * self._size[k][group]).long()]

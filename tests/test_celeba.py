@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reproduce.data.celeba import ATTRIBUTES, TestDraws, download_celeba, official_test_draws, read_celeba
+from reproduce.data.celeba import ATTRIBUTES, download_celeba, read_celeba
 from reproduce.data.decode import decode_images, label_array
 from reproduce.data.image import CentreCrop
 from reproduce.errors import ReproduceError, UserError
@@ -92,6 +92,15 @@ def test_attributes_their_order_and_the_crop_are_chosen(folder: Path) -> None:
     assert celeba.heldout[0].crop == CentreCrop(120, 178)
 
 
+def test_the_first_images_of_either_part_can_be_enough(folder: Path) -> None:
+    whole, part = read_celeba(folder), read_celeba(folder, n_train=5, n_heldout=7)
+    assert part.train == whole.train[:5]
+    assert part.heldout == whole.heldout[:7]
+    assert read_celeba(folder, n_train=12, n_heldout=9) == whole
+    refused(folder, r"^13 training images are asked for; .*list_eval_partition\.txt has 12$", n_train=13)
+    refused(folder, r"^10 test images are asked for; .*list_eval_partition\.txt has 9$", n_heldout=10)
+
+
 def test_windows_line_ends_are_read_as_well(folder: Path) -> None:
     expected = read_celeba(folder)
     for name in ("list_attr_celeba.txt", "list_eval_partition.txt"):
@@ -128,31 +137,6 @@ def test_an_unfinished_extraction_is_passed_over_for_the_whole_zip(folder: Path)
     assert read_celeba(folder).train[0].root == folder
     (folder / "img_align_celeba" / "000005.jpg").unlink()
     assert read_celeba(folder).train[0].root == archive
-
-
-def test_the_official_draws_are_those_of_the_official_code() -> None:
-    assert_official(official_test_draws(np.random.default_rng(0).integers(0, 2, (1999, 4))), 1999)
-    distinct = np.unique(official_test_draws(np.zeros((19_962, 1), np.int64)).index)
-    assert len(distinct) == 7_765  # counted with the official code
-
-
-def assert_official(draws: TestDraws, n: int) -> None:
-    assert draws.index.dtype == draws.factor.dtype == draws.index_b.dtype == np.int64
-    assert np.array_equal(draws.index, np.random.RandomState(1).choice(n, size=10_000))
-    assert np.abs(np.bincount(draws.factor) - 2_500).max() < 200
-
-
-def test_partners_are_examples_that_share_the_value_drawn_as_the_official_loop_does() -> None:
-    labels = np.random.default_rng(1).integers(0, 2, (50, 3))
-    draws = official_test_draws(labels, n=200)
-    assert np.array_equal(labels[draws.index, draws.factor], labels[draws.index_b, draws.factor])
-    assert set(draws.index_b) <= set(draws.index)
-    random = np.random.RandomState(1)
-    examples = labels[np.random.RandomState(1).choice(50, size=200)]
-    for i in range(200):
-        k = random.choice(3)
-        partner = random.choice(np.where(examples[:, k] == examples[i, k])[0])
-        assert (k, draws.index[partner]) == (draws.factor[i], draws.index_b[i])
 
 
 # --- what is missing or is something else

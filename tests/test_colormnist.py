@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from reproduce.data.colormnist import colorize, official_test_draws, resize_digits, to_unit_range
-from reproduce.evaluation.look import background_color
+from reproduce.data.base import to_unit_range
+from reproduce.data.colormnist import background_color, colorize, official_test_draws, resize_digits
 from reproduce.seeds import numpy_generator, torch_generator
 
 
@@ -67,6 +67,32 @@ def test_the_background_tells_the_color(size: int) -> None:
     color = colors(16)
     images = colorize(to_unit_range(torch.from_numpy(digits)[:, None]), color)
     torch.testing.assert_close(background_color(images), color, rtol=0, atol=1e-6)
+
+
+def images_in(color: Tensor, size: int = 32) -> Tensor:
+    """Backgrounds of ColorMNIST: minus the colour everywhere."""
+    return -color[:, :, None, None].expand(len(color), 3, size, size).clone()
+
+
+def test_the_background_color_is_exact_where_ink_touches_the_border() -> None:
+    color = torch.tensor([[0.1, 0.5, 0.9], [0.7, 0.0, 1.0]])
+    images = images_in(color)
+    images[:, :, 0:14, :] = color[:, :, None, None]  # 104 of the border's 240 pixels
+    images[:, :, 14:, 2:30] = 0.3 * color[:, :, None, None]  # the interior, and the lower border: 56 more
+    images[:, :, 30:, 2:30] = -color[:, :, None, None]
+    assert torch.equal(background_color(images), color)
+
+
+def test_only_the_border_tells_the_background_color() -> None:
+    color = torch.tensor([[0.2, 0.4, 0.6]])
+    images = images_in(color)
+    images[:, :, 2:-2, 2:-2] = 0.77
+    assert torch.equal(background_color(images), color)
+    inner, outer = images_in(color), images_in(color)
+    inner[:, :, 1:-1, 1:-1] = 0.77  # the border's inner ring, 116 of its 240 pixels
+    outer[:, :, [0, -1]] = outer[:, :, :, 0] = 0.77  # most of its outer ring, 94 of 124
+    assert torch.equal(background_color(inner), color)
+    assert torch.equal(background_color(outer), color)
 
 
 def test_unit_range() -> None:

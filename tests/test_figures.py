@@ -12,9 +12,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+from reproduce.errors import UserError
 from reproduce.figures.curves import training_curve
 from reproduce.figures.style import save, styled
 from reproduce.figures.swap_grid import prediction_grid, swap_grid
+from reproduce.files import write_arrays, write_json
+from reproduce.paths import Run
+from reproduce.stages import figures
 
 ROWS, COLUMNS, SIZE = 2, 3, 4
 WORDS: dict[str, Any] = {
@@ -63,7 +67,7 @@ def data_in(ax: Axes) -> np.ndarray:
 
 
 def written(figure: Figure) -> str:
-    return "\n".join(text.get_text() for text in figure.texts)
+    return " ".join(text.get_text() for text in figure.texts)
 
 
 def inputs_stand_at_the_borders(axes: np.ndarray) -> None:
@@ -126,6 +130,18 @@ def test_a_prediction_grid_writes_each_class_in_its_row_and_column() -> None:
     assert not any(ax.images for ax in axes[1:, 1:].flat)
 
 
+def test_a_prediction_is_written_by_name_and_fits_its_cell() -> None:
+    names = [f"kind {k}" for k in range(9)] + ["bat-eared fox of the north"]
+    figure = predictions(class_names=names)
+    figure.canvas.draw()
+    for place, ax in np.ndenumerate(by_place(figure)[1:, 1:]):
+        (text,) = ax.texts
+        assert text.get_text().split() == names[PREDICTED[place[0]][place[1]]].split()
+        box, cell = text.get_window_extent(), ax.get_window_extent()
+        assert cell.x0 < box.x0 < box.x1 < cell.x1
+        assert cell.y0 < box.y0 < box.y1 < cell.y1
+
+
 def test_the_tint_of_a_prediction_is_what_the_legend_says() -> None:
     figure = predictions()
     (legend,) = figure.legends
@@ -151,14 +167,26 @@ def test_a_grid_names_factor_size_variant_and_dataset(kind: str, size: int) -> N
     assert ("nothing to swap" in text) == (size == 0)
 
 
-def test_words_of_a_grid_overlap_neither_each_other_nor_an_image() -> None:
-    figure = swap_grid(TARGETS, SOURCES, CELLS, **WORDS | {"size": 0})
+@pytest.mark.parametrize("dataset", [WORDS["dataset"], "Rendered faces, a stand-in for CelebA " * 4])
+def test_words_of_a_grid_overlap_neither_each_other_nor_an_image(dataset: str) -> None:
+    words = WORDS | {"size": 0, "factor": "Wearing_Necklace", "dataset": dataset}
+    figure = swap_grid(TARGETS, SOURCES, CELLS, **words)
     figure.canvas.draw()
+    assert " ".join(dataset.split()) in written(figure)
     boxes = [text.get_window_extent() for text in figure.texts]
+    assert all(figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1 for box in boxes)
+    assert all(box.y1 <= figure.bbox.y1 for box in boxes)
     boxes += [ax.get_window_extent() for ax in figure.axes if ax.get_visible()]
     for i, one in enumerate(boxes[: len(figure.texts)]):
         for other in boxes[i + 1 :]:
             assert not one.overlaps(other)
+
+
+def test_larger_images_get_larger_cells() -> None:
+    large = [images.repeat(16, -2).repeat(16, -3) for images in (TARGETS, SOURCES, CELLS)]
+    wide, narrow = swap_grid(*large, **WORDS), swap_grid(TARGETS, SOURCES, CELLS, **WORDS)
+    assert wide.get_figwidth() > narrow.get_figwidth()
+    np.testing.assert_array_equal(data_in(by_place(wide)[2, 3]), large[2][1, 2])
 
 
 def log(n: int = 40) -> pd.DataFrame:
@@ -179,6 +207,21 @@ def test_a_training_curve_is_the_log() -> None:
     assert later.max() < high < 70
     words = " ".join([ax.get_title(), ax.get_xlabel(), ax.get_ylabel(), *(text.get_text() for text in ax.texts)])
     assert all(word in words for word in ("code", "step", "nats", WORDS["dataset"]))
+
+
+def test_a_long_title_of_a_training_curve_stays_inside() -> None:
+    dataset = "Rendered faces, a stand-in for CelebA, drawn by this package " * 3
+    figure = training_curve(log(), dataset=dataset, variant="normalised")
+    figure.canvas.draw()
+    (ax,) = figure.axes
+    (below,) = ax.texts
+    assert below.get_text().split() == dataset.split()
+    box, title = below.get_window_extent(), ax.title.get_window_extent()
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    # the title's own box includes the empty lines that the data set stands in
+    line = ax.title.get_fontsize() * figure.dpi / 72
+    assert ax.get_window_extent().y1 <= box.y0
+    assert box.y1 <= title.y1 - line
 
 
 def test_a_training_curve_of_a_single_step_is_drawn() -> None:
@@ -212,3 +255,46 @@ def test_another_cell_makes_another_file(tmp_path: Path) -> None:
     for name, cells in (("a", CELLS), ("b", changed)):
         save(swap_grid(TARGETS, SOURCES, cells, **WORDS), tmp_path / name)
     assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("embedded", "nowhere", "code"), "there is no paper_configs/embedded/nowhere.yaml"),
+        (("tiny", "colormnist_ae", "code"), "there is no paper_configs/tiny/colormnist_ae.yaml"),
+        (("embedded", "colormnist_ae", "cod"), "has no variant 'cod'"),
+    ],
+)
+def test_figures_of_the_unknown_are_a_users_mistake(names: tuple[str, str, str], says: str) -> None:
+    with pytest.raises(UserError, match=says) as caught:
+        figures.run(*names)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The inputs of the figures of one run, in a folder of its own."""
+    monkeypatch.setattr("reproduce.paths.ROOT", tmp_path)
+    site = Run("embedded", "colormnist_classifier", "code")
+    site.flow.mkdir(parents=True)
+    log().to_csv(site.flow / "training.csv")
+    dims = {"class": 14, "residual": 50}
+    write_json(site.metrics, {"kind": "classifier", "dims": dims, "dataset": "Rendered animals"})
+    return site
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_stage_draws_a_classifier_with_and_without_names(
+    site: Run, named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrays = {"targets": TARGETS, "sources": SOURCES, "cells_0": PREDICTED, "cells_1": PREDICTED}
+    arrays |= {"target_classes": TARGET_CLASSES, "source_classes": SOURCE_CLASSES}
+    write_arrays(
+        site.evaluation / "grid.npz", arrays | ({"class_names": np.array(list("abcdefghij"))} if named else {})
+    )
+    drawn: dict[str, Figure] = {}
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.update({path.name: figure}))
+    figures.run("embedded", "colormnist_classifier", "code")
+    assert list(drawn) == ["predictions_class.png", "predictions_residual.png", "training.png"]
+    found = [[ax.texts[0].get_text() for ax in row] for row in by_place(drawn["predictions_class.png"])[1:, 1:]]
+    assert found == ([["h", "d", "j"], ["f", "i", "f"]] if named else PREDICTED.astype(str).tolist())

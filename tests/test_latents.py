@@ -109,10 +109,24 @@ def test_a_classifiers_latent_comes_back_exactly_and_so_does_its_every_sample(tm
     assert torch.equal(back.sample(torch_generator(0, "s")), mean)
 
 
+def test_an_exact_latent_leaves_no_variance_of_an_earlier_network(tmp_path: Any) -> None:
+    q = gaussian()
+    save_posterior(q, tmp_path, "train")
+    save_posterior(q, tmp_path, "heldout")
+    save_posterior(Posterior(q.mean, torch.full_like(q.mean, -torch.inf)), tmp_path, "train")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "heldout_logvar.npy",
+        "heldout_mean.npy",
+        "train_mean.npy",
+    ]
+    assert torch.isneginf(load_posterior(tmp_path, "train").logvar).all()
+    assert torch.equal(load_posterior(tmp_path, "heldout").logvar, q.logvar)
+
+
 VALUES = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1], [0, 2], [1, 2]])
 
 
-def pairs(*, sample: bool, logvar: float = 0.0, values: Tensor = VALUES) -> LatentPairs:
+def pairs(*, sample: bool, logvar: float = 0.0, values: Tensor = VALUES, balanced: bool = False) -> LatentPairs:
     """Latents whose mean is the image's own number, 10 times it, and its two concept values."""
     number = torch.arange(len(values)).float()[:, None]
     mean = torch.cat([number, 10 * number, values.float()], 1)
@@ -121,6 +135,7 @@ def pairs(*, sample: bool, logvar: float = 0.0, values: Tensor = VALUES) -> Late
         values=values,
         concepts=["digit", "color"],
         weights=None,
+        balanced=balanced,
         sample=sample,
     )
 
@@ -146,6 +161,7 @@ def test_samples_have_the_posteriors_mean_and_variance() -> None:
         values=torch.zeros(2, 1, dtype=torch.int64),
         concepts=["digit"],
         weights=None,
+        balanced=False,
         sample=True,
     )
     z_a, z_b, _ = draw(n, torch_generator(0, "draw"))
@@ -175,3 +191,11 @@ def test_the_generator_alone_decides_the_latents(sample: bool) -> None:
     same, other = (draw(50, torch_generator(seed, "draw")) for seed in (0, 1))
     assert all(torch.equal(x, y) for x, y in zip(one, same, strict=True))
     assert not any(torch.equal(x, y) for x, y in zip(one, other, strict=True))
+
+
+def test_balanced_latents_share_a_rare_value_as_often_as_any_other() -> None:
+    n, values = 8000, torch.tensor([[0, 0]] * 38 + [[1, 1]] * 2)
+    for balanced, share in ((False, 2 / 40), (True, 1 / 2)):
+        z_a, z_b, _ = pairs(sample=False, values=values, balanced=balanced)(n, torch_generator(0, "draw"))
+        assert torch.equal(z_a[:, 2:], z_b[:, 2:])
+        assert z_a[:, 2].mean().item() == pytest.approx(share, abs=5 * (share * (1 - share) / n) ** 0.5)

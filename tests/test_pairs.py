@@ -79,6 +79,67 @@ def test_the_generator_alone_decides_the_draws() -> None:
     assert not any(torch.equal(x, y) for x, y in zip(one, other, strict=True))
 
 
+def rare_values(n: int = 200) -> Tensor:
+    """Attributes that 3 of 200 and 80 of 200 images have, the former spread over the set."""
+    values = torch.zeros(n, 2, dtype=torch.int64)
+    values[[5, 77, 190], 0] = 1
+    values[1::5, 1] = values[3::5, 1] = 1
+    return values
+
+
+def test_unbalanced_pairs_are_drawn_as_the_images_come() -> None:
+    """Official: F, then x^a of all images, then x^b of those with its value; here in the order of the generator."""
+    n, values = 500, rare_values()
+    index_a, index_b, factor = draw(n, values=values, weights=[1, 3], balanced=False)
+    generator = torch_generator(0, "test draws")
+    wanted = torch.multinomial(torch.tensor([1.0, 3], dtype=torch.float64), n, replacement=True, generator=generator)
+    first = torch.randint(200, (n,), generator=generator)
+    uniform = torch.rand(n, generator=generator, dtype=torch.float64)
+    assert torch.equal(factor, wanted)
+    assert torch.equal(index_a, first)
+    for i in range(n):
+        k = int(factor[i])
+        alike = [j for j in range(200) if values[j, k] == values[first[i], k]]
+        assert index_b[i] == alike[int(uniform[i] * len(alike))]
+
+
+def test_as_the_images_come_a_rare_value_is_rarely_shared() -> None:
+    n, values = 40_000, rare_values()
+    index_a, _, factor = draw(n, values=values)
+    for k, share in enumerate((3 / 200, 80 / 200)):
+        found = float(values[index_a[factor == k], k].double().mean())
+        assert found == pytest.approx(share, abs=5 * (share * (1 - share) / (n / 2)) ** 0.5)
+
+
+def test_balanced_pairs_share_every_value_equally_often() -> None:
+    n, values = 40_000, torch.cat([rare_values(), concept_values(200)], 1)
+    concepts = ("eyeglasses", "smiling", "digit", "color")
+    index_a, index_b, factor = draw(n, values=values, concepts=concepts, balanced=True)
+    assert chi_square_excess(factor.bincount(minlength=4)) < 5
+    for k in range(4):
+        a, b = index_a[factor == k], index_b[factor == k]
+        assert torch.equal(values[a, k], values[b, k])
+        _, shared = values[a, k].unique(return_inverse=True)
+        assert chi_square_excess(shared.bincount()) < 5
+        # and within a value either member is any image that has it
+        for value in values[:, k].unique():
+            members, mine = (values[:, k] == value).nonzero()[:, 0], values[a, k] == value
+            for member in (a[mine], b[mine]):
+                counts = member.bincount(minlength=200)
+                assert counts.sum() == counts[members].sum()
+                assert chi_square_excess(counts[members]) < 5
+        # independently: both are one image as often as two uniform draws are, over the values
+        alike = float((a == b).double().mean())
+        chance = float(values[:, k].unique(return_counts=True)[1].double().reciprocal().mean())
+        assert alike == pytest.approx(chance, abs=5 * (chance / len(a)) ** 0.5)
+
+
+def test_balance_leaves_the_concept_of_each_pair_as_it_is() -> None:
+    plain, balanced = (draw(300, values=rare_values(), weights=[1, 3], balanced=choice) for choice in (False, True))
+    assert torch.equal(plain[2], balanced[2])
+    assert not torch.equal(plain[0], balanced[0])
+
+
 def test_a_concept_without_two_equal_values_is_refused_by_name() -> None:
     values = torch.stack([torch.zeros(5, dtype=torch.int64), torch.arange(5)], 1)
     with pytest.raises(UserError, match="concept 'color'"):

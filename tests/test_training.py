@@ -209,12 +209,12 @@ def test_one_cycle_rises_for_a_tenth_and_falls_along_a_cosine():
 
 
 def images(n, generator):
-    """Two classes: a bright left or a bright right half."""
+    """Two classes, one-hot: a bright left or a bright right half."""
     labels = torch.randint(2, (n,), generator=generator)
     x = torch.rand(n, 1, 16, 16, generator=generator) * 0.2 - 0.9
     x[labels == 0, :, :, :8] += 1.5
     x[labels == 1, :, :, 8:] += 1.5
-    return x, labels
+    return x, torch.eye(2)[labels]
 
 
 TRAINING = NetworkTraining(
@@ -251,6 +251,41 @@ def test_an_autoencoder_learns_and_continues_as_if_never_killed(tmp_path):
 def test_a_classifier_learns_its_classes():
     classifier = Classifier(n_classes=2, **NETWORK)
     train_classifier(classifier, images, training=TRAINING, seed=0)
-    x, labels = images(200, torch.Generator().manual_seed(1))
+    x, targets = images(200, torch.Generator().manual_seed(1))
     with torch.no_grad():
-        assert (classifier(x).argmax(1) == labels).double().mean() > 0.98
+        assert (classifier(x).argmax(1) == targets.argmax(1)).double().mean() > 0.98
+
+
+def halves(n, generator):
+    """Two attributes, each as often there as not: a bright left half, a bright right half."""
+    attributes = torch.randint(2, (n, 2), generator=generator).float()
+    x = torch.rand(n, 1, 16, 16, generator=generator) * 0.2 - 0.9
+    x[:, :, :, :8] += 1.5 * attributes[:, 0, None, None, None]
+    x[:, :, :, 8:] += 1.5 * attributes[:, 1, None, None, None]
+    return x, attributes
+
+
+def test_a_classifier_learns_attributes_that_come_together_or_alone():
+    classifier = Classifier(n_classes=2, **NETWORK)
+    log = train_classifier(classifier, halves, training=TRAINING, seed=0)
+    x, attributes = halves(200, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert ((classifier(x) > 0) == (attributes > 0)).double().mean() > 0.95
+    assert log[-1].keys() == {"step", "loss", "accuracy"}
+
+
+def test_the_logged_accuracy_is_the_share_of_outputs_on_the_right_side_of_zero():
+    classifier = Classifier(n_classes=2, **NETWORK)
+    still = TRAINING.model_copy(update={"steps": 1, "peak_rate": 1e-30})
+
+    def fixed(n, generator):
+        x, targets = images(n, torch.Generator().manual_seed(2))
+        return x, targets
+
+    log = train_classifier(classifier, fixed, training=still, seed=0)
+    x, targets = fixed(still.batch_size, None)
+    with torch.no_grad():
+        logits = classifier(x)
+    right = ((logits > 0) == (targets == 1)).double().mean().item()
+    likelihood = torch.where(targets == 1, logits.sigmoid(), 1 - logits.sigmoid())
+    assert log == [{"step": 1, "loss": pytest.approx(-likelihood.log().mean().item(), rel=1e-5), "accuracy": right}]

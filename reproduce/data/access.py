@@ -1,20 +1,20 @@
-"""The data sets by name."""
+"""The data sets by the name that their config gives."""
 
 from pathlib import Path
 
-from reproduce.config import Dataset
+from reproduce.config import ColorMNISTConfig, Dataset
+from reproduce.data.base import ImageData
 from reproduce.data.colormnist import ColorMNIST
+from reproduce.data.labelled import AttributeImages, ClassImages
+from reproduce.files import read_json
 
-__all__ = ["dataset_class", "open_dataset"]
-
-_DATASETS = {"colormnist": ColorMNIST}
-
-
-def dataset_class(config: Dataset) -> type[ColorMNIST]:
-    """The class of a data set: what it is called, what it shows, how it is fetched."""
-    return _DATASETS[config.name]
+__all__ = ["open_dataset"]
 
 
-def open_dataset(folder: Path, config: Dataset) -> ColorMNIST:
-    """The data set that `fetch` left in `folder`."""
-    return dataset_class(config)(folder=folder, config=config)
+def open_dataset(folder: Path, config: Dataset) -> ImageData:
+    """The data set that `reproduce.data.fetch.fetch_dataset` left in `folder`."""
+    if isinstance(config, ColorMNISTConfig):
+        return ColorMNIST(folder=folder, config=config)
+    if config.name in ("celeba", "rendered_faces"):
+        return AttributeImages(folder=folder, config=config, attributes=read_json(folder / "attributes.json"))
+    return ClassImages(folder=folder, config=config, classes=read_json(folder / "classes.json"))

@@ -1,6 +1,6 @@
 """CelebA in its own layout: the images as a folder or a zip, the attributes, and the official division.
 
-Sources: the lists' own format, and official `iin/data.py` for the crop, the default attributes and the test draws.
+Sources: the lists' own format, and official `iin/data.py` for the crop and the default attributes.
 """
 
 import difflib
@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from reproduce.data.image import CentreCrop, Source
 from reproduce.errors import ReproduceError, UserError
 from reproduce.paths import shown
 
-__all__ = ["ATTRIBUTES", "CelebA", "TestDraws", "download_celeba", "official_test_draws", "read_celeba"]
+__all__ = ["ATTRIBUTES", "CelebA", "download_celeba", "read_celeba"]
 
 ATTRIBUTES = ("Eyeglasses", "Male", "No_Beard", "Smiling")
 _IMAGES, _ARCHIVE = "img_align_celeba", "img_align_celeba.zip"
@@ -34,13 +32,21 @@ class CelebA:
     heldout: list[Source]
 
 
-def read_celeba(folder: Path, *, attributes: Sequence[str] = ATTRIBUTES, crop: int = 160) -> CelebA:
+def read_celeba(
+    folder: Path,
+    *,
+    attributes: Sequence[str] = ATTRIBUTES,
+    crop: int = 160,
+    n_train: int | None = None,
+    n_heldout: int | None = None,
+) -> CelebA:
     """What `folder` holds; no image is opened.
 
     Arguments:
         folder: `list_attr_celeba.txt`, `list_eval_partition.txt`, and `img_align_celeba/` or `img_align_celeba.zip`.
         attributes: names from the first of them.
         crop: side of the centred square, in pixels of a 178 pixels wide image; scaled for images of another width.
+        n_train, n_heldout: how many of the training and of the test images are taken, the first ones; all when None.
 
     Raises:
         UserError: something is missing or is not what its name says, with how to get the data by hand; an unknown
@@ -53,6 +59,10 @@ def read_celeba(folder: Path, *, attributes: Sequence[str] = ATTRIBUTES, crop: i
             raise UserError(f"{shown(folder)} has no {name}: {_by_hand(folder)}")
     values = _read_attributes(folder / _ATTRIBUTE_LIST, attributes)
     train, test = _read_division(folder / _DIVISION, set(values))
+    for part, names, wanted in (("training", train, n_train), ("test", test, n_heldout)):
+        if wanted is not None and wanted > len(names):
+            raise UserError(f"{wanted} {part} images are asked for; {shown(folder / _DIVISION)} has {len(names)}")
+    train, test = train[:n_train], test[:n_heldout]
     root = _images(folder, [*train, *test])
     square = CentreCrop(crop, _WIDTH)
     parts = []
@@ -68,37 +78,6 @@ def read_celeba(folder: Path, *, attributes: Sequence[str] = ATTRIBUTES, crop: i
                 )
         parts.append(sources)
     return CelebA(tuple(attributes), *parts)
-
-
-@dataclass(frozen=True)
-class TestDraws:
-    """The official test examples: image `index[i]` with its partner `index_b[i]`, which share attribute `factor[i]`.
-
-    All int64 `[n]`; both indices count the held-out images.
-    """
-
-    __test__ = False
-
-    index: np.ndarray
-    factor: np.ndarray
-    index_b: np.ndarray
-
-
-def official_test_draws(values: np.ndarray, *, n: int = 10_000) -> TestDraws:
-    """The draws that the official code makes for held-out images with attribute `values` `[m, K]` of 0 and 1.
-
-    The `n` examples are drawn with replacement; each then draws the attribute, and a partner of the same value among
-    the examples, itself not excluded. Two generators, both RandomState(1).
-    """
-    index = np.random.RandomState(1).choice(len(values), size=n)
-    drawn = values[index]
-    having = [[np.flatnonzero(drawn[:, k] == value) for value in (0, 1)] for k in range(values.shape[1])]
-    random = np.random.RandomState(1)
-    factor, partner = np.empty(n, np.int64), np.empty(n, np.int64)
-    for i in range(n):
-        factor[i] = random.choice(values.shape[1])
-        partner[i] = random.choice(having[factor[i]][drawn[i, factor[i]]])
-    return TestDraws(index.astype(np.int64), factor, index[partner].astype(np.int64))
 
 
 def download_celeba(root: Path) -> Path:

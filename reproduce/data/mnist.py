@@ -42,16 +42,24 @@ def torchvision_digits(root: Path, *, n_train: int, n_heldout: int) -> Digits:
     """
     from torchvision.datasets import MNIST
 
+    by_hand = f"put its four idx files into {shown(root)}/MNIST/raw by hand"
     try:
         train, test = (MNIST(str(root), train=part, download=True) for part in (True, False))
-    except (RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ReproduceError(
-            f"MNIST could not be fetched ({reason}): put its four idx files into {shown(root)}/MNIST/raw by hand"
-        ) from error
+    except (RuntimeError, OSError, ValueError, TypeError, AssertionError, EOFError) as error:
+        if len(list((root / "MNIST/raw").glob("*-ubyte"))) == 4:  # all are there, so that reading is what failed
+            raise ReproduceError(
+                f"{shown(root)}/MNIST/raw has a damaged file: delete all four, or {by_hand}"
+            ) from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ReproduceError(f"MNIST could not be fetched ({reason}): {by_hand}") from error
     for name, part, wanted in (("training", train, n_train), ("test", test, n_heldout)):
+        if len(part.data) != len(part.targets):
+            raise ReproduceError(
+                f"{shown(root)}/MNIST/raw has {len(part.data)} {name} images and {len(part.targets)} labels: "
+                f"delete the files, or {by_hand}"
+            )
         if wanted > len(part):
-            raise UserError(f"{wanted} {name} images are asked for; {root} has {len(part)}")
+            raise UserError(f"{wanted} {name} images are asked for; {shown(root)} has {len(part)}")
     return Digits(
         train.data[:n_train].numpy(),
         train.targets[:n_train].numpy(),

@@ -19,16 +19,25 @@ def as_uint8(images: Tensor) -> np.ndarray:
     return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
-def pick_images(values: np.ndarray, *wanted: Sequence[int]) -> list[list[int]]:
-    """For each list of wanted values, the first images `values` `[n]` that show them, no image twice."""
+def pick_images(values: np.ndarray, *wanted: Sequence[int | tuple[int, ...]]) -> list[list[int]]:
+    """For each list of wanted values, the first images that show them, no image twice.
+
+    Arguments:
+        values: concept values `[n, K]`.
+        wanted: a number is a value of the first concept, a tuple has one for every concept.
+    """
     taken: set[int] = set()
     chosen = []
     for several in wanted:
         own = []
         for value in several:
-            free = next((int(i) for i in np.flatnonzero(values == value) if int(i) not in taken), None)
+            if isinstance(value, tuple) and len(value) != values.shape[1]:
+                raise UserError(f"grid: {list(value)} has {len(value)} values, there are {values.shape[1]} concepts")
+            shows = (values == value).all(1) if isinstance(value, tuple) else values[:, 0] == value
+            free = next((int(i) for i in np.flatnonzero(shows) if int(i) not in taken), None)
             if free is None:
-                raise UserError(f"grid: there are not enough held-out images of {value}; name another in the config")
+                shown = list(value) if isinstance(value, tuple) else value
+                raise UserError(f"grid: there are not enough held-out images of {shown}; name another in the config")
             taken.add(free)
             own.append(free)
         chosen.append(own)

@@ -1,55 +1,42 @@
-"""Reading the concepts off what G makes of a latent: by a judge, by measurement, or by the classifier itself."""
+"""Reading the concepts off what G makes of a latent: by a judge and by measurement, or by the classifier itself."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from reproduce.data.base import Readings
 from reproduce.models.convolutional import Autoencoder, Classifier
 
-__all__ = ["Look", "Readings", "background_color", "follows", "look_at_images", "look_at_logits"]
+__all__ = ["Look", "Read", "follows", "look_at_images", "look_at_logits"]
 
-# concept -> its value in each result: int64 [B] for a class, float [B, D] for something measured
-Readings = dict[str, Tensor]
 Look = Callable[[Tensor], Readings]
+Read = Callable[[Tensor, Tensor | None], Readings]  # see `reproduce.data.base.ImageData.read`
 _BATCH = 500
-_BORDER = 2
 
 
-def look_at_images(autoencoder: Autoencoder, judge: Classifier) -> Look:
-    """Decode z `[B, N]`; the judge reads the digit, the border's median gives the colour."""
+def look_at_images(autoencoder: Autoencoder, judge: Classifier, read: Read) -> Look:
+    """Decode z `[B, N]`; concepts are read off the judge's logits and the image."""
 
     @torch.no_grad()
     def look(z: Tensor) -> Readings:
-        digits, colors = [], []
+        parts = []
         for part in z.split(_BATCH):
             images = autoencoder.decode(part)
-            digits.append(judge(images).argmax(1))
-            colors.append(background_color(images))
-        return {"digit": torch.cat(digits), "color": torch.cat(colors)}
+            parts.append(read(judge(images), images))
+        return {concept: torch.cat([part[concept] for part in parts]) for concept in parts[0]}
 
     return look
 
 
-def look_at_logits(classifier: Classifier) -> Look:
-    """The class that the interpreted classifier itself predicts from z `[B, N]`."""
+def look_at_logits(classifier: Classifier, read: Read) -> Look:
+    """What the interpreted classifier itself predicts from z `[B, N]`."""
 
     @torch.no_grad()
     def look(z: Tensor) -> Readings:
-        return {"digit": classifier.classify(z).argmax(1)}
+        return read(classifier.classify(z), None)
 
     return look
-
-
-def background_color(images: Tensor) -> Tensor:
-    """The colour `[B, 3]` that an image `[B, 3, S, S]` was multiplied with: minus the median of its border.
-
-    Exact on a rendered image, since ink covers less than half of its border; on a decoded one it is the colour that a
-    viewer sees.
-    """
-    border = torch.ones(images.shape[-2:], dtype=torch.bool)
-    border[_BORDER:-_BORDER, _BORDER:-_BORDER] = False
-    return -images[:, :, border.to(images.device)].median(2).values
 
 
 def follows(reading: Tensor, own: Tensor, other: Tensor) -> Tensor:

@@ -1,26 +1,28 @@
 """The numbers that every run writes."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reproduce.errors import UserError
-from reproduce.evaluation.look import Look, Readings, follows
+from reproduce.data.base import Readings
+from reproduce.errors import ReproduceError, UserError
+from reproduce.evaluation.look import Look, Read, follows
 from reproduce.interpret import exchange
 from reproduce.likelihood import factor_slices, pair_nll
 from reproduce.models.convolutional import Classifier
 from reproduce.models.flow import Flow
 
 __all__ = [
-    "accuracy",
-    "color_errors",
-    "different_pairs",
+    "evaluation_pairs",
     "factor_statistics",
     "headline",
     "heldout_nll",
+    "judge_rates",
+    "measurement_errors",
     "probe_scores",
     "reconstruction_rates",
     "round_trip",
@@ -29,13 +31,41 @@ __all__ = [
 ]
 
 
-def different_pairs(n: int, n_pairs: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """`n_pairs` targets and sources among `n` images, never an image with itself."""
+def evaluation_pairs(truth: Readings, n_pairs: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """`n_pairs` targets and sources among the images of `truth`, never an image with itself.
+
+    Where concepts are attributes, each in turn gets an equal share of the pairs, whose members differ in it, as many
+    in one direction as in the other: left to chance, too few pairs would differ in a rare attribute.
+    """
+    n = len(next(iter(truth.values())))
     if n < 2:
         raise UserError(f"{n} held-out image(s) make no pairs: at least 2 are needed")
-    target = torch.randint(n, (n_pairs,), generator=generator)
-    step = torch.randint(1, n, (n_pairs,), generator=generator)
-    return target, (target + step) % n
+    attributes = [value for value in truth.values() if _is_attribute(value)]
+    if not attributes:
+        target = torch.randint(n, (n_pairs,), generator=generator)
+        step = torch.randint(1, n, (n_pairs,), generator=generator)
+        return target, (target + step) % n
+    which, uniform = torch.arange(n_pairs), torch.rand(2, n_pairs, generator=generator, dtype=torch.float64)
+    members = torch.empty(2, n_pairs, dtype=torch.int64)
+    for k, value in enumerate(attributes):
+        for there in (0, 1):
+            having = value.eq(there).nonzero()[:, 0]
+            for role in (0, 1):
+                mine = (which % (2 * len(attributes))) == 2 * k + (there ^ role)
+                members[role, mine] = having[(uniform[role, mine] * len(having)).long()]
+    return members[0], members[1]
+
+
+def _is_attribute(values: Tensor) -> bool:
+    """0 and 1, both of which occur."""
+    return values.ndim == 1 and values.unique().tolist() == [0, 1]
+
+
+def _share(hits: Tensor, own: Tensor, *, attribute: bool) -> float:
+    """The share of `hits`, bool `[B]`; of an attribute the mean of the shares over its values `own`, each once."""
+    if not attribute:
+        return hits.double().mean().item()
+    return float(np.mean([hits[own == value].double().mean().item() for value in own.unique()]))
 
 
 @torch.no_grad()
@@ -59,8 +89,8 @@ def swap_rates(
 ) -> dict[str, dict[str, Any]]:
     """`rates[f][c]`: with factor f swapped, how often concept c is the source's (`source`) and the target's (`target`).
 
-    Over the pairs whose members differ in c. A concept that can't be read off the results, or in which no pair
-    differs, is None.
+    Over the pairs whose members differ in c; of an attribute, both directions count equally. A concept that can't be
+    read off the results, or in which no pair differs, is None.
     """
     rates: dict[str, dict[str, Any]] = {}
     for factor, reading in zip(factors, readings, strict=True):
@@ -72,9 +102,10 @@ def swap_rates(
                 rates[factor][concept] = None
                 continue
             read, a, b = reading[concept][differ], a[differ], b[differ]
+            attribute = _is_attribute(truth[concept])
             rates[factor][concept] = {
-                "source": follows(read, b, a).double().mean().item(),
-                "target": follows(read, a, b).double().mean().item(),
+                "source": _share(follows(read, b, a), b, attribute=attribute),
+                "target": _share(follows(read, a, b), a, attribute=attribute),
             }
     return rates
 
@@ -84,24 +115,31 @@ def reconstruction_rates(
 ) -> dict[str, float | None]:
     """How often an unswapped held-out image shows its own value; None where it can't be read off.
 
-    A class: over the images, once each. A measurement: nearer to its own than to its partner's, over the pairs.
+    A class: over the images, once each; an attribute: the mean over those with and those without it. A measurement:
+    nearer to its own than to its partner's, over the pairs.
     """
     rates: dict[str, float | None] = dict.fromkeys(concepts)
     for concept, read in reading.items():
         own = truth[concept]
         right = read == own if read.ndim == 1 else follows(read[target], own[target], own[source])
-        rates[concept] = right.double().mean().item()
+        rates[concept] = _share(right, own, attribute=_is_attribute(own))
     return rates
 
 
 @torch.no_grad()
-def accuracy(classifier: Classifier, images: Tensor, labels: Tensor) -> float:
-    """The share of `images` `[n, C, S, S]` whose class `labels` `[n]` the classifier predicts."""
-    predicted = torch.cat([classifier(batch).argmax(1) for batch in images.split(500)])
-    return (predicted == labels).double().mean().item()
+def judge_rates(classifier: Classifier, images: Iterable[Tensor], truth: Readings, *, read: Read) -> dict[str, float]:
+    """How often the classifier is right about `images`, batches of `[n, C, S, S]`, in each concept that it can tell.
+
+    Counted as in `reconstruction_rates`.
+    """
+    logits = torch.cat([classifier(batch) for batch in images])
+    return {
+        concept: _share(said == truth[concept], truth[concept], attribute=_is_attribute(truth[concept]))
+        for concept, said in read(logits, None).items()
+    }
 
 
-def color_errors(
+def measurement_errors(
     reconstruction: Readings,
     readings: Sequence[Readings],
     truth: Readings,
@@ -109,17 +147,20 @@ def color_errors(
     source: Tensor,
     *,
     factors: Sequence[str],
-) -> dict[str, float] | None:
-    """Mean RGB distance, in [0, √3], of the measured colour from the one it should be; None where none is seen.
+) -> dict[str, dict[str, float]]:
+    """`errors[c_error]`: for each measured concept c, its mean distance from what it should be (a colour: in [0, √3]).
 
-    It should be the source's where the colour factor is swapped, else the target's.
+    It should be the source's where the factor c is swapped, else the target's; `reconstruction`: with none swapped.
     """
-    if "color" not in reconstruction:
-        return None
-    errors = {"reconstruction": (reconstruction["color"] - truth["color"]).norm(dim=1).double().mean().item()}
-    for factor, reading in zip(factors, readings, strict=True):
-        wanted = truth["color"][source if factor == "color" else target]
-        errors[factor] = (reading["color"] - wanted).norm(dim=1).double().mean().item()
+    errors: dict[str, dict[str, float]] = {}
+    for concept, plain in reconstruction.items():
+        if plain.ndim == 1:
+            continue
+        own = {"reconstruction": (plain - truth[concept]).norm(dim=1).double().mean().item()}
+        for factor, reading in zip(factors, readings, strict=True):
+            wanted = truth[concept][source if factor == concept else target]
+            own[factor] = (reading[concept] - wanted).norm(dim=1).double().mean().item()
+        errors[f"{concept}_error"] = own
     return errors
 
 
@@ -134,10 +175,11 @@ def probe_scores(
 ) -> dict[str, dict[str, float | None]]:
     """`scores[f][c]`: how well a linear probe, fitted on training z̃, reads concept c from factor f of held-out z̃.
 
-    Accuracy of a logistic regression for a class, R² of a least-squares fit for a measurement (a colour); a factor of
-    size 0 has None.
+    Accuracy of a logistic regression for a class (for an attribute balanced, in fit and score), R² of a least-squares
+    fit for a measurement (a colour); a factor of size 0 has None.
     """
     from sklearn.linear_model import LinearRegression, LogisticRegression
+    from sklearn.metrics import balanced_accuracy_score
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
@@ -148,10 +190,15 @@ def probe_scores(
             if part.start == part.stop:
                 scores[factor][concept] = None
                 continue
-            model = LogisticRegression(max_iter=1000) if truth.ndim == 1 else LinearRegression()
+            attribute = _is_attribute(heldout_truth[concept])
+            weights = "balanced" if attribute else None
+            model = LogisticRegression(max_iter=1000, class_weight=weights) if truth.ndim == 1 else LinearRegression()
             probe = make_pipeline(StandardScaler(), model).fit(train[:, part].numpy(), truth.numpy())
-            score = probe.score(heldout[:, part].numpy(), heldout_truth[concept].numpy())
-            scores[factor][concept] = float(score)
+            inputs, wanted = heldout[:, part].numpy(), heldout_truth[concept].numpy()
+            if attribute:
+                scores[factor][concept] = float(balanced_accuracy_score(wanted, probe.predict(inputs)))
+            else:
+                scores[factor][concept] = float(probe.score(inputs, wanted))
     return scores
 
 
@@ -162,6 +209,7 @@ def factor_statistics(
 
     The correlation (E[a·b] - E[a]E[b] over the mean of both variances) is taken over the pairs that share the
     factor's concept; the residual's, which no pair shares, over all pairs. The loss wants 0, 1 and ρ (residual: 0).
+    None where there is nothing to take it over, or a component doesn't vary.
     """
     statistics: dict[str, dict[str, float | None]] = {}
     both = torch.cat([zt_a, zt_b]).double()
@@ -176,15 +224,18 @@ def factor_statistics(
         statistics[name] = {
             "mean": both[:, part].mean().item(),
             "variance": both[:, part].var(0, correction=0).mean().item(),
-            "pair_correlation": (covariance / variance).mean().item() if int(shared.sum()) > 1 else None,
+            "pair_correlation": (covariance / variance).mean().item() if len(a) > 1 and variance.all() else None,
         }
     return statistics
 
 
 @torch.no_grad()
 def round_trip(flow: Flow, z: Tensor) -> float:
-    """max |T⁻¹(T(z)) - z| over held-out latents `[n, N]`."""
-    return (flow.inverse(flow(z)[0])[0] - z).abs().max().item()
+    """max |T⁻¹(T(z)) - z| over held-out latents `[n, N]`; ReproduceError where T gives NaN or infinities."""
+    error = (flow.inverse(flow(z)[0])[0] - z).abs().max().item()
+    if not math.isfinite(error):
+        raise ReproduceError("T gives NaN or infinite values on held-out latents: it diverged; lower its peak_rate")
+    return error
 
 
 @torch.no_grad()
@@ -201,13 +252,13 @@ def heldout_nll(
 def headline(metrics: Mapping[str, Any], dims: Mapping[str, int]) -> dict[str, Any]:
     """The few numbers that `dvc metrics show` has room for.
 
-    For each swapped factor, how often its own concept follows the source and every other one stays with the target.
+    For each swapped factor, how often its own concept follows the source, and the lowest share in which another one
+    stays with the target.
     """
     swaps: dict[str, dict[str, float]] = {}
     for factor, row in metrics["swap"].items():
-        swaps[factor] = {}
-        for concept, rates in row.items():
-            if rates is not None:
-                side, verb = ("source", "follows") if concept == factor else ("target", "stays")
-                swaps[factor][f"{concept} {verb}"] = rates[side]
+        own, others = row.get(factor), [rates["target"] for name, rates in row.items() if rates and name != factor]
+        swaps[factor] = {} if own is None else {"follows": own["source"]}
+        if others:
+            swaps[factor]["others stay"] = min(others)
     return {"dims": dict(dims), "swap": swaps, "nll": metrics["nll"], "round_trip": metrics["round_trip"]}

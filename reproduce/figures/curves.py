@@ -4,6 +4,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
+from reproduce.figures.style import wrapped
+
 __all__ = ["training_curve"]
 
 
@@ -16,6 +18,7 @@ def training_curve(log: pd.DataFrame, *, dataset: str, variant: str) -> Figure:
     margin = 0.05 * (later.max() - later.min() + 1e-9)
     ax.set_ylim(later.min() - margin, later.max() + 4 * margin)
     ax.set(xlabel="training step", ylabel="pair NLL of a batch (nats)")
-    ax.set_title(f"Training T, {variant}\n", fontsize=11)
-    ax.text(0.5, 1.03, dataset, transform=ax.transAxes, ha="center", fontsize=8.5, color="#555555")
+    below = wrapped(dataset, inches=figure.get_figwidth(), fontsize=8.5)
+    ax.set_title(f"Training T, {variant}" + "\n" * len(below), fontsize=11)
+    ax.text(0.5, 1.03, "\n".join(below), transform=ax.transAxes, ha="center", fontsize=8.5, color="#555555")
     return figure

@@ -1,13 +1,20 @@
 """The paper's swap grids: the target in the left column, the source of one factor in the top row."""
 
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reproduce.figures.style import wrapped
+
 __all__ = ["prediction_grid", "swap_grid"]
 
-_CELL = 0.62  # inches
+# size, weight and colour of the title's parts: factor, variant, data set
+_TITLE = ((13.0, "bold", "black"), (10.5, "normal", "black"), (8.5, "normal", "#555555"))
 _FOLLOWED, _STAYED, _NEITHER = "#F6C9A8", "#CFE3F2", "#E4E4E4"
 
 
@@ -15,8 +22,7 @@ def swap_grid(
     targets: np.ndarray, sources: np.ndarray, cells: np.ndarray, *, factor: str, size: int, dataset: str, variant: str
 ) -> Figure:
     """Decoded images `cells` `[R, C, S, S, 3]` uint8 under the inputs `sources`, beside the inputs `targets`."""
-    figure, axes = _frame(len(targets), len(sources), _title(factor, size, dataset, variant))
-    _inputs(axes, targets, sources)
+    figure, axes = _frame(targets, sources, _title(factor, size, dataset, variant))
     for r in range(len(targets)):
         for c in range(len(sources)):
             _show(axes[r + 1, c + 1], cells[r, c])
@@ -34,17 +40,20 @@ def prediction_grid(
     size: int,
     dataset: str,
     variant: str,
+    class_names: Sequence[str] | None = None,
 ) -> Figure:
-    """Predicted classes `cells` `[R, C]`, tinted by whether each is the source's or the target's."""
-    figure, axes = _frame(len(targets), len(sources), _title(factor, size, dataset, variant))
-    _inputs(axes, targets, sources)
+    """Predicted classes `cells` `[R, C]`, by name where there are names, tinted by whose class each is."""
+    figure, axes = _frame(targets, sources, _title(factor, size, dataset, variant))
+    words = [[textwrap.fill(class_names[k] if class_names else str(k), 12) for k in row] for row in cells]
+    longest = max(len(line) for row in words for word in row for line in word.splitlines())
+    fontsize = min(17.0, 72 * _cell(targets) / (0.7 * longest))  # letters are 0.6 of their height wide, or less
     for r, own in enumerate(target_classes):
         for c, other in enumerate(source_classes):
             predicted = cells[r, c]
             tint = _STAYED if predicted == own else _FOLLOWED if predicted == other else _NEITHER
             ax = axes[r + 1, c + 1]
             ax.set_facecolor(tint)
-            ax.text(0.5, 0.5, str(predicted), ha="center", va="center", fontsize=17, transform=ax.transAxes)
+            ax.text(0.5, 0.5, words[r][c], ha="center", va="center", fontsize=fontsize, transform=ax.transAxes)
     handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in (_STAYED, _FOLLOWED, _NEITHER)]
     figure.legend(
         handles,
@@ -52,41 +61,53 @@ def prediction_grid(
         loc="upper center",
         ncols=3,
         bbox_to_anchor=(0.5, 0.0),
-        fontsize=9,
+        fontsize=min(9.0, 2.6 * figure.get_figwidth()),
         handlelength=1.0,
         columnspacing=1.2,
     )
     return figure
 
 
-def _title(factor: str, size: int, dataset: str, variant: str) -> str:
+def _title(factor: str, size: int, dataset: str, variant: str) -> list[str]:
     effect = f"{size} dimensions" if size else "0 dimensions: nothing to swap"
-    return f"{factor} from the top row\n{variant}: {effect}\n{dataset}"
+    return [f"{factor} from the top row", f"{variant}: {effect}", dataset]
 
 
-def _frame(rows: int, columns: int, title: str) -> tuple[Figure, np.ndarray]:
+def _cell(images: np.ndarray) -> float:
+    """The side of a cell in inches: more for images with more to see."""
+    return 0.62 if images.shape[1] <= 32 else 0.8
+
+
+def _frame(targets: np.ndarray, sources: np.ndarray, title: list[str]) -> tuple[Figure, np.ndarray]:
+    """A figure with the inputs at its borders, and its axes `[R + 1, C + 1]`."""
+    rows, columns, cell = len(targets), len(sources), _cell(targets)
+    width = (columns + 1.25) * cell
+    lines: list[tuple[str, float, dict[str, Any]]] = []
+    head = 0.10  # inches from the top
+    for part, (fontsize, weight, color) in zip(title, _TITLE, strict=True):
+        for line in wrapped(part, inches=width, fontsize=fontsize, fontweight=weight):
+            lines.append((line, head, {"fontsize": fontsize, "fontweight": weight, "color": color}))
+            head += 1.35 * fontsize / 72
+    head += 0.05
+    height = (rows + 1.25) * cell + head
     # a thin empty row and column set the inputs apart from the results
     figure, grid = plt.subplots(
         rows + 2,
         columns + 2,
-        figsize=((columns + 1.25) * _CELL, (rows + 1.25) * _CELL + 0.75),
+        figsize=(width, height),
         gridspec_kw={
             "width_ratios": [1, 0.12, *[1] * columns],
             "height_ratios": [1, 0.12, *[1] * rows],
             "wspace": 0.05,
             "hspace": 0.05,
-            "top": 1 - 0.75 / ((rows + 1.25) * _CELL + 0.75),
+            "top": 1 - head / height,
             "bottom": 0.0,
             "left": 0.0,
             "right": 1.0,
         },
     )
-    head, dataset = title.rsplit("\n", 1)
-    first, second = head.split("\n")
-    height = figure.get_figheight()
-    figure.text(0.5, 1 - 0.10 / height, first, ha="center", va="top", fontsize=13, fontweight="bold")
-    figure.text(0.5, 1 - 0.34 / height, second, ha="center", va="top", fontsize=10.5)
-    figure.text(0.5, 1 - 0.54 / height, dataset, ha="center", va="top", fontsize=8.5, color="#555555")
+    for line, offset, style in lines:
+        figure.text(0.5, 1 - offset / height, line, ha="center", va="top", **style)
     for ax in grid.flat:
         ax.set(xticks=[], yticks=[])
         ax.grid(False)
@@ -98,14 +119,11 @@ def _frame(rows: int, columns: int, title: str) -> tuple[Figure, np.ndarray]:
     kept = grid[np.ix_(keep, [i for i in range(columns + 2) if i != 1])]
     kept[0, 0].text(0.5, 0.68, "source →", ha="center", va="center", fontsize=7, transform=kept[0, 0].transAxes)
     kept[0, 0].text(0.5, 0.30, "target ↓", ha="center", va="center", fontsize=7, transform=kept[0, 0].transAxes)
-    return figure, kept
-
-
-def _inputs(axes: np.ndarray, targets: np.ndarray, sources: np.ndarray) -> None:
     for r, image in enumerate(targets):
-        _show(axes[r + 1, 0], image)
+        _show(kept[r + 1, 0], image)
     for c, image in enumerate(sources):
-        _show(axes[0, c + 1], image)
+        _show(kept[0, c + 1], image)
+    return figure, kept
 
 
 def _show(ax: Axes, image: np.ndarray) -> None:

@@ -1,7 +1,7 @@
 """Values as text, and a table as CSV, Markdown and LaTeX."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +10,7 @@ import pandas as pd
 __all__ = [
     "NULL",
     "Kind",
+    "Spread",
     "Table",
     "escape_latex",
     "escape_markdown",
@@ -39,6 +40,8 @@ _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "√": r"$\sqrt{}$",
     "²": "$^2$",
 }
+
+_LATEX_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
 
 
 def kind_of(quantity: str) -> Kind:
@@ -73,11 +76,46 @@ def show(value: Any, kind: Kind = "text", *, signed: bool = False) -> str:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How a long table is read: what stands in `column` heads the columns `values`, which `column` is followed by.
+
+    `digit: judge, digit: reconstruction, color: judge, …`, or with `by_value` `judge: digit, judge: color, …`.
+    """
+
+    column: str
+    values: tuple[str, ...]
+    by_value: bool = False
+
+    def apply(
+        self, rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, Kind]
+    ) -> tuple[list[dict[str, Any]], dict[str, Kind]]:
+        """The wide rows, one for all long ones that are otherwise alike, and the kinds of their columns."""
+        keys = list(dict.fromkeys(row[self.column] for row in rows))
+        if self.by_value:
+            headings = {f"{value}: {key}": (key, value) for value in self.values for key in keys}
+        else:
+            headings = {f"{key}: {value}": (key, value) for key in keys for value in self.values}
+        fixed = [column for column in kinds if column not in (self.column, *self.values)]
+        wide: dict[tuple[str, ...], dict[str, Any]] = {}
+        for row in rows:
+            own = wide.setdefault(tuple(show(row[name]) for name in fixed), {name: row[name] for name in fixed})
+            own |= {name: row[value] for name, (key, value) in headings.items() if key == row[self.column]}
+        spread: dict[str, Kind] = {}
+        for column, kind in kinds.items():
+            if column in fixed:
+                spread[column] = kind
+            elif column == self.column:
+                spread |= {name: kinds[value] for name, (_, value) in headings.items()}
+        return list(wide.values()), spread
+
+
+@dataclass(frozen=True)
 class Table:
     """A frame of raw values, and what a reader must know to read it.
 
     `kinds` says how each column is written; `data` names the data set of each experiment, and so stands in for the
-    column `dataset` where `csv_only` leaves it to the CSV file.
+    column `dataset` where `csv_only` leaves it to the CSV file. The CSV file is the frame; for reading, a table that
+    is `split` has a part for each experiment, since they share few columns.
     """
 
     name: str
@@ -87,6 +125,8 @@ class Table:
     frame: pd.DataFrame
     kinds: Mapping[str, Kind]
     csv_only: tuple[str, ...] = ()
+    split: bool = False
+    spread: Spread | None = None
 
     @classmethod
     def of(
@@ -98,11 +138,39 @@ class Table:
         rows: list[dict[str, Any]],
         kinds: Mapping[str, Kind],
         *csv_only: str,
+        split: bool = False,
+        spread: Spread | None = None,
     ) -> "Table":
         """From rows, each a value for a column or none; `kinds` gives the columns and their order."""
         frame = pd.DataFrame([[row.get(column) for column in kinds] for row in rows], columns=list(kinds), dtype=object)
         frame = frame.astype({column: _DTYPES[kind] for column, kind in kinds.items() if kind in _DTYPES})
-        return cls(name, title, note, data, frame, kinds, csv_only)
+        return cls(name, title, note, data, frame, kinds, csv_only, split, spread)
+
+    def parts(self) -> list["Table"]:
+        """The tables to read: itself, or one an experiment, spread, without the columns that are empty there."""
+        if not self.split:
+            return [self]
+        names = dict.fromkeys(self.frame["experiment"])
+        return [self._part(name, self.frame[self.frame["experiment"] == name]) for name in names]
+
+    def _part(self, experiment: str, frame: pd.DataFrame) -> "Table":
+        rows = [dict(zip(self.kinds, cells, strict=True)) for cells in frame.itertuples(index=False, name=None)]
+        kinds = {column: kind for column, kind in self.kinds.items() if column not in self.csv_only}
+        if self.spread:
+            rows, kinds = self.spread.apply(rows, kinds)
+        kinds = {
+            column: kind
+            for column, kind in kinds.items()
+            if column != "experiment" and any(show(row.get(column)) != NULL for row in rows)
+        }
+        return Table.of(
+            f"{self.name}-{experiment}",
+            f"{self.title}: {experiment}",
+            self.note,
+            f"Data: {frame['dataset'].iloc[0]}.",
+            rows,
+            kinds,
+        )
 
     def display(self) -> pd.DataFrame:
         """Every value as text for reading."""
@@ -131,17 +199,25 @@ class Table:
         return self.frame.to_csv(index=False, lineterminator="\n").replace("−", "-")
 
     def markdown(self) -> str:
-        """The title, the table and the notes in GitHub's Markdown."""
-        frame = self.display()
-        grid = markdown_grid(list(frame.columns), frame.to_numpy().tolist(), self.numeric())
-        return f"**{escape_markdown(self.title)}**\n\n{grid}\n\n{escape_markdown(f'{self.note} {self.data}')}\n"
+        """The title, each part and the notes in GitHub's Markdown."""
+        blocks = [f"**{escape_markdown(self.title)}**"]
+        for part in self.parts():
+            if self.split:
+                blocks.append(escape_markdown(f"{part.title}. {part.data}"))
+            frame = part.display()
+            blocks.append(markdown_grid(list(frame.columns), frame.to_numpy().tolist(), part.numeric()))
+        blocks.append(escape_markdown(self.note if self.split else f"{self.note} {self.data}"))
+        return "\n\n".join(blocks) + "\n"
 
     def latex(self) -> str:
-        """A `table` with grouped headings, or a `longtable`; needs the packages booktabs and longtable."""
+        """For each part a `table` with grouped headings, or a `longtable`; needs booktabs, graphicx and longtable."""
+        return "\n".join(part._latex() for part in self.parts())
+
+    def _latex(self) -> str:
         frame = self.display().map(escape_latex)
         headings = [tuple(escape_latex(part) for part in split_heading(column)) for column in frame.columns]
         frame.columns = pd.MultiIndex.from_tuples(headings)
-        return frame.to_latex(
+        text = frame.to_latex(
             index=False,
             escape=False,
             longtable=len(frame) > 40,
@@ -150,6 +226,9 @@ class Table:
             label=f"tab:{self.name}",
             column_format="".join("r" if numeric else "l" for numeric in self.numeric()),
         )
+        # what is wider than the page is shrunk to it
+        text = text.replace(r"\begin{tabular}", _LATEX_FIT + r"\begin{tabular}")
+        return text.replace(r"\end{tabular}", r"\end{tabular}}")
 
 
 def split_heading(column: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 
-from reproduce.report.formats import Table, kind_of, show, split_heading
+from reproduce.report.formats import Table, show, split_heading
 from reproduce.report.published import Published
 from reproduce.report.runs import Run, concepts, experiments, factors, run_name, value
 from reproduce.report.tables import build_tables
@@ -54,7 +54,7 @@ class Picture:
 
 
 def _grid(table: Table, *hidden: str) -> Grid:
-    """The table without the `hidden` columns and those that are null throughout."""
+    """A table that has no parts, without the `hidden` columns and those that are null throughout."""
     shown = table.display()
     columns = [name for name in map(str, shown) if name not in hidden and not table.frame[name].isna().all()]
     numeric = [table.kinds[name] != "text" for name in columns]
@@ -103,7 +103,7 @@ def _outcome(run: Run, swapped: str) -> str:
         side, verb = ("source", "follows the source") if name == swapped else ("target", "stays with the target")
         share = value(run, "metrics", "swap", swapped, name, side)
         if share is not None:
-            parts.append(f"{name} {verb} in {show(share, 'share')}")
+            parts.append(f"{name} {verb} in {show(share, 'share')}".replace(" %", "\N{NO-BREAK SPACE}%"))
     text = f"{size} of {total} dimensions{': ' if parts else ''}{', '.join(parts)}."
     if size == 0:
         return f"{text} With no dimensions there is nothing to swap: every row repeats its target."
@@ -168,7 +168,7 @@ def _slug(text: str) -> str:
 
 def _experiment(name: str, runs: Sequence[Run], figures_dir: Path, published: Published) -> dict[str, Any]:
     tables = build_tables(runs, published)
-    hidden = ["experiment", "network", "dataset"] + (["seed"] if len({run["seed"] for run in runs}) == 1 else [])
+    hidden = ["experiment"] + (["seed"] if len({run["seed"] for run in runs}) == 1 else [])
     return {
         "name": name,
         "id": _slug(name),
@@ -178,14 +178,10 @@ def _experiment(name: str, runs: Sequence[Run], figures_dir: Path, published: Pu
         "concepts": concepts(runs),
         "latent": sum(runs[0]["dims"].values()),
         "bars": _bars(runs, published),
-        "grids": {key: _grid(table, *hidden, "dimensions") for key, table in tables.items()},
+        "grids": {key: _grid(table.parts()[0], *hidden, "dimensions") for key, table in tables.items()},
         "swaps": _swap_pictures(runs, figures_dir),
         "training": _training_pictures(runs, figures_dir),
-        "judges": [
-            (concept, show(share, kind_of("metrics.judge")))
-            for concept in concepts(runs)
-            if (share := value(runs[-1], "metrics", "judge", concept)) is not None
-        ],
+        "judged": [name for name in concepts(runs) if value(runs[-1], "metrics", "judge", name) is not None],
         "color_measured": any(value(run, "metrics", "color_error") for run in runs),
         "runs": [
             {"name": run_name(run), "config": json.dumps(run["config"], indent=2, ensure_ascii=False)} for run in runs
@@ -193,13 +189,15 @@ def _experiment(name: str, runs: Sequence[Run], figures_dir: Path, published: Pu
     }
 
 
-def _compared(runs: Sequence[Run], published: Published) -> Grid | None:
-    """The dimensions of the experiments that have published values, beside these."""
+def _compared(runs: Sequence[Run], published: Published) -> list[tuple[str, str, Grid]]:
+    """For each experiment that has published values: its name, its data, and our dimensions beside theirs."""
     own = [run for run in runs if run["experiment"] in published]
     if not own:
-        return None
-    hidden = ["network", "dataset", "seed", *(f"score: {name}" for name in factors(own))]
-    return _grid(build_tables(own, published)["dimensions"], *hidden)
+        return []
+    hidden = ["seed", *(f"score: {name}" for name in factors(own))]
+    parts = build_tables(own, published)["dimensions"].parts()
+    names = experiments(own).items()
+    return [(name, of[0]["dataset"], _grid(part, *hidden)) for (name, of), part in zip(names, parts, strict=True)]
 
 
 def render_page(

@@ -7,9 +7,9 @@ from typing import Any
 from reproduce.errors import ReproduceError
 from reproduce.files import write_text
 from reproduce.report.diff import difference, numbers, settings
-from reproduce.report.formats import Kind, Table, escape_markdown, markdown_grid, show
+from reproduce.report.formats import Kind, Spread, Table, escape_markdown, markdown_grid, show
 from reproduce.report.published import Published, PublishedDimensions
-from reproduce.report.runs import Run, concepts, experiments, factors, run_name, value
+from reproduce.report.runs import Run, concepts, experiments, run_name, value
 
 __all__ = ["build_tables", "inject", "readme_table", "write_tables"]
 
@@ -39,27 +39,29 @@ def _verdict(run: Run, theirs: PublishedDimensions) -> str:
 
 
 def _dimensions(runs: Sequence[Run], published: Published) -> Table:
-    names = factors(runs)
     sources = dict.fromkeys(theirs.source for run in runs for theirs in _for(published, run))
     kinds: dict[str, Kind] = {"experiment": "text", "network": "text", "dataset": "text", "variant": "text"}
-    kinds |= {"seed": "count", **dict.fromkeys(names, "count")}
-    kinds |= dict.fromkeys((f"score: {name}" for name in names), "number")
+    kinds |= {"seed": "count", "factor": "text", "dimensions": "count", "score": "number"}
     kinds |= dict.fromkeys((f"against: {source}" for source in sources), "text")
     rows: list[dict[str, Any]] = []
     for own in experiments(runs).values():
         for run in own:
-            row = _run_cells(run) | {"network": run["kind"]} | run["dims"]
-            row |= {f"score: {name}": score for name, score in run["scores"].items()}
-            row |= {f"against: {theirs.source}": _verdict(run, theirs) for theirs in _for(published, run)}
-            rows.append(row)
+            verdicts = {f"against: {theirs.source}": _verdict(run, theirs) for theirs in _for(published, run)}
+            for name, size in run["dims"].items():
+                row = _run_cells(run) | {"network": run["kind"], "factor": name, "dimensions": size}
+                rows.append(row | {"score": run["scores"].get(name)} | verdicts)
         for theirs in _for(published, own[0]):
             row = {"experiment": own[0]["experiment"], "network": own[0]["kind"], "dataset": theirs.dataset}
-            rows.append(row | {"variant": theirs.source} | theirs.dims)
+            row |= {"variant": theirs.source}
+            rows += [row | {"factor": name, "dimensions": size} for name, size in theirs.dims.items()]
     note = (
-        "The dimensions each factor gets, ours by variant and as published. "
-        "Against: ours minus theirs, factor by factor; the tolerance is ours."
+        "The dimensions each factor gets and the scores behind them, ours by variant and, where there are any, as "
+        "published. Against: ours minus theirs, factor by factor; the tolerance is ours."
     )
-    return Table.of("dimensions", "Factor dimensions", note, _data(runs), rows, kinds)
+    spread, constant = Spread("factor", ("dimensions", "score"), by_value=True), ("network", "dataset")
+    return Table.of(
+        "dimensions", "Factor dimensions", note, _data(runs), rows, kinds, *constant, split=True, spread=spread
+    )
 
 
 def _published(runs: Sequence[Run], published: Published) -> Table:
@@ -77,60 +79,87 @@ def _published(runs: Sequence[Run], published: Published) -> Table:
     return Table.of("published", "Ours against the published values", note, _data(runs), rows, kinds, "dataset")
 
 
+_ATTRIBUTES = "Of a yes-or-no attribute, both directions count equally."
+_COLORS = (
+    "A colour is read off the image's border and counts for the nearer of the two; its error is the mean RGB distance "
+    "from what it should be."
+)
+
+
+def _note(runs: Sequence[Run], *sentences: str) -> str:
+    measured = any(value(run, "metrics", "color_error") for run in runs)
+    return " ".join([*sentences, _ATTRIBUTES, *([_COLORS] if measured else [])])
+
+
+def _unswapped_cells(run: Run, concept: str) -> dict[str, Any]:
+    return {
+        "reconstruction": value(run, "metrics", "reconstruction", concept),
+        "judge": value(run, "metrics", "judge", concept),
+        "error of the reconstruction": value(run, "metrics", f"{concept}_error", "reconstruction"),
+    }
+
+
+_UNSWAPPED: dict[str, Kind] = {"reconstruction": "share", "judge": "share", "error of the reconstruction": "number"}
+
+
 def _swaps(runs: Sequence[Run]) -> Table:
-    errors = dict.fromkeys(key for run in runs for key, found in run["metrics"].items() if _is_error(key, found))
-    kinds: dict[str, Kind] = {**_RUN, "swapped": "text", "dimensions": "count"}
-    for name in concepts(runs):
-        for column in ("follows source", "stays with target", "reconstruction", "judge"):
-            kinds[f"{name}: {column}"] = "share"
-    for key in errors:
-        kinds |= {f"{key.replace('_', ' ')}: after the swap": "number"}
-        kinds |= {f"{key.replace('_', ' ')}: reconstruction": "number"}
+    kinds: dict[str, Kind] = {**_RUN, "swapped": "text", "dimensions": "count", "concept": "text"}
+    kinds |= {"follows source": "share", "stays with target": "share", "error after the swap": "number", **_UNSWAPPED}
     rows = []
     for run in runs:
         for swapped, size in run["dims"].items():
-            row = _run_cells(run) | {"swapped": swapped, "dimensions": size}
-            for name in concepts([run]):
-                row[f"{name}: follows source"] = value(run, "metrics", "swap", swapped, name, "source")
-                row[f"{name}: stays with target"] = value(run, "metrics", "swap", swapped, name, "target")
-                row[f"{name}: reconstruction"] = value(run, "metrics", "reconstruction", name)
-                row[f"{name}: judge"] = value(run, "metrics", "judge", name)
-            for key in errors:
-                row[f"{key.replace('_', ' ')}: after the swap"] = value(run, "metrics", key, swapped)
-                row[f"{key.replace('_', ' ')}: reconstruction"] = value(run, "metrics", key, "reconstruction")
-            rows.append(row)
-    note = (
+            for concept in concepts([run]):
+                row = _run_cells(run) | {"swapped": swapped, "dimensions": size, "concept": concept}
+                row["follows source"] = value(run, "metrics", "swap", swapped, concept, "source")
+                row["stays with target"] = value(run, "metrics", "swap", swapped, concept, "target")
+                row["error after the swap"] = value(run, "metrics", f"{concept}_error", swapped)
+                rows.append(row | _unswapped_cells(run, concept))
+    note = _note(
+        runs,
         "One factor of the target is replaced by the source's. Over held-out pairs that differ in a concept: how often "
-        "the result shows the source's value, and how often the target's. Beside them, how often the unswapped "
-        "reconstruction is judged right, and the held-out accuracy of the judge itself."
+        "the result shows the source's value, and how often the target's.",
     )
-    if errors:
-        note += (
-            " A colour is read off the image's border and counts for the nearer of the two; its error is the mean RGB "
-            "distance from what it should be."
-        )
-    return Table.of("swaps", "Swapping one factor", note, _data(runs), rows, kinds, "dataset")
+    spread = Spread("concept", ("follows source", "stays with target", "error after the swap"))
+    csv_only = ("dataset", *_UNSWAPPED)
+    return Table.of(
+        "swaps", "Swapping one factor", note, _data(runs), rows, kinds, *csv_only, split=True, spread=spread
+    )
 
 
-def _is_error(key: str, found: Any) -> bool:
-    return key.endswith("_error") and isinstance(found, dict)
+def _unswapped(runs: Sequence[Run]) -> Table:
+    kinds: dict[str, Kind] = {"experiment": "text", "dataset": "text", "concept": "text", **_UNSWAPPED}
+    rows: list[dict[str, Any]] = []
+    for run in runs:
+        for concept in concepts([run]):
+            row = {"experiment": run["experiment"], "dataset": run["dataset"], "concept": concept}
+            row |= _unswapped_cells(run, concept)
+            if row not in rows:  # T has no part in them, so they are the same in every variant
+                rows.append(row)
+    note = _note(
+        runs,
+        "With nothing swapped: how often a held-out reconstruction is judged right, which no swap can be expected to "
+        "beat; and how often the judge is right on the held-out images themselves.",
+    )
+    return Table.of("unswapped", "Reconstructions and judges", note, _data(runs), rows, kinds, "dataset")
 
 
 def _probes(runs: Sequence[Run]) -> Table:
-    kinds: dict[str, Kind] = {**_RUN, "factor": "text", "dimensions": "count"}
-    kinds |= {f"reads: {name}": "number" for name in concepts(runs)}
+    kinds: dict[str, Kind] = {**_RUN, "factor": "text", "dimensions": "count", "concept": "text"}
+    kinds |= {"probe score": "number"}
     rows = [
         _run_cells(run)
-        | {"factor": name, "dimensions": size}
-        | {f"reads: {concept}": value(run, "metrics", "probe", name, concept) for concept in concepts([run])}
+        | {"factor": name, "dimensions": size, "concept": concept}
+        | {"probe score": value(run, "metrics", "probe", name, concept)}
         for run in runs
         for name, size in run["dims"].items()
+        for concept in concepts([run])
     ]
     note = (
         "How well a linear probe reads each concept from each factor alone, on held-out images: accuracy for a class, "
-        "R² for a measured value such as a colour."
+        "balanced accuracy for a yes-or-no attribute, R² for a measured value such as a colour."
     )
-    return Table.of("probes", "Linear probes", note, _data(runs), rows, kinds, "dataset")
+    spread = Spread("concept", ("probe score",), by_value=True)
+    return Table.of("probes", "Linear probes", note, _data(runs), rows, kinds, "dataset", split=True, spread=spread)
 
 
 def _factors(runs: Sequence[Run]) -> Table:
@@ -201,7 +230,7 @@ def _variants(runs: Sequence[Run]) -> Table:
         "Every number of every run by its place in the run's JSON, then the values of the config that differ. "
         "pp: percentage points. metrics.nll leaves out constants that depend on the dimensions."
     )
-    return Table.of("variants", "The variants compared", note, _data(runs), rows, kinds, "dataset")
+    return Table.of("variants", "The variants compared", note, _data(runs), rows, kinds, "dataset", split=True)
 
 
 def build_tables(runs: Sequence[Run], published: Published) -> dict[str, Table]:
@@ -210,6 +239,7 @@ def build_tables(runs: Sequence[Run], published: Published) -> dict[str, Table]:
         _dimensions(runs, published),
         _published(runs, published),
         _swaps(runs),
+        _unswapped(runs),
         _probes(runs),
         _factors(runs),
         _fit(runs),
@@ -226,39 +256,39 @@ def write_tables(tables: Mapping[str, Table], folder: Path) -> None:
         write_text(folder / f"{name}.tex", table.latex())
 
 
-def _swap_columns(names: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    """For each swapped factor and concept the column's title, the factor, the concept and the side that counts."""
-    return [
-        (f"swap {swapped}: {name} {'follows' if name == swapped else 'stays'}", swapped, name, side)
-        for swapped in names
-        for name in names[:-1]
-        for side in ["source" if name == swapped else "target"]
-    ]
+def _lowest_staying(run: Run, swapped: Sequence[str]) -> float | None:
+    """The lowest share in which a concept stays the target's while another factor, one of `swapped`, is replaced."""
+    names = [(factor, concept) for factor in swapped for concept in concepts([run]) if concept != factor]
+    shares = [value(run, "metrics", "swap", factor, concept, "target") for factor, concept in names]
+    return min((share for share in shares if share is not None), default=None)
 
 
 def readme_table(runs: Sequence[Run]) -> str:
     """The summary for the README, in Markdown: the dimensions and what each swap changes, a row a run.
 
-    Experiments with other factors get a table of their own, since they share no columns.
+    Experiments with other factors get a table of their own, since they share few columns.
     """
     grouped: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         grouped.setdefault(tuple(run["dims"]), []).append(run)
     parts = []
     for names, own in grouped.items():
-        swaps = _swap_columns(names)
-        columns = ["experiment", "variant", " / ".join(names), *(title for title, *_ in swaps)]
-        rows = [
-            [
-                run["experiment"],
-                run_name(run),
-                " / ".join(str(size) for size in run["dims"].values()),
-                *(show(value(run, "metrics", "swap", *keys), "share") for _, *keys in swaps),
-            ]
-            for run in own
-        ]
+        named, residual = names[:-1], names[-1]
+        columns = ["experiment", "variant", " / ".join(names), *(f"{name} follows" for name in named)]
+        columns += ["others stay", f"all stay under {residual}"]
+        rows = []
+        for run in own:
+            shares = [value(run, "metrics", "swap", name, name, "source") for name in named]
+            shares += [_lowest_staying(run, named), _lowest_staying(run, [residual])]
+            sizes = " / ".join(str(size) for size in run["dims"].values())
+            rows.append([run["experiment"], run_name(run), sizes, *(show(share, "share") for share in shares)])
         parts.append(markdown_grid(columns, rows, [False, False] + [True] * (len(columns) - 2)))
-    return "\n\n".join([*parts, escape_markdown(_data(runs))])
+    legend = (
+        "“C follows”: the concept C swapped, the share of results that show the source's C. “Others stay”: any concept "
+        "swapped, the share in which another concept stays the target's; the lowest of these. “All stay under "
+        "residual”: the residual swapped, the lowest share in which a concept stays the target's."
+    )
+    return "\n\n".join([*parts, legend, escape_markdown(_data(runs))])
 
 
 def inject(text: str, table: str) -> str:

@@ -5,10 +5,9 @@ import sys
 import torch
 
 from reproduce.config import load_experiment, load_variant
-from reproduce.data.access import dataset_class
 from reproduce.dimensions import equal_chunks, stream_estimate
 from reproduce.errors import UserError
-from reproduce.files import read_arrays, write_json
+from reproduce.files import read_arrays, read_json, write_json
 from reproduce.latents import LatentPairs, load_posterior
 from reproduce.paths import Run
 
@@ -19,7 +18,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     """Write `dimensions.json`: `dims` and `scores` by factor name; scores are null where the variant names sizes."""
     config, choice = load_experiment(profile, experiment), load_variant(variant)
     site = Run(profile, experiment, variant)
-    factors = (*dataset_class(config.dataset).concepts, "residual")
+    factors = (*read_json(site.pairs / "concepts.json"), "residual")
     posterior = load_posterior(site.latents, "train")
     size = posterior.mean.shape[1]
     scores: tuple[float | None, ...] = (None,) * len(factors)
@@ -38,6 +37,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
             values=torch.from_numpy(read_arrays(site.pairs / "pool.npz")["values"]),
             concepts=factors[:-1],
             weights=None,
+            balanced=False,
             sample=False,
         )
         estimate = stream_estimate(

@@ -8,16 +8,16 @@ from torch import Tensor
 
 from reproduce.config import Experiment, load_experiment, load_variant
 from reproduce.data.access import open_dataset
-from reproduce.data.colormnist import ColorMNIST
+from reproduce.data.base import ImageData, Table, rows
 from reproduce.evaluation.grid import as_uint8, pick_images, swap_cells
 from reproduce.evaluation.look import Look, look_at_images, look_at_logits
 from reproduce.evaluation.metrics import (
-    accuracy,
-    color_errors,
-    different_pairs,
+    evaluation_pairs,
     factor_statistics,
     headline,
     heldout_nll,
+    judge_rates,
+    measurement_errors,
     probe_scores,
     reconstruction_rates,
     round_trip,
@@ -26,13 +26,15 @@ from reproduce.evaluation.metrics import (
 )
 from reproduce.files import read_arrays, read_json, write_arrays, write_json
 from reproduce.latents import load_posterior
-from reproduce.models.convolutional import Autoencoder, Classifier
+from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.models.flow import Flow
 from reproduce.models.weights import load_network
 from reproduce.paths import Run
 from reproduce.seeds import torch_generator
 
 __all__ = ["run"]
+
+_BATCH = 500
 
 
 def run(profile: str, experiment: str, variant: str) -> None:
@@ -44,37 +46,44 @@ def run(profile: str, experiment: str, variant: str) -> None:
     flow = load_network(site.flow / "flow.safetensors", Flow)
     estimate = read_json(site.dimensions)
     factors, dims = list(estimate["dims"]), list(estimate["dims"].values())
-    pool, heldout = (read_arrays(site.pairs / f"{name}.npz") for name in ("pool", "heldout"))
-    network, judge, look = _networks(site, config)
-    z = load_posterior(site.latents, "heldout").mean
+    pool, table, pairs = (read_arrays(site.pairs / f"{name}.npz") for name in ("pool", "heldout", "heldout_pairs"))
+    heldout = rows(table, slice(data.n_heldout))
+    network, judge, look = _networks(site, config, data)
+    posterior = load_posterior(site.latents, "heldout")
+    z = posterior.mean[: data.n_heldout]
+    round_trip_error = round_trip(flow, z)
     with torch.no_grad():
         z_tilde = flow(z)[0]
         n_probe = config.evaluation.n_probe
         train_z_tilde = flow(load_posterior(site.latents, "train").mean[:n_probe])[0]
-    truth, train_truth = data.truth(heldout), {name: value[:n_probe] for name, value in data.truth(pool).items()}
+    truth, train_truth = data.truth(heldout), data.truth(rows(pool, slice(n_probe)))
 
-    target, source = different_pairs(
-        len(z), config.evaluation.n_pairs, torch_generator(config.seed, "evaluation pairs")
+    target, source = evaluation_pairs(
+        truth, config.evaluation.n_pairs, torch_generator(config.seed, "evaluation pairs")
     )
     plain, readings = look(z), swap_readings(flow, z_tilde, target, source, dims=dims, look=look)
     generator = torch_generator(config.seed, "heldout posterior")
-    z_a, z_b = (load_posterior(site.latents, name).sample(generator) for name in ("heldout", "partner"))
-    factor = torch.from_numpy(heldout["factor"])
+    z_a, z_b = (
+        Posterior(posterior.mean[pairs[member]], posterior.logvar[pairs[member]]).sample(generator)
+        for member in ("first", "second")
+    )
+    factor = torch.from_numpy(pairs["factor"])
+    images = (data.render_heldout(rows(heldout, slice(i, i + _BATCH))) for i in range(0, len(z), _BATCH))
     nll, zt_a, zt_b = heldout_nll(flow, z_a, z_b, factor, dims=dims, rho=config.training.rho)
     metrics = {
         "swap": swap_rates(readings, truth, target, source, factors=factors),
         "reconstruction": reconstruction_rates(plain, truth, target, source, concepts=factors[:-1]),
-        "color_error": color_errors(plain, readings, truth, target, source, factors=factors),
-        "judge": {"digit": accuracy(judge, _heldout_images(data, heldout), truth["digit"])},
+        **measurement_errors(plain, readings, truth, target, source, factors=factors),
+        "judge": judge_rates(judge, images, truth, read=data.read),
         "probe": probe_scores(train_z_tilde, train_truth, z_tilde, truth, dims=dims, factors=factors),
         "factors": factor_statistics(zt_a, zt_b, factor, dims=dims, factors=factors),
         "pairs": config.evaluation.n_pairs,
         "nll": nll,
-        "round_trip": round_trip(flow, z),
+        "round_trip": round_trip_error,
     }
 
-    rows, columns = pick_images(heldout["values"][:, 0], config.grid.targets, config.grid.sources)
-    write_arrays(site.evaluation / "grid.npz", _grid(data, network, flow, z, heldout, rows, columns, dims))
+    targets, sources = pick_images(heldout["values"], config.grid.targets, config.grid.sources)
+    write_arrays(site.evaluation / "grid.npz", _grid(data, network, flow, z, heldout, targets, sources, dims))
     write_json(site.headline, headline(metrics, estimate["dims"]))
     settings = {**config.model_dump(mode="json"), "variant": choice.model_dump(mode="json", exclude={"description"})}
     write_json(
@@ -97,37 +106,37 @@ def run(profile: str, experiment: str, variant: str) -> None:
     write_json(site.machine, {**read_json(site.train_machine), "evaluate_seconds": seconds})
 
 
-def _networks(site: Run, config: Experiment) -> tuple[Autoencoder | Classifier, Classifier, Look]:
+def _networks(site: Run, config: Experiment, data: ImageData) -> tuple[Autoencoder | Classifier, Classifier, Look]:
     """The interpreted network, who judges (a classifier itself), and how a latent is looked at."""
     path = site.first_stage / "network.safetensors"
     if config.first_stage.kind == "classifier":
         classifier = load_network(path, Classifier)
-        return classifier, classifier, look_at_logits(classifier)
+        return classifier, classifier, look_at_logits(classifier, data.read)
     autoencoder = load_network(path, Autoencoder)
     judge = load_network(site.first_stage / "judge.safetensors", Classifier)
-    return autoencoder, judge, look_at_images(autoencoder, judge)
-
-
-def _heldout_images(data: ColorMNIST, heldout: dict[str, np.ndarray]) -> Tensor:
-    return data.render_heldout(torch.from_numpy(heldout["index"]), torch.from_numpy(heldout["color"]))
+    return autoencoder, judge, look_at_images(autoencoder, judge, data.read)
 
 
 def _grid(
-    data: ColorMNIST,
+    data: ImageData,
     network: Autoencoder | Classifier,
     flow: Flow,
     z: Tensor,
-    heldout: dict[str, np.ndarray],
-    rows: list[int],
-    columns: list[int],
+    heldout: Table,
+    targets: list[int],
+    sources: list[int],
     dims: list[int],
 ) -> dict[str, np.ndarray]:
-    images = _heldout_images(data, heldout)
-    arrays = {"targets": as_uint8(images[rows]), "sources": as_uint8(images[columns])}
-    cells = swap_cells(network, flow, z[rows], z[columns], dims=dims)
+    arrays = {
+        name: as_uint8(data.render_heldout(rows(heldout, np.array(chosen))))
+        for name, chosen in (("targets", targets), ("sources", sources))
+    }
+    cells = swap_cells(network, flow, z[targets], z[sources], dims=dims)
     arrays |= {f"cells_{k}": grid for k, grid in enumerate(cells)}
     if isinstance(network, Classifier):
         with torch.no_grad():
-            arrays["target_classes"] = network.classify(z[rows]).argmax(1).numpy()
-            arrays["source_classes"] = network.classify(z[columns]).argmax(1).numpy()
+            arrays["target_classes"] = network.classify(z[targets]).argmax(1).numpy()
+            arrays["source_classes"] = network.classify(z[sources]).argmax(1).numpy()
+        if data.classes is not None:
+            arrays["class_names"] = np.array(data.classes)
     return arrays

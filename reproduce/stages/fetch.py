@@ -1,8 +1,8 @@
 """fetch: the data set's images and labels, onto this disk."""
 
 from reproduce.config import load_experiment, load_pipeline, load_variant
-from reproduce.data.access import dataset_class
-from reproduce.paths import DOWNLOADS, Site
+from reproduce.data.fetch import fetch_dataset
+from reproduce.paths import DOWNLOADS, WORK, Site
 
 __all__ = ["run"]
 
@@ -12,5 +12,5 @@ def run(profile: str, experiment: str) -> None:
     for variant in load_pipeline().variants:
         load_variant(variant)
     config = load_experiment(profile, experiment)
-    folder = Site(profile, experiment).data
-    dataset_class(config.dataset).fetch(folder=folder, config=config.dataset, downloads=DOWNLOADS)
+    work = WORK / "fetch" / profile / experiment
+    fetch_dataset(config.dataset, folder=Site(profile, experiment).data, downloads=DOWNLOADS, work=work)

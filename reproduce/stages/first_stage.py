@@ -9,7 +9,7 @@ import torch
 
 from reproduce.config import Experiment, FirstStage, Weights, load_experiment
 from reproduce.data.access import open_dataset
-from reproduce.data.colormnist import ColorMNIST
+from reproduce.data.base import ImageData
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import atomic_path, sha256, write_text
@@ -23,7 +23,7 @@ __all__ = ["run"]
 
 
 N = TypeVar("N", Autoencoder, Classifier)
-Train = Callable[[ColorMNIST, torch.device, Resume], tuple[N, list[dict[str, float]]]]
+Train = Callable[[ImageData, torch.device, Resume], tuple[N, list[dict[str, float]]]]
 
 
 def run(profile: str, experiment: str) -> None:
@@ -41,9 +41,9 @@ def run(profile: str, experiment: str) -> None:
 def _provide(site: Site, name: str, kind: type[N], weights: Weights, config: Experiment, train: Train[N]) -> None:
     """Write one network: a checked copy of the shipped file, or what `train` makes."""
     target = site.first_stage / f"{name}.safetensors"
-    labels, images = (sha256(site.data / f"train_{part}.npy") for part in ("labels", "images"))
+    labels = sha256(site.data / "train_labels.npy")
     if weights.source == "shipped":
-        _copy_shipped(site, name, kind, weights, config, trained=images)
+        _copy_shipped(site, name, kind, weights, config, labels=labels)
         return
     device = pick_device(config.device)
     recipe = {
@@ -51,18 +51,18 @@ def _provide(site: Site, name: str, kind: type[N], weights: Weights, config: Exp
         "weights": weights.model_dump(),
         "dataset": config.dataset.model_dump(),
         "seed": config.seed,
-        "inputs": [labels, images],
+        "inputs": [labels, sha256(site.data / "train_images.npy")],
         "device": str(device),
     }
     resume = Resume(folder=WORK / "first_stage", recipe=recipe)
     with resume.locked():
         network, log = train(open_dataset(site.data, config.dataset), device, resume)
-        save_network(target, network, precision=weights.precision, trained_on=images)
+        save_network(target, network, precision=weights.precision, trained_on=labels)
         write_text(site.first_stage / f"{name}_training.csv", log_as_csv(log))
 
 
 def _copy_shipped(
-    site: Site, name: str, kind: type[Autoencoder | Classifier], weights: Weights, config: Experiment, *, trained: str
+    site: Site, name: str, kind: type[Autoencoder | Classifier], weights: Weights, config: Experiment, *, labels: str
 ) -> None:
     shipped = PRETRAINED / site.profile / f"{site.experiment}-{name}.safetensors"
     where = shown(experiment_config(site.profile, site.experiment))
@@ -82,7 +82,8 @@ def _copy_shipped(
             raise UserError(
                 f"{where}: {key}={value}; {shown(shipped)} has {network.config[key]}; put it back, or train"
             )
-    if trained_on(shipped) != trained:
+    # the labels in their order tell a training part from any other, and a rendered image's last bits from no other
+    if trained_on(shipped) != labels:
         raise UserError(
             f"{where}: {shown(shipped)} was trained on other images than this data set's training part, so that its "
             "held-out ones would not be held out; set `source: train`, or `dataset` back"
@@ -92,7 +93,7 @@ def _copy_shipped(
 
 
 def _train_autoencoder(
-    config: Experiment, data: ColorMNIST, device: torch.device, resume: Resume
+    config: Experiment, data: ImageData, device: torch.device, resume: Resume
 ) -> tuple[Autoencoder, list[dict[str, float]]]:
     stage = config.first_stage
     assert stage.objective is not None
@@ -115,11 +116,11 @@ def _train_autoencoder(
 
 
 def _train_classifier(
-    config: Experiment, data: ColorMNIST, device: torch.device, resume: Resume
+    config: Experiment, data: ImageData, device: torch.device, resume: Resume
 ) -> tuple[Classifier, list[dict[str, float]]]:
     stage = config.first_stage
     network = Classifier(
-        n_classes=data.n_classes,
+        n_classes=data.n_outputs,
         in_channels=data.channels,
         image_size=config.dataset.image_size,
         width=stage.width,
@@ -131,17 +132,26 @@ def _train_classifier(
 
 
 def _train_judge(
-    config: Experiment, data: ColorMNIST, device: torch.device, resume: Resume
+    config: Experiment, data: ImageData, device: torch.device, resume: Resume
 ) -> tuple[Classifier, list[dict[str, float]]]:
     assert config.judge is not None
     seed = config.seed + 1  # never the weights or the batches of the network it judges
     judge = Classifier(
-        n_classes=data.n_classes,
+        n_classes=data.n_outputs,
         in_channels=data.channels,
         image_size=config.dataset.image_size,
         width=config.judge.width,
         seed=seed,
     ).to(device)
     training = config.judge.training
-    log = train_classifier(judge, data.random_images, training=training, seed=seed, title="judge", resume=resume)
+    frequencies = data.frequencies() if config.judge.balanced else None
+    log = train_classifier(
+        judge,
+        data.random_images,
+        training=training,
+        seed=seed,
+        frequencies=frequencies,
+        title="judge",
+        resume=resume,
+    )
     return judge, log

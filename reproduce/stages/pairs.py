@@ -4,7 +4,7 @@ import torch
 
 from reproduce.config import load_experiment
 from reproduce.data.access import open_dataset
-from reproduce.files import write_arrays
+from reproduce.files import write_arrays, write_json
 from reproduce.pairs import ConceptPairs
 from reproduce.paths import Site
 
@@ -12,11 +12,13 @@ __all__ = ["run"]
 
 
 def run(profile: str, experiment: str) -> None:
-    """Write `pool.npz` (training) and `heldout.npz`; a concept without pairs is refused here."""
+    """Write `{pool,heldout,heldout_pairs}.npz` and `concepts.json`; a concept without pairs is refused here."""
     config = load_experiment(profile, experiment)
     site = Site(profile, experiment)
-    data = open_dataset(site.data, config.dataset)
-    pool = data.pool(size=config.pairs.pool_size, n_colors=config.pairs.n_colors, seed=config.seed)
-    ConceptPairs(values=torch.from_numpy(pool["values"]), concepts=data.concepts, weights=config.pairs.weights)
+    data, pairs = open_dataset(site.data, config.dataset), config.pairs
+    pool = data.pool(size=pairs.pool_size, n_colors=pairs.n_colors, seed=config.seed)
+    ConceptPairs(values=torch.from_numpy(pool["values"]), concepts=data.concepts, weights=pairs.weights)
     write_arrays(site.pairs / "pool.npz", pool)
     write_arrays(site.pairs / "heldout.npz", data.heldout())
+    write_arrays(site.pairs / "heldout_pairs.npz", vars(data.heldout_pairs()))
+    write_json(site.pairs / "concepts.json", data.concepts)

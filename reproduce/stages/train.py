@@ -30,12 +30,14 @@ def run(profile: str, experiment: str, variant: str) -> None:
         values=torch.from_numpy(read_arrays(site.pairs / "pool.npz")["values"]),
         concepts=list(dims)[:-1],
         weights=config.pairs.weights,
+        balanced=config.pairs.balanced,
         sample=True,
     )
     recipe = {
         "training": training.model_dump(),
         "flow": config.flow.model_dump(),
         "weights": config.pairs.weights,
+        "balanced": config.pairs.balanced,
         "variant": choice.model_dump(exclude={"description"}),
         "dims": dims,
         "inputs": {path.name: sha256(path) for path in sorted(site.latents.glob("train_*.npy"))},

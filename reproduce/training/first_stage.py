@@ -34,7 +34,7 @@ def train_autoencoder(
 
     Arguments:
         model: trained on the device that it lies on.
-        draw_images: `draw_images(n, generator)` returns images `[n, C, S, S]` in [-1, 1] and labels `[n]`.
+        draw_images: `draw_images(n, generator)` returns images `[n, C, S, S]` in [-1, 1] and targets `[n, n_outputs]`.
     """
     device = next(model.parameters()).device
     logvar = nn.ParameterDict({"logvar": torch.tensor(objective.initial_logvar, device=device)})
@@ -66,15 +66,26 @@ def train_classifier(
     *,
     training: NetworkTraining,
     seed: int,
+    frequencies: Tensor | None = None,
     title: str = "classifier",
     resume: Resume | None = None,
 ) -> list[dict[str, float]]:
-    """Train `model` in place by binary cross-entropy on one-hot labels (official `iin/models/clf.py`)."""
+    """Train `model` in place by binary cross-entropy (official `iin/models/clf.py`); return the log.
 
-    def loss_of(images: Tensor, labels: Tensor, _: torch.Generator) -> dict[str, Tensor]:
+    The targets are 0 or 1: one-hot for classes, or an output an attribute. `accuracy` is the share of outputs on the
+    right side of 0.
+
+    Arguments:
+        frequencies: share `[n_outputs]` of images in which each output should be 1. With it, 0 and 1 weigh the same in
+            every output, so that a rare attribute is as likely to be seen as to be missed.
+    """
+    rare = None if frequencies is None else frequencies.clamp(1e-3, 1 - 1e-3).to(next(model.parameters()).device)
+
+    def loss_of(images: Tensor, targets: Tensor, _: torch.Generator) -> dict[str, Tensor]:
         logits = model(images)
-        loss = F.binary_cross_entropy_with_logits(logits, F.one_hot(labels, model.n_classes).to(logits.dtype))
-        return {"loss": loss, "accuracy": (logits.detach().argmax(1) == labels).double().mean()}
+        weights = None if rare is None else 0.5 / torch.where(targets > 0, rare, 1 - rare)
+        loss = F.binary_cross_entropy_with_logits(logits, targets, weights)
+        return {"loss": loss, "accuracy": ((logits.detach() > 0) == (targets > 0)).double().mean()}
 
     return _train(
         nn.ModuleDict({"model": model}),
@@ -115,9 +126,9 @@ def _train(
                 decay_from=training.decay_from,
             )
         generator = torch_generator(seed, f"{title} batch", i)
-        images, labels = draw_images(training.batch_size, generator)
+        images, targets = draw_images(training.batch_size, generator)
         images = images.to(device, memory_format=torch.channels_last)
-        values = loss_of(images, labels.to(device), generator)
+        values = loss_of(images, targets.to(device), generator)
         optimizer.zero_grad(set_to_none=True)
         values["loss"].backward()
         if training.gradient_clip is not None:

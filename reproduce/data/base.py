@@ -1,0 +1,119 @@
+"""What the stages ask of a data set. Everything else about one is known to its own module alone."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = [
+    "Dequantise",
+    "HeldoutPairs",
+    "ImageData",
+    "Readings",
+    "Table",
+    "images_from_levels",
+    "rows",
+    "to_unit_range",
+]
+
+# one row an image: its concept `values` int64 [n, K], and what else its data set needs to render it
+Table = Mapping[str, np.ndarray]
+# concept -> its value in each image: int64 [n] for a class or an attribute (0 or 1), float [n, D] for a measurement
+Readings = dict[str, Tensor]
+Dequantise = Literal["image", "pixel", "none"]
+
+
+@dataclass(frozen=True)
+class HeldoutPairs:
+    """Rows `first` and `second` of the held-out table, which share concept `factor`; int64 `[m]` each."""
+
+    first: np.ndarray
+    second: np.ndarray
+    factor: np.ndarray
+
+
+class ImageData(ABC):
+    """A data set, opened.
+
+    Attributes:
+        concepts: the factors' names without the residual, in factor order.
+        classes: the names of the classes, where a concept is a class and they have names.
+        channels: of an image.
+        n_outputs: logits of a classifier or judge: one a class, or one an attribute.
+        n_heldout: how many rows of the held-out table, the first ones, are measured on; pairs may need more.
+    """
+
+    concepts: tuple[str, ...]
+    classes: tuple[str, ...] | None
+    channels: int
+    n_outputs: int
+    n_heldout: int
+
+    @abstractmethod
+    def random_images(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Training images `[n, C, S, S]` in [-1, 1], and what a classifier should say of each.
+
+        The latter is 0 or 1 for each output, float `[n, n_outputs]`.
+        """
+
+    @abstractmethod
+    def frequencies(self) -> Tensor:
+        """The share of training images in which each output should be 1, float `[n_outputs]`."""
+
+    @abstractmethod
+    def pool(self, *, size: int | None, n_colors: int | None, seed: int) -> Table:
+        """The training images that pairs are drawn from."""
+
+    @abstractmethod
+    def heldout(self) -> Table:
+        """The held-out images."""
+
+    @abstractmethod
+    def heldout_pairs(self) -> HeldoutPairs:
+        """The fixed test pairs."""
+
+    @abstractmethod
+    def render_train(self, table: Table, generator: torch.Generator) -> Tensor:
+        """The images `[n, C, S, S]` of rows of `pool`, augmented and dequantised."""
+
+    @abstractmethod
+    def render_heldout(self, table: Table) -> Tensor:
+        """The images of rows of `heldout`, as they are."""
+
+    @abstractmethod
+    def truth(self, table: Table) -> Readings:
+        """What each concept truly is."""
+
+    @abstractmethod
+    def read(self, logits: Tensor, images: Tensor | None) -> Readings:
+        """What a classifier's `logits` `[n, n_outputs]`, and images where there are any, show of each concept.
+
+        A concept that can't be read off them is left out.
+        """
+
+
+def rows(table: Table, part: slice | np.ndarray) -> Table:
+    """The rows `part` of a table."""
+    return {key: array[part] for key, array in table.items()}
+
+
+def to_unit_range(images: Tensor, noise: Tensor | None = None) -> Tensor:
+    """Levels 0 … 255 to [-1, 1]; with `noise` in [0, 1), dequantised: (level + noise) / 256."""
+    if noise is None:
+        return images.float() / 127.5 - 1
+    return (images.float() + noise) / 128 - 1
+
+
+def images_from_levels(levels: Tensor, dequantise: Dequantise, generator: torch.Generator | None) -> Tensor:
+    """Levels uint8 `[n, C, S, S]` to [-1, 1]; with a generator, dequantised by one draw an image or one a pixel.
+
+    Source: official `iin/data.py`, which adds one draw an image.
+    """
+    if generator is None or dequantise == "none":
+        return to_unit_range(levels)
+    shape = (len(levels), 1, 1, 1) if dequantise == "image" else tuple(levels.shape)
+    return to_unit_range(levels, torch.rand(shape, generator=generator))

@@ -1,0 +1,177 @@
+"""Images with labels, decoded or rendered once: faces with attributes, animals with a class."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from reproduce.config import LabelledConfig
+from reproduce.data.augment import deform
+from reproduce.data.base import HeldoutPairs, ImageData, Readings, Table, images_from_levels
+from reproduce.files import read_array
+from reproduce.seeds import numpy_generator
+
+__all__ = ["AttributeImages", "ClassImages", "TestDraws", "official_test_draws", "same_class_draws"]
+
+_SPLITS = ("train", "heldout")
+
+
+@dataclass(frozen=True)
+class TestDraws:
+    """The official test examples: image `index[i]` with its partner `index_b[i]`, which share attribute `factor[i]`.
+
+    All int64 `[n]`; both indices count the held-out images.
+    """
+
+    __test__ = False
+
+    index: np.ndarray
+    factor: np.ndarray
+    index_b: np.ndarray
+
+
+def official_test_draws(values: np.ndarray, *, n: int = 10_000) -> TestDraws:
+    """The draws that the official code makes for CelebA, given the held-out images' attributes `[m, K]`, 0 or 1.
+
+    The `n` examples are drawn with replacement; each then draws the attribute, and a partner of the same value among
+    the examples, itself not excluded. Two generators, both RandomState(1).
+    """
+    index = np.random.RandomState(1).choice(len(values), size=n)
+    drawn = values[index]
+    having = [[np.flatnonzero(drawn[:, k] == value) for value in (0, 1)] for k in range(values.shape[1])]
+    random = np.random.RandomState(1)
+    factor, partner = np.empty(n, np.int64), np.empty(n, np.int64)
+    for i in range(n):
+        factor[i] = random.choice(values.shape[1])
+        partner[i] = random.choice(having[factor[i]][drawn[i, factor[i]]])
+    return TestDraws(index.astype(np.int64), factor, index[partner].astype(np.int64))
+
+
+class LabelledImages(ImageData):
+    """Images and labels in `folder`, the images mapped: they stay on disk.
+
+    `{train,heldout}_images.npy`: uint8 `[n, S, S, 3]`; `{train,heldout}_labels.npy`: int64 `[n, K]`.
+    """
+
+    channels = 3
+
+    def __init__(self, *, folder: Path, config: LabelledConfig) -> None:
+        self._config = config
+        self._images = {split: read_array(folder / f"{split}_images.npy", mapped=True) for split in _SPLITS}
+        self._labels = {split: read_array(folder / f"{split}_labels.npy") for split in _SPLITS}
+        self.n_heldout = len(self._labels["heldout"])
+
+    def random_images(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`n` training images, deformed, with `flip` half of them mirrored; what a classifier should say of each."""
+        index = torch.randint(len(self._labels["train"]), (n,), generator=generator).numpy()
+        flipped = torch.rand(n, generator=generator).numpy() < (0.5 if self._config.flip else 0)
+        images = self._render("train", index, flipped, generator)
+        return images, self._targets(torch.from_numpy(self._labels["train"][index]))
+
+    def pool(self, *, size: int | None, n_colors: int | None, seed: int) -> Table:
+        """Training images: the `index` of each, whether it is `flipped`, and its concept `values` `[size, K]`.
+
+        `size` of them at random, or every one once (and, with `flip`, once mirrored).
+        """
+        copies, n = 1 + self._config.flip, len(self._labels["train"])
+        if size is None:
+            index, flipped = np.tile(np.arange(n), copies), np.arange(n * copies) >= n
+        else:
+            generator = numpy_generator(seed, "pool")
+            index, flipped = generator.integers(0, n, size), generator.integers(0, copies, size) == 1
+        return {"index": index, "flipped": flipped, "values": self._labels["train"][index]}
+
+    def frequencies(self) -> Tensor:
+        """Of each attribute, or of each class."""
+        return self._targets(torch.from_numpy(self._labels["train"])).double().mean(0).float()
+
+    def heldout(self) -> Table:
+        """Every held-out image, none flipped."""
+        n = self.n_heldout
+        return {"index": np.arange(n), "flipped": np.zeros(n, bool), "values": self._labels["heldout"]}
+
+    def render_train(self, table: Table, generator: torch.Generator) -> Tensor:
+        """Training images, dequantised and deformed."""
+        return self._render("train", table["index"], table["flipped"], generator)
+
+    def render_heldout(self, table: Table) -> Tensor:
+        """Held-out images."""
+        return self._render("heldout", table["index"], table["flipped"], None)
+
+    def truth(self, table: Table) -> Readings:
+        """The value of each concept, int64 `[n]`."""
+        return {name: torch.from_numpy(table["values"][:, k].copy()) for k, name in enumerate(self.concepts)}
+
+    def _render(self, split: str, index: np.ndarray, flipped: np.ndarray, generator: torch.Generator | None) -> Tensor:
+        levels = self._images[split][index]
+        levels[flipped] = levels[flipped][:, :, ::-1]
+        images = torch.from_numpy(levels).permute(0, 3, 1, 2)
+        images = images_from_levels(images, self._config.dequantise, generator)
+        if generator is not None and self._config.augment is not None:
+            images = deform(images, generator=generator, **self._config.augment.model_dump())
+        return images
+
+    @abstractmethod
+    def _targets(self, labels: Tensor) -> Tensor:
+        """Labels `[n, K]` as 0 or 1 for each output, float."""
+
+
+class AttributeImages(LabelledImages):
+    """Each label is an attribute, 0 or 1, and a concept of its own."""
+
+    classes = None
+
+    def __init__(self, *, folder: Path, config: LabelledConfig, attributes: Sequence[str]) -> None:
+        super().__init__(folder=folder, config=config)
+        self.concepts = tuple(attributes)
+        self.n_outputs = len(self.concepts)
+
+    def heldout_pairs(self) -> HeldoutPairs:
+        """As the official code draws CelebA's; see `official_test_draws`."""
+        draws = official_test_draws(self._labels["heldout"])
+        return HeldoutPairs(draws.index, draws.index_b, draws.factor)
+
+    def read(self, logits: Tensor, images: Tensor | None) -> Readings:
+        """An attribute is there where its logit is positive."""
+        return {name: (logits[:, k] > 0).long() for k, name in enumerate(self.concepts)}
+
+    def _targets(self, labels: Tensor) -> Tensor:
+        return labels.float()
+
+
+class ClassImages(LabelledImages):
+    """The one label is the class, and the one concept."""
+
+    concepts = ("class",)
+
+    def __init__(self, *, folder: Path, config: LabelledConfig, classes: Sequence[str]) -> None:
+        super().__init__(folder=folder, config=config)
+        self.classes = tuple(classes)
+        self.n_outputs = len(self.classes)
+
+    def heldout_pairs(self) -> HeldoutPairs:
+        """Every held-out image with one of its class; see `same_class_draws`."""
+        first, second = same_class_draws(self._labels["heldout"][:, 0])
+        return HeldoutPairs(first, second, np.zeros_like(first))
+
+    def read(self, logits: Tensor, images: Tensor | None) -> Readings:
+        """The class with the highest logit."""
+        return {"class": logits.argmax(1)}
+
+    def _targets(self, labels: Tensor) -> Tensor:
+        return F.one_hot(labels[:, 0], self.n_outputs).float()
+
+
+def same_class_draws(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every image of classes `labels` `[n]`, and for each a partner of its class, itself not excluded.
+
+    From RandomState(1), as the official code draws its test pairs; it has none for AnimalFaces.
+    """
+    random = np.random.RandomState(1)
+    members = {label: np.flatnonzero(labels == label) for label in np.unique(labels)}
+    return np.arange(len(labels)), np.array([random.choice(members[label]) for label in labels], np.int64)

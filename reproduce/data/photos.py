@@ -1,0 +1,74 @@
+"""CelebA's and AnimalFaces' image files, decoded into the arrays that the stages read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from reproduce.config import AnimalFacesConfig, CelebAConfig, PhotoConfig
+from reproduce.data.animalfaces import read_class_folders, read_funit
+from reproduce.data.celeba import download_celeba, read_celeba
+from reproduce.data.decode import decode_images, label_array
+from reproduce.data.image import Source
+from reproduce.files import write_array, write_json
+from reproduce.paths import ROOT
+
+__all__ = ["fetch_animalfaces", "fetch_celeba"]
+
+
+def fetch_celeba(config: CelebAConfig, *, folder: Path, downloads: Path, work: Path) -> None:
+    """Write `{train,heldout}_{images,labels}.npy`, `{train,heldout}_manifest.csv` and `attributes.json`."""
+    source = download_celeba(downloads) if config.folder is None else _located(config.folder)
+    celeba = read_celeba(
+        source,
+        attributes=config.attributes,
+        crop=config.crop,
+        n_train=config.n_train,
+        n_heldout=config.n_heldout,
+    )
+    _decode(config, celeba.train, celeba.heldout, celeba.attributes, folder=folder, work=work)
+    write_json(folder / "attributes.json", celeba.attributes)
+
+
+def fetch_animalfaces(config: AnimalFacesConfig, *, folder: Path, work: Path) -> None:
+    """The same with `classes.json`: the classes' names."""
+    root = _located(config.folder)
+    if config.train_list is None:
+        animals = read_class_folders(root, heldout_fraction=config.heldout_fraction)
+    else:
+        animals = read_funit(
+            root,
+            train_list=_located(config.train_list),
+            test_list=None if config.test_list is None else _located(config.test_list),
+            hold_out=config.hold_out,
+            heldout_fraction=config.heldout_fraction,
+        )
+    _decode(config, animals.train, animals.heldout, ("class",), folder=folder, work=work)
+    write_json(folder / "classes.json", animals.classes)
+
+
+def _located(folder: str) -> Path:
+    """A folder as the config names it: relative to the project, absolute, or below the home folder (`~`)."""
+    return ROOT / Path(folder).expanduser()
+
+
+def _decode(
+    config: PhotoConfig,
+    train: Sequence[Source],
+    heldout: Sequence[Source],
+    label_names: Sequence[str],
+    *,
+    folder: Path,
+    work: Path,
+) -> None:
+    for split, sources in (("train", train), ("heldout", heldout)):
+        decode_images(
+            sources,
+            folder=folder,
+            name=split,
+            size=config.image_size,
+            label_names=label_names,
+            on_unusable=config.on_unusable,
+            antialias=config.antialias,
+            title=f"decode {split}",
+            work=work / split,
+        )
+        write_array(folder / f"{split}_labels.npy", label_array(sources))
