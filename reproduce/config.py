@@ -162,9 +162,13 @@ class NetworkTraining(Optimisation):
 
 
 class AutoencoderObjective(Strict):
-    """`error` over a learned scale (its logarithm starts at `initial_logvar`), plus `kl_weight` times the KL."""
+    """`error` over a learned scale (its logarithm starts at `initial_logvar`), plus `kl_weight` times the KL.
+
+    With a `perceptual_weight`, the distance in the features of a classifier that is trained for that, as the judge is.
+    """
 
     error: Literal["absolute", "squared"]
+    perceptual_weight: Fraction
     kl_weight: Fraction
     initial_logvar: float
 

@@ -91,11 +91,16 @@ class _Encoder(nn.Module):
             assert isinstance(layer, _Layer)
             x = layer.initialize(x)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> list[Tensor]:
         x = self._checked(x)
+        found = []
         for layer in self.layers:
             x = layer(x)
-        return self.dense(x).flatten(1)
+            found.append(x)
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dense(self.features(x)[-1]).flatten(1)
 
     def _checked(self, x: Tensor) -> Tensor:
         expected = (self.in_channels, self.image_size, self.image_size)
@@ -222,6 +227,10 @@ class Classifier(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """E: images `[B, C, S, S]` in [-1, 1] to z `[B, N]`."""
         return self.encoder(x)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What each downsampling layer makes of images `[B, C, S, S]`: `[B, C_i, S_i, S_i]`, the finest first."""
+        return self.encoder.features(x)
 
     def classify(self, z: Tensor) -> Tensor:
         """G: z `[B, N]` to logits `[B, n_classes]`."""

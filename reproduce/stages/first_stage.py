@@ -3,7 +3,8 @@
 import shutil
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVar
+from pathlib import Path
+from typing import Literal, TypeVar
 
 import torch
 
@@ -18,6 +19,7 @@ from reproduce.models.weights import load_network, save_network, trained_on
 from reproduce.paths import PRETRAINED, WORK, Site, experiment_config, shown
 from reproduce.training.first_stage import train_autoencoder, train_classifier
 from reproduce.training.loop import Resume, log_as_csv
+from reproduce.training.perceptual import feature_distance
 
 __all__ = ["run"]
 
@@ -27,15 +29,23 @@ Train = Callable[[ImageData, torch.device, Resume], tuple[N, list[dict[str, floa
 
 
 def run(profile: str, experiment: str) -> None:
-    """Write `network.safetensors`, and `judge.safetensors` where images are judged; a CSV log for what was trained."""
+    """Write `network.safetensors`, and `judge.safetensors` where images are judged; a CSV log for what was trained.
+
+    Where an autoencoder is trained with a perceptual term, the classifier behind it is `perceptual.safetensors`.
+    """
     config = load_experiment(profile, experiment)
     site, stage = Site(profile, experiment), config.first_stage
-    if stage.kind == "autoencoder":
-        _provide(site, "network", Autoencoder, stage, config, partial(_train_autoencoder, config))
-    else:
+    if stage.kind == "classifier":
         _provide(site, "network", Classifier, stage, config, partial(_train_classifier, config))
-    if config.judge is not None:
-        _provide(site, "judge", Classifier, config.judge, config, partial(_train_judge, config))
+        return
+    assert config.judge is not None
+    perceptual = None
+    if stage.source == "train" and stage.objective is not None and stage.objective.perceptual_weight:
+        trained = config.judge.model_copy(update={"source": "train", "precision": "float32"})
+        _provide(site, "perceptual", Classifier, trained, config, partial(_train_looker, config, "perceptual"))
+        perceptual = site.first_stage / "perceptual.safetensors"
+    _provide(site, "network", Autoencoder, stage, config, partial(_train_autoencoder, config, perceptual))
+    _provide(site, "judge", Classifier, config.judge, config, partial(_train_looker, config, "judge"))
 
 
 def _provide(site: Site, name: str, kind: type[N], weights: Weights, config: Experiment, train: Train[N]) -> None:
@@ -49,6 +59,7 @@ def _provide(site: Site, name: str, kind: type[N], weights: Weights, config: Exp
     recipe = {
         "network": name,
         "weights": weights.model_dump(),
+        "judge": None if config.judge is None else config.judge.model_dump(),
         "dataset": config.dataset.model_dump(),
         "seed": config.seed,
         "inputs": [labels, sha256(site.data / "train_images.npy")],
@@ -93,7 +104,7 @@ def _copy_shipped(
 
 
 def _train_autoencoder(
-    config: Experiment, data: ImageData, device: torch.device, resume: Resume
+    config: Experiment, perceptual: Path | None, data: ImageData, device: torch.device, resume: Resume
 ) -> tuple[Autoencoder, list[dict[str, float]]]:
     stage = config.first_stage
     assert stage.objective is not None
@@ -110,6 +121,7 @@ def _train_autoencoder(
         objective=stage.objective,
         training=stage.training,
         seed=config.seed,
+        perceptual=None if perceptual is None else feature_distance(load_network(perceptual, Classifier).to(device)),
         resume=resume,
     )
     return network, log
@@ -131,12 +143,13 @@ def _train_classifier(
     return network, log
 
 
-def _train_judge(
-    config: Experiment, data: ImageData, device: torch.device, resume: Resume
+def _train_looker(
+    config: Experiment, name: Literal["judge", "perceptual"], data: ImageData, device: torch.device, resume: Resume
 ) -> tuple[Classifier, list[dict[str, float]]]:
     assert config.judge is not None
-    seed = config.seed + 1  # never the weights or the batches of the network it judges
-    judge = Classifier(
+    # neither has the other's weights or batches, nor those of the network that it looks at
+    seed = config.seed + {"judge": 1, "perceptual": 2}[name]
+    looker = Classifier(
         n_classes=data.n_outputs,
         in_channels=data.channels,
         image_size=config.dataset.image_size,
@@ -146,12 +159,12 @@ def _train_judge(
     training = config.judge.training
     frequencies = data.frequencies() if config.judge.balanced else None
     log = train_classifier(
-        judge,
+        looker,
         data.random_images,
         training=training,
         seed=seed,
         frequencies=frequencies,
-        title="judge",
+        title=name,
         resume=resume,
     )
-    return judge, log
+    return looker, log

@@ -10,6 +10,7 @@ from reproduce.config import AutoencoderObjective, NetworkTraining
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.seeds import torch_generator
 from reproduce.training.loop import Resume, learning_rate, run_steps
+from reproduce.training.perceptual import Perceptual
 
 __all__ = ["DrawImages", "train_autoencoder", "train_classifier"]
 
@@ -24,16 +25,19 @@ def train_autoencoder(
     objective: AutoencoderObjective,
     training: NetworkTraining,
     seed: int,
+    perceptual: Perceptual | None = None,
     resume: Resume | None = None,
 ) -> list[dict[str, float]]:
     r"""Train `model` in place; return the log.
 
     The objective, summed over pixels and averaged over images, with a learned scalar :math:`l`:
     :math:`\sum (e\,\exp(-l) + l) + w\,\mathrm{KL}`, where e is the absolute error (official `iin/losses/ae.py`,
-    `LossPND`, without its perceptual and adversarial terms) or the squared one.
+    `LossPND`, without its adversarial term) or the squared one, plus the weighted perceptual distance of the whole
+    image, the same at every pixel (as there).
 
     Arguments:
         model: trained on the device that it lies on.
+        perceptual: the distance, on that device; needed where `objective.perceptual_weight` is not 0.
         draw_images: `draw_images(n, generator)` returns images `[n, C, S, S]` in [-1, 1] and targets `[n, n_outputs]`.
     """
     device = next(model.parameters()).device
@@ -41,12 +45,18 @@ def train_autoencoder(
 
     def loss_of(images: Tensor, _: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         posterior = model.encode(images)
-        difference = model.decode(posterior.sample(generator)) - images
+        decoded = model.decode(posterior.sample(generator))
+        difference = decoded - images
         error = difference.abs() if objective.error == "absolute" else difference.square()
+        terms = {"reconstruction": error.mean()}
+        if perceptual is not None:
+            distance = perceptual(decoded, images)
+            error = error + objective.perceptual_weight * distance[:, None, None, None]
+            terms["perceptual"] = distance.mean()
         scale = logvar["logvar"]
         reconstruction = (error * (-scale).exp() + scale).sum((1, 2, 3)).mean()
         kl = posterior.kl().mean()
-        return {"loss": reconstruction + objective.kl_weight * kl, "reconstruction": error.mean(), "kl": kl}
+        return {"loss": reconstruction + objective.kl_weight * kl, **terms, "kl": kl}
 
     return _train(
         nn.ModuleDict({"model": model, "objective": logvar}),
