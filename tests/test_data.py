@@ -334,6 +334,13 @@ def test_a_digit_is_read_off_logits_and_a_color_off_images(folder: Path) -> None
     assert blind["digit"].tolist() == [7, 0, 4]
 
 
+def test_the_frequencies_are_those_of_the_training_digits(folder: Path) -> None:
+    write_array(folder / "train_labels.npy", np.array([3] * 15 + [7] * 30 + [0] * 15))
+    frequencies = open_dataset(folder, config()).frequencies()
+    assert frequencies.dtype == torch.float32
+    assert frequencies.tolist() == [0.25, 0, 0, 0.25, 0, 0, 0, 0.5, 0, 0]
+
+
 @pytest.mark.parametrize("missing", ["size", "n_colors"])
 def test_a_pool_needs_its_size_and_its_palette(folder: Path, missing: str) -> None:
     sizes: dict[str, Any] = {"size": 40, "n_colors": 5} | {missing: None}

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from reproduce.config import AnimalFacesConfig, CelebAConfig, Dataset, RenderedConfig
+from reproduce.config import AnimalFacesConfig, Augmentation, CelebAConfig, Dataset, RenderedConfig
 from reproduce.data import decode, photos, rendered
 from reproduce.data.access import open_dataset
+from reproduce.data.augment import deform
 from reproduce.data.base import images_from_levels, rows
 from reproduce.data.fetch import fetch_dataset
 from reproduce.data.image import render_into
@@ -28,6 +29,7 @@ from reproduce.seeds import numpy_generator, torch_generator
 N_TRAIN, N_HELDOUT, SIZE = 40, 25, 8
 NAMES = ("Eyeglasses", "Smiling", "Hat")
 CLASSES = ("cat", "dog", "fox", "owl")
+AUGMENT = Augmentation(rotation=12.0, shear=0.2, scale=0.12, shift=1.5, elastic=0.6)
 KINDS_OF_DATA = ("rendered_faces", "rendered_animals")  # attributes, a class
 FILES = [f"{split}_{what}.npy" for split in ("heldout", "train") for what in ("images", "labels")]
 
@@ -40,6 +42,7 @@ def config(name: str, **changes: Any) -> RenderedConfig:
         "image_size": 32,
         "dequantise": "none",
         "flip": False,
+        "augment": None,
     }
     return RenderedConfig(**values | changes)
 
@@ -112,6 +115,52 @@ def test_the_pool_is_every_training_image_and_with_flip_its_mirror_image(folder:
         if mirrored:  # left and right, neither top and bottom nor colours
             expected = torch.stack([expected[:, :, SIZE - 1 - x] for x in range(SIZE)], 2)
         torch.testing.assert_close(found[i], expected)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_pool_of_a_size_has_training_images_at_random(folder: Path, name: str, flip: bool) -> None:
+    data, n = opened(folder, name, flip=flip), 4000
+    np.random.seed(0)
+    pool = data.pool(size=n, n_colors=None, seed=0)
+    assert {key: len(array) for key, array in pool.items()} == {"index": n, "flipped": n, "values": n}
+    assert (pool["index"].dtype, pool["flipped"].dtype, pool["values"].dtype) == (np.int64, bool, np.int64)
+    np.testing.assert_array_equal(pool["values"], stored(folder, name, "train", "labels")[pool["index"]])
+    for mirrored, share in ((False, 1 / 2), (True, 1 / 2)) if flip else ((False, 1), (True, 0)):
+        counts = np.bincount(pool["index"][pool["flipped"] == mirrored], minlength=N_TRAIN)
+        assert len(counts) == N_TRAIN
+        assert np.abs(counts - share * n / N_TRAIN).max() <= 5 * (share * n / N_TRAIN) ** 0.5
+    np.random.seed(1)
+    same, other = (data.pool(size=n, n_colors=None, seed=seed) for seed in (0, 1))
+    for key in ("index", "flipped") if flip else ("index",):
+        np.testing.assert_array_equal(pool[key], same[key])
+        assert not np.array_equal(pool[key], other[key])
+
+
+def test_the_frequencies_are_those_of_the_training_labels(folder: Path) -> None:
+    rare = np.zeros((N_TRAIN, 3), np.int64)
+    rare[:2, 0] = rare[::4, 1] = 1
+    write_array(folder / "rendered_faces" / "train_labels.npy", rare)
+    write_array(folder / "rendered_animals" / "train_labels.npy", np.array([[3]] * 10 + [[0]] * 30))
+    for name, expected in (("rendered_faces", [0.05, 0.25, 0]), ("rendered_animals", [0.75, 0, 0, 0.25])):
+        frequencies = opened(folder, name, flip=True).frequencies()
+        assert frequencies.dtype == torch.float32
+        torch.testing.assert_close(frequencies, torch.tensor(expected))
+
+
+def test_augmentation_deforms_training_images_and_no_others(folder: Path, name: str) -> None:
+    plain, data = opened(folder, name, flip=True), opened(folder, name, flip=True, augment=AUGMENT)
+    pool = plain.pool(size=None, n_colors=None, seed=0)
+    images = data.render_train(pool, torch_generator(0, "deform"))
+    upright = plain.render_train(pool, torch_generator(0, "deform"))
+    expected = deform(upright, generator=torch_generator(0, "deform"), **AUGMENT.model_dump())
+    torch.testing.assert_close(images, expected)
+    assert (images - upright).abs().amax((1, 2, 3)).min() > 0.1
+    heldout = plain.heldout()
+    assert torch.equal(data.render_heldout(heldout), plain.render_heldout(heldout))
+    drawn = data.random_images(200, torch_generator(0, "test"))[0]
+    levels = stored(folder, name, "train")
+    assert (found_in(drawn, levels) < 0).all()
+    assert (found_in(drawn, levels[:, :, ::-1]) < 0).all()
 
 
 def test_rows_of_the_pool_render_as_in_the_whole_pool(folder: Path, name: str) -> None:
@@ -294,12 +343,13 @@ def test_partners_are_examples_that_share_the_value_drawn_as_the_official_loop_d
 
 def training_bytes(folder: Path, name: str) -> list[bytes]:
     """All that training sees, drawn the same way each time."""
-    data = opened(folder, name, flip=True, dequantise="image")
+    data = opened(folder, name, flip=True, dequantise="image", augment=AUGMENT)
     images, targets = data.random_images(64, torch_generator(0, "batch"))
     pool = data.pool(size=None, n_colors=None, seed=0)
     rendered = data.render_train(pool, torch_generator(0, "pool images"))
-    arrays = [images, targets, rendered, *data.truth(pool).values()]
-    return [array.numpy().tobytes() for array in arrays] + [array.tobytes() for array in pool.values()]
+    arrays = [images, targets, rendered, data.frequencies(), *data.truth(pool).values()]
+    sized = data.pool(size=70, n_colors=None, seed=0)
+    return [array.numpy().tobytes() for array in arrays] + [a.tobytes() for t in (pool, sized) for a in t.values()]
 
 
 def heldout_bytes(folder: Path, name: str) -> list[bytes]:
@@ -485,6 +535,7 @@ def celeba_config(folder: Path | str | None, **changes: Any) -> CelebAConfig:
         "image_size": 32,
         "dequantise": "none",
         "flip": False,
+        "augment": None,
         "on_unusable": "refuse",
         "antialias": True,
     }
@@ -584,6 +635,7 @@ def animals_config(folder: Path | str, **changes: Any) -> AnimalFacesConfig:
         "image_size": 32,
         "dequantise": "none",
         "flip": True,
+        "augment": None,
         "on_unusable": "refuse",
         "antialias": True,
     }

@@ -231,7 +231,7 @@ NETWORK = {"in_channels": 1, "image_size": 16, "width": 4, "latent_dim": 6}
 
 
 def test_an_autoencoder_learns_and_continues_as_if_never_killed(tmp_path):
-    objective = AutoencoderObjective(error="absolute", kl_weight=1.0, initial_logvar=-1.0)
+    objective = AutoencoderObjective(error="absolute", kl_weight=1.0, initial_logvar=-1.0, perceptual_weight=0.0)
     options = {"objective": objective, "training": TRAINING, "seed": 0}
     whole, killed = Autoencoder(**NETWORK), Autoencoder(**NETWORK)
     log = train_autoencoder(whole, images, **options)
@@ -274,7 +274,8 @@ def test_a_classifier_learns_attributes_that_come_together_or_alone():
     assert log[-1].keys() == {"step", "loss", "accuracy"}
 
 
-def test_the_logged_accuracy_is_the_share_of_outputs_on_the_right_side_of_zero():
+@pytest.mark.parametrize("frequencies", [None, [0.5, 0.5], [0.01, 0.75], [0.0, 1.0]])
+def test_a_classifier_logs_its_loss_and_the_share_of_outputs_on_the_right_side_of_zero(frequencies):
     classifier = Classifier(n_classes=2, **NETWORK)
     still = TRAINING.model_copy(update={"steps": 1, "peak_rate": 1e-30})
 
@@ -282,10 +283,29 @@ def test_the_logged_accuracy_is_the_share_of_outputs_on_the_right_side_of_zero()
         x, targets = images(n, torch.Generator().manual_seed(2))
         return x, targets
 
-    log = train_classifier(classifier, fixed, training=still, seed=0)
+    shares = None if frequencies is None else torch.tensor(frequencies)
+    log = train_classifier(classifier, fixed, training=still, seed=0, frequencies=shares)
     x, targets = fixed(still.batch_size, None)
     with torch.no_grad():
         logits = classifier(x)
     right = ((logits > 0) == (targets == 1)).double().mean().item()
-    likelihood = torch.where(targets == 1, logits.sigmoid(), 1 - logits.sigmoid())
-    assert log == [{"step": 1, "loss": pytest.approx(-likelihood.log().mean().item(), rel=1e-5), "accuracy": right}]
+    losses = -torch.where(targets == 1, logits.sigmoid(), 1 - logits.sigmoid()).log()
+    for k, share in enumerate(frequencies or ()):
+        share = min(max(share, 1e-3), 1 - 1e-3)  # where one answer never comes up, its weight is still finite
+        losses[:, k] *= torch.where(targets[:, k] == 1, 1 / (2 * share), 1 / (2 * (1 - share)))
+    assert log == [{"step": 1, "loss": pytest.approx(losses.mean().item(), rel=1e-5), "accuracy": right}]
+
+
+def test_with_frequencies_a_rare_attribute_that_nothing_shows_is_as_likely_as_not():
+    """What a classifier says where it sees nothing: the attribute's share, or with its frequency a half."""
+
+    def nothing(n, generator):
+        return torch.rand(n, 1, 16, 16, generator=generator), (torch.rand(n, 1, generator=generator) < 0.05).float()
+
+    for frequencies, low, high in ((None, 0.0, 0.15), (torch.tensor([0.05]), 0.3, 0.7)):
+        classifier = Classifier(n_classes=1, **NETWORK)
+        training = TRAINING.model_copy(update={"steps": 150, "batch_size": 128})
+        train_classifier(classifier, nothing, training=training, seed=0, frequencies=frequencies)
+        with torch.no_grad():
+            said = classifier(nothing(500, torch.Generator().manual_seed(1))[0]).sigmoid().mean().item()
+        assert low < said < high

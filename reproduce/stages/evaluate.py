@@ -48,6 +48,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     factors, dims = list(estimate["dims"]), list(estimate["dims"].values())
     pool, table, pairs = (read_arrays(site.pairs / f"{name}.npz") for name in ("pool", "heldout", "heldout_pairs"))
     heldout = rows(table, slice(data.n_heldout))
+    targets, sources = pick_images(heldout["values"], config.grid.targets, config.grid.sources)
     network, judge, look = _networks(site, config, data)
     posterior = load_posterior(site.latents, "heldout")
     z = posterior.mean[: data.n_heldout]
@@ -82,7 +83,6 @@ def run(profile: str, experiment: str, variant: str) -> None:
         "round_trip": round_trip_error,
     }
 
-    targets, sources = pick_images(heldout["values"], config.grid.targets, config.grid.sources)
     write_arrays(site.evaluation / "grid.npz", _grid(data, network, flow, z, heldout, targets, sources, dims))
     write_json(site.headline, headline(metrics, estimate["dims"]))
     settings = {**config.model_dump(mode="json"), "variant": choice.model_dump(mode="json", exclude={"description"})}
