@@ -85,6 +85,15 @@ def test_a_missing_key_is_named():
     assert "flow.n_blocks: missing" in broken(lambda c: c["flow"].pop("n_blocks"))
 
 
+def test_a_key_is_named_as_it_stands_in_the_file():
+    """Without the names that pydantic has for the data sets it tried."""
+    assert ": dataset.image_size: " in broken(lambda c: c["dataset"].update(image_size=48))
+    assert ": dataset.nope: unknown key" in broken(lambda c: c["dataset"].update(nope=1))
+    assert ": dataset.n_train: missing" in broken(lambda c: c["dataset"].pop("n_train"))
+    assert ": dataset: it has no name" in broken(lambda c: c["dataset"].pop("name"))
+    assert ": grid.sources.1: " in broken(lambda c: c["grid"].update(sources=[1, "two"]))
+
+
 @pytest.mark.parametrize("wrong", ["900", 900.5, True, 0, -1, None])
 def test_a_wrong_type_or_range_is_named_with_its_value(wrong):
     message = broken(lambda c: c["training"].update(steps=wrong))

@@ -467,7 +467,7 @@ def test_the_same_bytes_twice(tmp_path: Path, results: Path) -> None:
 def test_page_loads_nothing(results: Path) -> None:
     tags = Tags(page(results, load_runs(results / "runs")))
     assert not tags.named("script")
-    assert all((image["src"] or "").startswith("data:image/png;base64,") for image in tags.named("img"))
+    assert all((image["src"] or "").startswith("data:image/webp;base64,") for image in tags.named("img"))
     assert all(link["href"] == "data:," for link in tags.named("link"))
     for tag, attributes in tags.all:
         for key in ("src", "srcset", "href", "action", "data", "poster"):

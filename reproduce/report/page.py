@@ -1,6 +1,7 @@
 """`index.html`: one page with every figure and table of a profile, that loads nothing from elsewhere."""
 
 import base64
+import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from PIL import Image
 
 from reproduce.report.formats import Table, show, split_heading
 from reproduce.report.published import Published
@@ -43,7 +45,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG in the page, with what it shows said in words."""
+    """A figure in the page, with what it shows said in words."""
 
     title: str
     uri: str
@@ -88,10 +90,12 @@ def _grid(table: Table, *hidden: str) -> Grid:
 def _picture(path: Path, title: str, alt: str, caption: str) -> Picture | None:
     if not path.is_file():
         return None
-    data = path.read_bytes()
-    # the first chunk of a PNG begins with its width and height
-    width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
-    uri = f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
+    small = io.BytesIO()
+    with Image.open(path) as image:
+        # a fifth of the PNG, which stands beside the page
+        image.convert("RGB").save(small, "WEBP", quality=88, method=6)
+        width, height = image.size
+    uri = f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode('ascii')}"
     return Picture(title, uri, width, height, alt, caption)
 
 

@@ -30,7 +30,7 @@ from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.models.flow import Flow
 from reproduce.models.weights import load_network
 from reproduce.paths import Run
-from reproduce.seeds import torch_generator
+from reproduce.seeds import numpy_generator, torch_generator
 
 __all__ = ["run"]
 
@@ -53,11 +53,13 @@ def run(profile: str, experiment: str, variant: str) -> None:
     posterior = load_posterior(site.latents, "heldout")
     z = posterior.mean[: data.n_heldout]
     round_trip_error = round_trip(flow, z)
+    # at random: a pool may be in the order of its classes
+    shuffled = numpy_generator(config.seed, "probed images").permutation(len(pool["values"]))
+    probed = np.sort(shuffled[: config.evaluation.n_probe])
     with torch.no_grad():
         z_tilde = flow(z)[0]
-        n_probe = config.evaluation.n_probe
-        train_z_tilde = flow(load_posterior(site.latents, "train").mean[:n_probe])[0]
-    truth, train_truth = data.truth(heldout), data.truth(rows(pool, slice(n_probe)))
+        train_z_tilde = flow(load_posterior(site.latents, "train").mean[probed])[0]
+    truth, train_truth = data.truth(heldout), data.truth(rows(pool, probed))
 
     target, source = evaluation_pairs(
         truth, config.evaluation.n_pairs, torch_generator(config.seed, "evaluation pairs")
