@@ -97,10 +97,10 @@ class _Encoder(nn.Module):
         for layer in self.layers:
             x = layer(x)
             found.append(x)
-        return found
+        return [*found, self.dense(x)]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dense(self.features(x)[-1]).flatten(1)
+        return self.features(x)[-1].flatten(1)
 
     def _checked(self, x: Tensor) -> Tensor:
         expected = (self.in_channels, self.image_size, self.image_size)
@@ -229,7 +229,7 @@ class Classifier(nn.Module):
         return self.encoder(x)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """What each downsampling layer makes of images `[B, C, S, S]`: `[B, C_i, S_i, S_i]`, the finest first."""
+        """What each layer makes of images `[B, C, S, S]`: `[B, C_i, S_i, S_i]`, fine to coarse, z `[B, N, 1, 1]` last."""
         return self.encoder.features(x)
 
     def classify(self, z: Tensor) -> Tensor:
