@@ -212,7 +212,7 @@ class Judge(Weights):
 class Pairs(Strict):
     """The pool of training images that pairs are drawn from, and how often which concept and value is shared.
 
-    `pool_size` null: every training image once; `n_colors`: ColorMNIST's, null elsewhere.
+    `pool_size` null: every training image, with `flip` its mirror image too. `n_colors`: ColorMNIST's, null elsewhere.
     """
 
     pool_size: Annotated[int, Field(ge=2)] | None
@@ -280,6 +280,8 @@ class Experiment(Strict):
             raise ValueError("an autoencoder's images need a judge: add the section judge")
         if self.first_stage.kind == "classifier" and self.judge is not None:
             raise ValueError("a classifier is judged by its own prediction: set judge to null")
+        if self.first_stage.kind == "classifier" and self.dataset.name in ("celeba", "rendered_faces"):
+            raise ValueError(f"a classifier needs classes, {self.dataset.name} has attributes: set kind: autoencoder")
         return self
 
     @model_validator(mode="after")

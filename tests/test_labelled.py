@@ -19,7 +19,13 @@ from reproduce.data.augment import deform
 from reproduce.data.base import images_from_levels, rows
 from reproduce.data.fetch import fetch_dataset
 from reproduce.data.image import render_into
-from reproduce.data.labelled import AttributeImages, ClassImages, TestDraws, official_test_draws, same_class_draws
+from reproduce.data.labelled import (
+    AttributeImages,
+    AttributeTestDraws,
+    ClassImages,
+    attribute_test_draws,
+    class_test_draws,
+)
 from reproduce.data.rendered_animals import KINDS, render_animals
 from reproduce.data.rendered_faces import ATTRIBUTES, render_faces
 from reproduce.errors import ReproduceError, UserError
@@ -281,7 +287,7 @@ def test_heldout_pairs_share_the_value_of_their_concept(folder: Path, name: str)
     np.testing.assert_array_equal(first[each, pairs.factor], second[each, pairs.factor])
     assert set(pairs.factor) == set(range(len(data.concepts)))
     if name == "rendered_faces":
-        draws = official_test_draws(values)
+        draws = attribute_test_draws(values)
         for found, expected in (
             (pairs.first, draws.index),
             (pairs.second, draws.index_b),
@@ -298,13 +304,13 @@ def test_heldout_pairs_share_the_value_of_their_concept(folder: Path, name: str)
 
 def test_partners_of_a_class_are_any_of_its_images_by_the_official_generator() -> None:
     labels = np.array([3, 0, 3, 3, 0, 7])
-    first, second = same_class_draws(labels)
+    first, second = class_test_draws(labels)
     assert first.tolist() == list(range(6))
     random = np.random.RandomState(1)
     members = {3: [0, 2, 3], 0: [1, 4], 7: [5]}
     assert second.tolist() == [members[label][random.randint(0, len(members[label]))] for label in labels]
     assert second.dtype == np.int64
-    many = same_class_draws(np.repeat([0, 1], 5000))[1]
+    many = class_test_draws(np.repeat([0, 1], 5000))[1]
     assert (many[:5000] < 5000).all()
     assert (many[5000:] >= 5000).all()
     assert abs(many[:5000].mean() - 2499.5) < 5 * 5000 / 12**0.5 / 5000**0.5
@@ -314,12 +320,12 @@ def test_partners_of_a_class_are_any_of_its_images_by_the_official_generator() -
 
 
 def test_the_official_draws_are_those_of_the_official_code() -> None:
-    assert_official(official_test_draws(np.random.default_rng(0).integers(0, 2, (1999, 4))), 1999)
-    distinct = np.unique(official_test_draws(np.zeros((19_962, 1), np.int64)).index)
+    assert_official(attribute_test_draws(np.random.default_rng(0).integers(0, 2, (1999, 4))), 1999)
+    distinct = np.unique(attribute_test_draws(np.zeros((19_962, 1), np.int64)).index)
     assert len(distinct) == 7_765  # counted with the official code
 
 
-def assert_official(draws: TestDraws, n: int) -> None:
+def assert_official(draws: AttributeTestDraws, n: int) -> None:
     assert draws.index.dtype == draws.factor.dtype == draws.index_b.dtype == np.int64
     assert np.array_equal(draws.index, np.random.RandomState(1).choice(n, size=10_000))
     assert np.abs(np.bincount(draws.factor) - 2_500).max() < 200
@@ -327,7 +333,7 @@ def assert_official(draws: TestDraws, n: int) -> None:
 
 def test_partners_are_examples_that_share_the_value_drawn_as_the_official_loop_does() -> None:
     labels = np.random.default_rng(1).integers(0, 2, (50, 3))
-    draws = official_test_draws(labels, n=200)
+    draws = attribute_test_draws(labels, n=200)
     assert np.array_equal(labels[draws.index, draws.factor], labels[draws.index_b, draws.factor])
     assert set(draws.index_b) <= set(draws.index)
     random = np.random.RandomState(1)

@@ -55,7 +55,7 @@ def read_class_folders(folder: Path, *, heldout_fraction: float = 0.1) -> Animal
             aren't those for training.
     """
     if not folder.is_dir():
-        raise UserError(f"{shown(folder)} does not exist: {_FOLDERS}")
+        raise UserError(f"{shown(folder)} {'is not a folder' if folder.exists() else 'does not exist'}: {_FOLDERS}")
     divided = (folder / "train").is_dir()
     train = _class_folders(folder, "train" if divided else "")
     _check_classes(train, shown(folder / "train" if divided else folder), _FOLDERS)
@@ -96,17 +96,18 @@ def read_funit(
     if hold_out == "classes" and test_list is None:
         raise UserError("hold_out: classes holds out the classes of FUNIT's test list: name its file, test_list")
     if not tree.is_dir():
-        raise UserError(f"{shown(tree)} does not exist: {_FUNIT}")
+        raise UserError(f"{shown(tree)} {'is not a folder' if tree.exists() else 'does not exist'}: {_FUNIT}")
     train = _read_list(train_list)
     test = {} if test_list is None else _read_list(test_list)
     if both := train.keys() & test.keys():
         raise UserError(f"the class {min(both)} is in {shown(train_list)} and in the list for testing")
     _check_present(tree, train | test)
-    _check_classes(train, shown(train_list), _FUNIT)
-    if test_list is not None:
-        _check_classes(test, shown(test_list), _FUNIT)
     if hold_out == "images":
-        return _hold_out_images(tree, dict(sorted((train | test).items())), heldout_fraction)
+        merged = dict(sorted((train | test).items()))
+        _check_classes(merged, "the lists" if test else shown(train_list), _FUNIT)
+        return _hold_out_images(tree, merged, heldout_fraction)
+    _check_classes(train, shown(train_list), _FUNIT)
+    _check_classes(test, shown(test_list or train_list), _FUNIT)
     classes = (*train, *test)
     return AnimalFaces(classes, _sources(tree, train, classes), _sources(tree, test, classes))
 
@@ -182,14 +183,19 @@ def _check_classes(parts: Mapping[str, Iterable[tuple[str, SquareCrop]]], where:
 
 
 def _hold_out_images(root: Path, parts: Parts, fraction: float) -> AnimalFaces:
-    """At least one image of each class on either side."""
+    """At least one image of each class is held out, and two are left to be paired."""
     if not 0 < fraction < 1:
         raise UserError(f"heldout_fraction={fraction}: a fraction between 0 and 1 is held out")
     train: Parts = {}
     heldout: Parts = {}
     for name, images in parts.items():
         files = sorted({image for image, _ in images})
-        count = min(max(1, round(fraction * len(files))), len(files) - 1)
+        if len(files) < 3:
+            raise UserError(
+                f"{shown(root)} has two images of the class {name}; two for pairs and one to hold out are needed: "
+                "add some, hold out a folder test/ of your own, or remove the class"
+            )
+        count = min(max(1, round(fraction * len(files))), len(files) - 2)
         order = numpy_generator(0, f"held-out images of {name}").permutation(len(files))
         chosen = {files[i] for i in order[:count]}
         train[name] = [part for part in images if part[0] not in chosen]

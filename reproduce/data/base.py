@@ -22,7 +22,7 @@ __all__ = [
 
 # one row an image: its concept `values` int64 [n, K], and what else its data set needs to render it
 Table = Mapping[str, np.ndarray]
-# concept -> its value in each image: int64 [n] for a class or an attribute (0 or 1), float [n, D] for a measurement
+# concept -> its value in each image: int64 [n] for a class, bool [n] for an attribute, float [n, D] for a measurement
 Readings = dict[str, Tensor]
 Dequantise = Literal["image", "pixel", "none"]
 

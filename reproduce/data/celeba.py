@@ -53,7 +53,8 @@ def read_celeba(
             attribute, or one that is never or always there.
     """
     if not folder.is_dir():
-        raise UserError(f"{shown(folder)} does not exist: {_by_hand(folder)}")
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"{shown(folder)} {what}: {_by_hand(folder)}")
     for name in (_ATTRIBUTE_LIST, _DIVISION):
         if not (folder / name).is_file():
             raise UserError(f"{shown(folder)} has no {name}: {_by_hand(folder)}")
@@ -166,6 +167,7 @@ def _read_attributes(path: Path, attributes: Sequence[str]) -> dict[str, tuple[i
 def _read_division(path: Path, known: set[str]) -> tuple[list[str], list[str]]:
     """The names of the training and of the test images, in the file's order."""
     parts: dict[str, list[str]] = {"0": [], "1": [], "2": []}
+    seen: set[str] = set()
     for number, row in enumerate(_lines(path), 1):
         fields = row.split()
         if not fields:
@@ -174,6 +176,9 @@ def _read_division(path: Path, known: set[str]) -> tuple[list[str], list[str]]:
             raise UserError(f"{shown(path)}, line {number}: not an image name and 0, 1 or 2")
         if fields[0] not in known:
             raise UserError(f"{shown(path)}, line {number}: {fields[0]} is not in {_ATTRIBUTE_LIST}")
+        if fields[0] in seen:
+            raise UserError(f"{shown(path)}, line {number}: {fields[0]} is there a second time")
+        seen.add(fields[0])
         parts[fields[1]].append(fields[0])
     for part, what in (("0", "training"), ("2", "test")):
         if not parts[part]:

@@ -40,7 +40,8 @@ __all__ = ["decode_images", "default_workers", "label_array"]
 _CHUNK_IMAGES, _CHUNK_BYTES = 64, 1 << 21
 _QUEUED = 3  # tasks for each other process: enough that none waits while this one decodes
 _SYNC_SECONDS = 1.0
-_MAX_WORKERS = 8  # more would wait for the disk, and each holds its own copy of a zip's directory
+_MAX_WORKERS = 8  # more would wait for the disk
+_MAX_ZIP_WORKERS = 4  # each holds its own copy of the zip's directory: 100 MiB for CelebA's
 _MAX_NAMED = 20
 
 Entries = list[tuple[str, str, str]]  # SHA-256, stamp and note of each image of a chunk
@@ -100,6 +101,8 @@ def decode_images(
     work = folder / f".{name}.partial" if work is None else work
     chunk = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // (size * size * 3)))
     workers = min(workers or default_workers(), -(-len(sources) // chunk))
+    if any(source.root.suffix == ".zip" for source in sources):
+        workers = min(workers, _MAX_ZIP_WORKERS)
     images, manifest = folder / f"{name}_images.npy", folder / f"{name}_manifest.csv"
     with _locked(work):
         rows, log = work / "images.npy", work / "log.jsonl"

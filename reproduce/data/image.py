@@ -227,7 +227,7 @@ def _opened(data: bytes, source: Source, recipe: Recipe) -> tuple[ImageFile.Imag
     try:
         image = Image.open(io.BytesIO(data))
     except Exception as error:
-        raise UserError(f"{source} is not an image that Pillow reads") from error
+        raise UserError(f"{source} is not an image that Pillow reads: replace it, or take it off the list") from error
     width, height = image.size
     try:
         region = source.crop.region(width, height)

@@ -13,16 +13,18 @@ from torch.nn import functional as F
 from reproduce.config import LabelledConfig
 from reproduce.data.augment import deform
 from reproduce.data.base import HeldoutPairs, ImageData, Readings, Table, images_from_levels
+from reproduce.errors import ReproduceError
 from reproduce.files import read_array
+from reproduce.paths import shown
 from reproduce.seeds import numpy_generator
 
-__all__ = ["AttributeImages", "ClassImages", "TestDraws", "official_test_draws", "same_class_draws"]
+__all__ = ["AttributeImages", "AttributeTestDraws", "ClassImages", "attribute_test_draws", "class_test_draws"]
 
 _SPLITS = ("train", "heldout")
 
 
 @dataclass(frozen=True)
-class TestDraws:
+class AttributeTestDraws:
     """The official test examples: image `index[i]` with its partner `index_b[i]`, which share attribute `factor[i]`.
 
     All int64 `[n]`; both indices count the held-out images.
@@ -35,7 +37,7 @@ class TestDraws:
     index_b: np.ndarray
 
 
-def official_test_draws(values: np.ndarray, *, n: int = 10_000) -> TestDraws:
+def attribute_test_draws(values: np.ndarray, *, n: int = 10_000) -> AttributeTestDraws:
     """The draws that the official code makes for CelebA, given the held-out images' attributes `[m, K]`, 0 or 1.
 
     The `n` examples are drawn with replacement; each then draws the attribute, and a partner of the same value among
@@ -49,7 +51,7 @@ def official_test_draws(values: np.ndarray, *, n: int = 10_000) -> TestDraws:
     for i in range(n):
         factor[i] = random.choice(values.shape[1])
         partner[i] = random.choice(having[factor[i]][drawn[i, factor[i]]])
-    return TestDraws(index.astype(np.int64), factor, index[partner].astype(np.int64))
+    return AttributeTestDraws(index.astype(np.int64), factor, index[partner].astype(np.int64))
 
 
 class LabelledImages(ImageData):
@@ -65,6 +67,9 @@ class LabelledImages(ImageData):
         self._images = {split: read_array(folder / f"{split}_images.npy", mapped=True) for split in _SPLITS}
         self._labels = {split: read_array(folder / f"{split}_labels.npy") for split in _SPLITS}
         self.n_heldout = len(self._labels["heldout"])
+        for split in _SPLITS:
+            if len(self._images[split]) != len(self._labels[split]):
+                raise ReproduceError(f"{shown(folder)}: {split} images and labels differ in number: run fetch again")
 
     def random_images(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`n` training images, deformed, with `flip` half of them mirrored; what a classifier should say of each."""
@@ -103,10 +108,6 @@ class LabelledImages(ImageData):
         """Held-out images."""
         return self._render("heldout", table["index"], table["flipped"], None)
 
-    def truth(self, table: Table) -> Readings:
-        """The value of each concept, int64 `[n]`."""
-        return {name: torch.from_numpy(table["values"][:, k].copy()) for k, name in enumerate(self.concepts)}
-
     def _render(self, split: str, index: np.ndarray, flipped: np.ndarray, generator: torch.Generator | None) -> Tensor:
         levels = self._images[split][index]
         levels[flipped] = levels[flipped][:, :, ::-1]
@@ -132,13 +133,17 @@ class AttributeImages(LabelledImages):
         self.n_outputs = len(self.concepts)
 
     def heldout_pairs(self) -> HeldoutPairs:
-        """As the official code draws CelebA's; see `official_test_draws`."""
-        draws = official_test_draws(self._labels["heldout"])
+        """As the official code draws CelebA's; see `attribute_test_draws`."""
+        draws = attribute_test_draws(self._labels["heldout"])
         return HeldoutPairs(draws.index, draws.index_b, draws.factor)
+
+    def truth(self, table: Table) -> Readings:
+        """Whether each attribute is there, bool `[n]`."""
+        return {name: torch.from_numpy(table["values"][:, k] == 1) for k, name in enumerate(self.concepts)}
 
     def read(self, logits: Tensor, images: Tensor | None) -> Readings:
         """An attribute is there where its logit is positive."""
-        return {name: (logits[:, k] > 0).long() for k, name in enumerate(self.concepts)}
+        return {name: logits[:, k] > 0 for k, name in enumerate(self.concepts)}
 
     def _targets(self, labels: Tensor) -> Tensor:
         return labels.float()
@@ -153,21 +158,26 @@ class ClassImages(LabelledImages):
         super().__init__(folder=folder, config=config)
         self.classes = tuple(classes)
         self.n_outputs = len(self.classes)
+        self._known = set(np.unique(self._labels["heldout"])) <= set(np.unique(self._labels["train"]))
 
     def heldout_pairs(self) -> HeldoutPairs:
-        """Every held-out image with one of its class; see `same_class_draws`."""
-        first, second = same_class_draws(self._labels["heldout"][:, 0])
+        """Every held-out image with one of its class; see `class_test_draws`."""
+        first, second = class_test_draws(self._labels["heldout"][:, 0])
         return HeldoutPairs(first, second, np.zeros_like(first))
 
+    def truth(self, table: Table) -> Readings:
+        """The class, int64 `[n]`."""
+        return {"class": torch.from_numpy(table["values"][:, 0].copy())}
+
     def read(self, logits: Tensor, images: Tensor | None) -> Readings:
-        """The class with the highest logit."""
-        return {"class": logits.argmax(1)}
+        """The class with the highest logit; nothing where whole classes are held out, which no classifier has seen."""
+        return {"class": logits.argmax(1)} if self._known else {}
 
     def _targets(self, labels: Tensor) -> Tensor:
         return F.one_hot(labels[:, 0], self.n_outputs).float()
 
 
-def same_class_draws(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def class_test_draws(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Every image of classes `labels` `[n]`, and for each a partner of its class, itself not excluded.
 
     From RandomState(1), as the official code draws its test pairs; it has none for AnimalFaces.

@@ -1,5 +1,6 @@
 """CelebA's and AnimalFaces' image files, decoded into the arrays that the stages read."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,15 +9,16 @@ from reproduce.data.animalfaces import read_class_folders, read_funit
 from reproduce.data.celeba import download_celeba, read_celeba
 from reproduce.data.decode import decode_images, label_array
 from reproduce.data.image import Source
-from reproduce.files import write_array, write_json
+from reproduce.files import read_array, write_array, write_json, write_text
 from reproduce.paths import ROOT
 
 __all__ = ["fetch_animalfaces", "fetch_celeba"]
 
 
 def fetch_celeba(config: CelebAConfig, *, folder: Path, downloads: Path, work: Path) -> None:
-    """Write `{train,heldout}_{images,labels}.npy`, `{train,heldout}_manifest.csv` and `attributes.json`."""
-    source = download_celeba(downloads) if config.folder is None else _located(config.folder)
+    """Write `{train,heldout}_{images,labels}.npy` and `…_manifest.csv`, and when all are whole, `attributes.json`."""
+    # a folder of its own: what a user has put into `downloads` is not to be written over
+    source = download_celeba(downloads / "torchvision") if config.folder is None else _located(config.folder)
     celeba = read_celeba(
         source,
         attributes=config.attributes,
@@ -24,6 +26,7 @@ def fetch_celeba(config: CelebAConfig, *, folder: Path, downloads: Path, work: P
         n_train=config.n_train,
         n_heldout=config.n_heldout,
     )
+    (folder / "attributes.json").unlink(missing_ok=True)
     _decode(config, celeba.train, celeba.heldout, celeba.attributes, folder=folder, work=work)
     write_json(folder / "attributes.json", celeba.attributes)
 
@@ -41,6 +44,7 @@ def fetch_animalfaces(config: AnimalFacesConfig, *, folder: Path, work: Path) ->
             hold_out=config.hold_out,
             heldout_fraction=config.heldout_fraction,
         )
+    (folder / "classes.json").unlink(missing_ok=True)
     _decode(config, animals.train, animals.heldout, ("class",), folder=folder, work=work)
     write_json(folder / "classes.json", animals.classes)
 
@@ -59,16 +63,24 @@ def _decode(
     folder: Path,
     work: Path,
 ) -> None:
-    for split, sources in (("train", train), ("heldout", heldout)):
-        decode_images(
-            sources,
-            folder=folder,
-            name=split,
-            size=config.image_size,
-            label_names=label_names,
-            on_unusable=config.on_unusable,
-            antialias=config.antialias,
-            title=f"decode {split}",
-            work=work / split,
-        )
-        write_array(folder / f"{split}_labels.npy", label_array(sources))
+    """Both parts in one decode: nothing stands in `folder` before all of it is whole."""
+    sources = [*train, *heldout]
+    whole = work / "whole"
+    decode_images(
+        sources,
+        folder=whole,
+        name="all",
+        size=config.image_size,
+        label_names=label_names,
+        on_unusable=config.on_unusable,
+        antialias=config.antialias,
+        work=work / "unfinished",
+    )
+    images, labels = read_array(whole / "all_images.npy", mapped=True), label_array(sources)
+    header, *manifest = (whole / "all_manifest.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    n = len(train)
+    for split, part in (("train", slice(0, n)), ("heldout", slice(n, None))):
+        write_array(folder / f"{split}_images.npy", images[part])
+        write_array(folder / f"{split}_labels.npy", labels[part])
+        write_text(folder / f"{split}_manifest.csv", "".join([header, *manifest[part]]))
+    shutil.rmtree(work)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from reproduce.models.convolutional import Classifier
 from reproduce.models.flow import Flow
 
 __all__ = [
+    "EvaluationPairs",
     "evaluation_pairs",
     "factor_statistics",
     "headline",
@@ -31,39 +33,54 @@ __all__ = [
 ]
 
 
-def evaluation_pairs(truth: Readings, n_pairs: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """`n_pairs` targets and sources among the images of `truth`, never an image with itself.
+@dataclass(frozen=True)
+class EvaluationPairs:
+    """Images `target` and `source` `[P]`; `attribute` `[P]`: the name of the attribute that a pair was drawn for."""
+
+    target: Tensor
+    source: Tensor
+    attribute: np.ndarray | None
+
+    def differing_in(self, concept: str, truth: Tensor) -> Tensor:
+        """bool `[P]`: the pairs to measure a concept on."""
+        if self.attribute is not None and truth.dtype == torch.bool:
+            return torch.from_numpy(self.attribute == concept)
+        differ = truth[self.target] != truth[self.source]
+        return differ if truth.ndim == 1 else differ.any(1)
+
+
+def evaluation_pairs(truth: Readings, n_pairs: int, generator: torch.Generator) -> EvaluationPairs:
+    """`n_pairs` pairs among the images of `truth`, never an image with itself.
 
     Where concepts are attributes, each in turn gets an equal share of the pairs, whose members differ in it, as many
-    in one direction as in the other: left to chance, too few pairs would differ in a rare attribute.
+    in one direction as in the other, and are otherwise any images: left to chance, too few would differ in a rare
+    attribute, and pairs drawn for one attribute would not be any images for another.
     """
     n = len(next(iter(truth.values())))
     if n < 2:
         raise UserError(f"{n} held-out image(s) make no pairs: at least 2 are needed")
-    attributes = [value for value in truth.values() if _is_attribute(value)]
+    attributes = {name: value for name, value in truth.items() if value.dtype == torch.bool}
     if not attributes:
         target = torch.randint(n, (n_pairs,), generator=generator)
         step = torch.randint(1, n, (n_pairs,), generator=generator)
-        return target, (target + step) % n
+        return EvaluationPairs(target, (target + step) % n, None)
+    for name, value in attributes.items():
+        if value.all() or not value.any():
+            raise UserError(f"all or none of the {n} held-out images have {name}: no pair differs in it; take more")
     which, uniform = torch.arange(n_pairs), torch.rand(2, n_pairs, generator=generator, dtype=torch.float64)
     members = torch.empty(2, n_pairs, dtype=torch.int64)
-    for k, value in enumerate(attributes):
+    for k, value in enumerate(attributes.values()):
         for there in (0, 1):
             having = value.eq(there).nonzero()[:, 0]
             for role in (0, 1):
                 mine = (which % (2 * len(attributes))) == 2 * k + (there ^ role)
                 members[role, mine] = having[(uniform[role, mine] * len(having)).long()]
-    return members[0], members[1]
+    return EvaluationPairs(members[0], members[1], np.array(list(attributes))[which // 2 % len(attributes)])
 
 
-def _is_attribute(values: Tensor) -> bool:
-    """0 and 1, both of which occur."""
-    return values.ndim == 1 and values.unique().tolist() == [0, 1]
-
-
-def _share(hits: Tensor, own: Tensor, *, attribute: bool) -> float:
+def _share(hits: Tensor, own: Tensor) -> float:
     """The share of `hits`, bool `[B]`; of an attribute the mean of the shares over its values `own`, each once."""
-    if not attribute:
+    if own.dtype != torch.bool:
         return hits.double().mean().item()
     return float(np.mean([hits[own == value].double().mean().item() for value in own.unique()]))
 
@@ -85,7 +102,7 @@ def swap_readings(
 
 
 def swap_rates(
-    readings: Sequence[Readings], truth: Readings, target: Tensor, source: Tensor, *, factors: Sequence[str]
+    readings: Sequence[Readings], truth: Readings, pairs: EvaluationPairs, *, factors: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     """`rates[f][c]`: with factor f swapped, how often concept c is the source's (`source`) and the target's (`target`).
 
@@ -96,17 +113,14 @@ def swap_rates(
     for factor, reading in zip(factors, readings, strict=True):
         rates[factor] = {}
         for concept in factors[:-1]:
-            a, b = truth[concept][target], truth[concept][source]
-            differ = (a != b) if a.ndim == 1 else (a != b).any(1)
+            differ = pairs.differing_in(concept, truth[concept])
             if concept not in reading or not differ.any():
                 rates[factor][concept] = None
                 continue
-            read, a, b = reading[concept][differ], a[differ], b[differ]
-            attribute = _is_attribute(truth[concept])
-            rates[factor][concept] = {
-                "source": _share(follows(read, b, a), b, attribute=attribute),
-                "target": _share(follows(read, a, b), a, attribute=attribute),
-            }
+            a, b = truth[concept][pairs.target[differ]], truth[concept][pairs.source[differ]]
+            read = reading[concept][differ]
+            follow, stay = follows(read, b, a), follows(read, a, b)
+            rates[factor][concept] = {"source": _share(follow, b), "target": _share(stay, a)}
     return rates
 
 
@@ -122,7 +136,7 @@ def reconstruction_rates(
     for concept, read in reading.items():
         own = truth[concept]
         right = read == own if read.ndim == 1 else follows(read[target], own[target], own[source])
-        rates[concept] = _share(right, own, attribute=_is_attribute(own))
+        rates[concept] = _share(right, own)
     return rates
 
 
@@ -133,10 +147,7 @@ def judge_rates(classifier: Classifier, images: Iterable[Tensor], truth: Reading
     Counted as in `reconstruction_rates`.
     """
     logits = torch.cat([classifier(batch) for batch in images])
-    return {
-        concept: _share(said == truth[concept], truth[concept], attribute=_is_attribute(truth[concept]))
-        for concept, said in read(logits, None).items()
-    }
+    return {concept: _share(said == truth[concept], truth[concept]) for concept, said in read(logits, None).items()}
 
 
 def measurement_errors(
@@ -176,7 +187,8 @@ def probe_scores(
     """`scores[f][c]`: how well a linear probe, fitted on training z̃, reads concept c from factor f of held-out z̃.
 
     Accuracy of a logistic regression for a class (for an attribute balanced, in fit and score), R² of a least-squares
-    fit for a measurement (a colour); a factor of size 0 has None.
+    fit for a measurement (a colour). None for a factor of size 0, and where the training images lack a value that the
+    held-out ones have.
     """
     from sklearn.linear_model import LinearRegression, LogisticRegression
     from sklearn.metrics import balanced_accuracy_score
@@ -187,10 +199,10 @@ def probe_scores(
     for factor, part in zip(factors, factor_slices(dims), strict=True):
         scores[factor] = {}
         for concept, truth in train_truth.items():
-            if part.start == part.stop:
+            if part.start == part.stop or not _fittable(truth, heldout_truth[concept]):
                 scores[factor][concept] = None
                 continue
-            attribute = _is_attribute(heldout_truth[concept])
+            attribute = truth.dtype == torch.bool
             weights = "balanced" if attribute else None
             model = LogisticRegression(max_iter=1000, class_weight=weights) if truth.ndim == 1 else LinearRegression()
             probe = make_pipeline(StandardScaler(), model).fit(train[:, part].numpy(), truth.numpy())
@@ -200,6 +212,13 @@ def probe_scores(
             else:
                 scores[factor][concept] = float(probe.score(inputs, wanted))
     return scores
+
+
+def _fittable(train: Tensor, heldout: Tensor) -> bool:
+    if train.ndim > 1:
+        return True
+    known = set(train.tolist())
+    return len(known) > 1 and set(heldout.tolist()) <= known
 
 
 def factor_statistics(

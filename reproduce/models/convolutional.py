@@ -229,7 +229,7 @@ class Classifier(nn.Module):
         return self.encoder(x)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """Each layer's output for images `[B, C, S, S]`: `[B, C_i, S_i, S_i]`, fine to coarse; z, `[B, N, 1, 1]`, last."""
+        """Each layer's output for images `[B, C, S, S]`: `[B, C_i, S_i, S_i]` from fine to coarse, z `[B, N, 1, 1]`."""
         return self.encoder.features(x)
 
     def classify(self, z: Tensor) -> Tensor:

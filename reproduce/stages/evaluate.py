@@ -61,9 +61,8 @@ def run(profile: str, experiment: str, variant: str) -> None:
         train_z_tilde = flow(load_posterior(site.latents, "train").mean[probed])[0]
     truth, train_truth = data.truth(heldout), data.truth(rows(pool, probed))
 
-    target, source = evaluation_pairs(
-        truth, config.evaluation.n_pairs, torch_generator(config.seed, "evaluation pairs")
-    )
+    drawn = evaluation_pairs(truth, config.evaluation.n_pairs, torch_generator(config.seed, "evaluation pairs"))
+    target, source = drawn.target, drawn.source
     plain, readings = look(z), swap_readings(flow, z_tilde, target, source, dims=dims, look=look)
     generator = torch_generator(config.seed, "heldout posterior")
     z_a, z_b = (
@@ -74,7 +73,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     images = (data.render_heldout(rows(heldout, slice(i, i + _BATCH))) for i in range(0, len(z), _BATCH))
     nll, zt_a, zt_b = heldout_nll(flow, z_a, z_b, factor, dims=dims, rho=config.training.rho)
     metrics = {
-        "swap": swap_rates(readings, truth, target, source, factors=factors),
+        "swap": swap_rates(readings, truth, drawn, factors=factors),
         "reconstruction": reconstruction_rates(plain, truth, target, source, concepts=factors[:-1]),
         **measurement_errors(plain, readings, truth, target, source, factors=factors),
         "judge": judge_rates(judge, images, truth, read=data.read),

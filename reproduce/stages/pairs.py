@@ -4,6 +4,7 @@ import torch
 
 from reproduce.config import load_experiment
 from reproduce.data.access import open_dataset
+from reproduce.evaluation.grid import pick_images
 from reproduce.files import write_arrays, write_json
 from reproduce.pairs import ConceptPairs
 from reproduce.paths import Site
@@ -18,7 +19,10 @@ def run(profile: str, experiment: str) -> None:
     data, pairs = open_dataset(site.data, config.dataset), config.pairs
     pool = data.pool(size=pairs.pool_size, n_colors=pairs.n_colors, seed=config.seed)
     ConceptPairs(values=torch.from_numpy(pool["values"]), concepts=data.concepts, weights=pairs.weights)
+    heldout = data.heldout()
+    # a grid that can't be shown is refused now, not after T is trained
+    pick_images(heldout["values"][: data.n_heldout], config.grid.targets, config.grid.sources)
     write_arrays(site.pairs / "pool.npz", pool)
-    write_arrays(site.pairs / "heldout.npz", data.heldout())
+    write_arrays(site.pairs / "heldout.npz", heldout)
     write_arrays(site.pairs / "heldout_pairs.npz", vars(data.heldout_pairs()))
     write_json(site.pairs / "concepts.json", data.concepts)
