@@ -35,17 +35,36 @@ def classes_of(animals: AnimalFaces, sources: list[Source]) -> dict[str, int]:
 
 
 def test_class_folders_hold_out_the_same_share_of_each_class(tmp_path: Path) -> None:
-    for name, n in (("dogs", 20), ("cats", 50), ("panda", 2)):
+    for name, n in (("dogs", 20), ("cats", 50), ("panda", 3)):
         fill(tmp_path / name, n)
     animals = read_class_folders(tmp_path, heldout_fraction=0.2)
     assert animals.classes == ("cats", "dogs", "panda")
-    assert classes_of(animals, animals.train) == {"cats": 40, "dogs": 16, "panda": 1}
+    assert classes_of(animals, animals.train) == {"cats": 40, "dogs": 16, "panda": 2}
     assert classes_of(animals, animals.heldout) == {"cats": 10, "dogs": 4, "panda": 1}
-    assert len({*names(animals.train), *names(animals.heldout)}) == 72
+    assert len({*names(animals.train), *names(animals.heldout)}) == 73
     for source in (*animals.train, *animals.heldout):
         assert source.name.startswith(animals.classes[source.labels[0]] + "/")
         assert source.crop == SquareCrop()
     assert read_class_folders(tmp_path, heldout_fraction=0.2) == animals
+
+
+@pytest.mark.parametrize(("fraction", "n_heldout"), [(0.01, 1), (0.99, 3)])
+def test_one_image_is_held_out_and_two_are_left_to_be_paired(tmp_path: Path, fraction: float, n_heldout: int) -> None:
+    for name in ("cat", "dog"):
+        fill(tmp_path / name, 5)
+    animals = read_class_folders(tmp_path, heldout_fraction=fraction)
+    assert classes_of(animals, animals.heldout) == dict.fromkeys(animals.classes, n_heldout)
+    assert classes_of(animals, animals.train) == dict.fromkeys(animals.classes, 5 - n_heldout)
+
+
+def test_a_class_of_two_images_is_enough_where_others_are_held_out(tmp_path: Path) -> None:
+    for name, n in (("cat", 3), ("dog", 2)):
+        fill(tmp_path / "train" / name, n)
+    refused_folders(tmp_path, r"there are two images of the class dog; two for pairs and one to hold out are needed: add")
+    for name in ("cat", "dog"):
+        fill(tmp_path / "test" / name, 1)
+    animals = read_class_folders(tmp_path)
+    assert classes_of(animals, animals.train) == {"cat": 3, "dog": 2}
 
 
 def test_a_further_class_does_not_change_what_is_held_out_of_the_others(tmp_path: Path) -> None:
@@ -120,6 +139,8 @@ def refused_folders(folder: Path, match: str, **options: Any) -> None:
 
 def test_class_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     refused_folders(tmp_path / "nowhere", r"nowhere does not exist: put there by hand one folder of images a class")
+    (tmp_path / "file").write_text("x")
+    refused_folders(tmp_path / "file", r"file is not a folder: put there by hand one folder of images a class")
     refused_folders(tmp_path, r"has 0 classes, two are needed: put there by hand")
     fill(tmp_path / "cat", 3)
     refused_folders(tmp_path, r"has 1 class, two are needed")
@@ -225,6 +246,7 @@ def refused_lists(tree: Path, match: str, **options: Any) -> None:
 
 def test_what_is_missing_is_named_with_how_to_get_it(tree: Path, tmp_path: Path) -> None:
     listed = write_list(tmp_path / "list.txt", (DOG, BEAR))
+    refused_lists(listed, r"list\.txt is not a folder: get ImageNet's training images", train_list=listed)
     refused_lists(tmp_path / "nowhere", "nowhere does not exist: get ImageNet's training images", train_list=listed)
     refused_lists(
         tree, r"no\.txt does not exist: get ImageNet.* FUNIT's animals_list_train", train_list=tmp_path / "no.txt"
@@ -284,6 +306,30 @@ def test_classes_that_are_too_few_too_small_or_in_both_lists_are_refused(tree: P
     # two boxes, but in one image
     small.write_text(two.read_text() + f"{CAT}/{CAT}_1.JPEG_0_0_9_9.jpg\n{CAT}/{CAT}_1.JPEG_3_3_9_9.jpg\n")
     refused_lists(tree, rf"small\.txt has one image of the class {CAT}; pairs need two", train_list=small)
+
+
+def few(path: Path, **counts: int) -> Path:
+    """The first images of each class, one box each."""
+    path.write_text("".join(f"{name}/{name}_{i}.JPEG_0_0_9_9.jpg\n" for name, n in counts.items() for i in range(n)))
+    return path
+
+
+def test_where_images_are_held_out_both_lists_together_have_the_classes(tree: Path, tmp_path: Path) -> None:
+    dogs, bears = few(tmp_path / "dogs.txt", **{DOG: 4}), few(tmp_path / "bears.txt", **{BEAR: 3})
+    animals = read_funit(tree, train_list=dogs, test_list=bears)
+    assert classes_of(animals, animals.train) == {DOG: 3, BEAR: 2}
+    assert classes_of(animals, animals.heldout) == {DOG: 1, BEAR: 1}
+    # each list has to have them where classes are held out
+    refused_lists(tree, r"dogs\.txt has 1 class", train_list=dogs, test_list=bears, hold_out="classes")
+    both = few(tmp_path / "both.txt", **{DOG: 2, FOX: 2})
+    refused_lists(tree, r"bears\.txt has 1 class", train_list=both, test_list=bears, hold_out="classes")
+    # two images are enough for a class that is not divided
+    other = few(tmp_path / "other.txt", **{BEAR: 2, CAT: 2})
+    animals = read_funit(tree, train_list=both, test_list=other, hold_out="classes")
+    assert classes_of(animals, animals.train) == {DOG: 2, FOX: 2}
+    refused_lists(tree, rf"there are two images of the class {DOG}; two for pairs and one", train_list=both, test_list=other)
+    one = few(tmp_path / "one.txt", **{CAT: 1})
+    refused_lists(tree, rf"has one image of the class {CAT}; pairs need two", train_list=dogs, test_list=one)
 
 
 # --- real images and lines, where there are some

@@ -148,6 +148,8 @@ def test_what_is_missing_is_named_with_how_to_get_it(folder: Path, tmp_path: Pat
         (folder / name).unlink()
         assert "mmlab" in refused(folder, f"has no {name}: get")
         (folder / name).write_text(content)
+    (tmp_path / "file").write_text("x")
+    refused(tmp_path / "file", r"file is not a folder: get img_align_celeba\.zip")
     message = refused(tmp_path / "nowhere", "nowhere does not exist: get img_align_celeba.zip")
     for name in ("list_attr_celeba.txt", "list_eval_partition.txt", "mmlab.ie.cuhk.edu.hk"):
         assert name in message
@@ -227,6 +229,8 @@ def test_a_damaged_attribute_list_is_named_with_its_line(folder: Path, line: int
         ("000003.jpg", "line 3: not an image name and 0, 1 or 2"),
         ("000003.jpg 3", "line 3: not an image name and 0, 1 or 2"),
         ("999999.jpg 0", r"line 3: 999999\.jpg is not in list_attr_celeba\.txt"),
+        ("000001.jpg 0", r"line 3: 000001\.jpg is there a second time"),
+        ("000001.jpg 2", r"line 3: 000001\.jpg is there a second time"),
     ],
 )
 def test_a_damaged_division_is_named_with_its_line(folder: Path, text: str, match: str) -> None:

@@ -110,6 +110,27 @@ def test_an_autoencoder_needs_a_judge():
     assert "images need a judge" in broken(lambda c: c.update(judge=None))
 
 
+def classify(content, name):
+    use(content, name)
+    content["first_stage"].update(kind="classifier", objective=None)
+    content["judge"] = None
+
+
+@pytest.mark.parametrize("name", ["celeba", "rendered_faces"])
+def test_a_classifier_of_attributes_is_refused(name):
+    words = f"a classifier needs classes, {name} has attributes: set kind: autoencoder"
+    assert words in broken(lambda c: classify(c, name))
+    assert accepted(name).name == name
+
+
+@pytest.mark.parametrize("name", ["colormnist", "rendered_animals", "animalfaces"])
+def test_a_classifier_of_classes_is_accepted(name):
+    content = value()
+    classify(content, name)
+    experiment = validated(Experiment, content, CONFIGS / "embedded" / "colormnist_ae.yaml")
+    assert (experiment.first_stage.kind, experiment.dataset.name) == ("classifier", name)
+
+
 def test_a_config_is_frozen():
     experiment = load_experiment("embedded", "colormnist_ae")
     with pytest.raises(ValidationError, match="frozen"):

@@ -235,6 +235,30 @@ def test_a_zip_and_a_folder_give_the_same_bytes(tmp_path: Path) -> None:
     assert result(run(zipped, tmp_path / "c", workers=2)) == expected
 
 
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_at_most_four_processes_hold_a_zips_directory(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = write_images(tmp_path / "in", 6)
+    if kind == "zip":
+        with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+            for source in sources:
+                archive.write(tmp_path / "in" / source.name, source.name)
+        sources = [Source(tmp_path / "in.zip", source.name, source.labels, source.crop) for source in sources]
+    original, started = decode._decoded, []
+
+    def alone(tasks: Any, processes: int) -> Any:
+        started.append(processes)
+        return original(tasks, 1)
+
+    monkeypatch.setattr(decode, "_CHUNK_IMAGES", 1)
+    monkeypatch.setattr(decode, "_decoded", alone)
+    for workers in (8, 3):
+        run(sources, tmp_path / "out", workers=workers)
+    # six chunks would keep six busy
+    assert started == [4 if kind == "zip" else 6, 3]
+
+
 def test_the_final_files_are_those_that_numpy_writes(tmp_path: Path) -> None:
     run(write_images(tmp_path / "in"), tmp_path / "out")
     path = tmp_path / "out" / "train_images.npy"
@@ -542,7 +566,9 @@ def test_unusable_files_are_refused_by_name(tmp_path: Path) -> None:
 def test_a_refusal_in_a_worker_is_the_same_one_line(tmp_path: Path, small_chunks: None) -> None:
     sources = write_images(tmp_path / "in")
     (tmp_path / "in" / "0007.jpg").write_text("<html>quota</html>")
-    with pytest.raises(UserError, match=r"0007\.jpg is not an image that Pillow reads$"):
+    with pytest.raises(
+        UserError, match=r"0007\.jpg is not an image that Pillow reads: replace it, or take it off the list$"
+    ):
         run(sources, tmp_path / "out", workers=2)
 
 

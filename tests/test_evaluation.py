@@ -17,6 +17,7 @@ from reproduce.errors import ReproduceError, UserError
 from reproduce.evaluation.grid import as_uint8, pick_images, swap_cells
 from reproduce.evaluation.look import follows, look_at_images, look_at_logits
 from reproduce.evaluation.metrics import (
+    EvaluationPairs,
     evaluation_pairs,
     factor_statistics,
     headline,
@@ -71,6 +72,12 @@ def decoded(z: Tensor, order: Tensor) -> Readings:
 
 
 TARGET, SOURCE = torch.tensor([0, 1, 5, 3, 4]), torch.tensor([1, 2, 3, 0, 0])
+PAIRS = EvaluationPairs(TARGET, SOURCE, None)
+
+
+def drawn_for(attribute: str | list[str], target: Tensor, source: Tensor) -> EvaluationPairs:
+    names = [attribute] * len(target) if isinstance(attribute, str) else attribute
+    return EvaluationPairs(target, source, np.array(names))
 
 
 def test_a_swap_takes_one_factor_from_the_source_and_the_others_from_the_target() -> None:
@@ -86,7 +93,7 @@ def test_a_swap_takes_one_factor_from_the_source_and_the_others_from_the_target(
 def test_swap_rates_of_a_perfect_t() -> None:
     flow, order = permutation_flow()
     readings = swap_readings(flow, coded(truth()), TARGET, SOURCE, dims=DIMS, look=lambda z: decoded(z, order))
-    assert swap_rates(readings, truth(), TARGET, SOURCE, factors=FACTORS) == {
+    assert swap_rates(readings, truth(), PAIRS, factors=FACTORS) == {
         "digit": {"digit": FOLLOWS, "color": STAYS},
         "color": {"digit": STAYS, "color": FOLLOWS},
         "residual": {"digit": STAYS, "color": STAYS},
@@ -96,7 +103,7 @@ def test_swap_rates_of_a_perfect_t() -> None:
 def test_a_factor_of_size_zero_swaps_nothing_and_the_residual_everything() -> None:
     flow, order = permutation_flow()
     readings = swap_readings(flow, coded(truth()), TARGET, SOURCE, dims=(0, 0, 8), look=lambda z: decoded(z, order))
-    rates = swap_rates(readings, truth(), TARGET, SOURCE, factors=FACTORS)
+    rates = swap_rates(readings, truth(), PAIRS, factors=FACTORS)
     assert rates["digit"] == rates["color"] == {"digit": STAYS, "color": STAYS}
     assert rates["residual"] == {"digit": FOLLOWS, "color": FOLLOWS}
 
@@ -113,7 +120,7 @@ def test_swap_rates_are_shares_of_the_pairs_that_differ() -> None:
         "color": torch.tensor([[0.9, 0, 0], [0.4, 0, 0], [0, 0, 0], [0.1, 0.1, 0], [0.5, 0.3, 0]]),
     }
     second: Readings = {"digit": torch.tensor([0, 1, 2, 0, 0]), "color": values["color"][target] + 0.01}
-    rates = swap_rates([first, second, {}], values, target, source, factors=FACTORS)
+    rates = swap_rates([first, second, {}], values, EvaluationPairs(target, source, None), factors=FACTORS)
     assert rates == {
         "digit": {"digit": {"source": 2 / 4, "target": 1 / 4}, "color": {"source": 2 / 4, "target": 1 / 4}},
         "color": {"digit": {"source": 1 / 4, "target": 3 / 4}, "color": {"source": 0.0, "target": 1.0}},
@@ -125,10 +132,11 @@ def test_a_concept_in_which_no_pair_differs_has_no_swap_rate() -> None:
     values = {"digit": torch.tensor([4, 4]), "color": torch.tensor([[0.2, 0, 0], [0.2, 0, 0.1]])}
     target, source = torch.tensor([0, 1]), torch.tensor([1, 0])
     reading = {key: value[source] for key, value in values.items()}
-    rates = swap_rates([reading] * 3, values, target, source, factors=FACTORS)
+    pairs = EvaluationPairs(target, source, None)
+    rates = swap_rates([reading] * 3, values, pairs, factors=FACTORS)
     assert rates["digit"] == {"digit": None, "color": FOLLOWS}
     with pytest.raises(ValueError, match="shorter"):
-        swap_rates([reading] * 2, values, target, source, factors=FACTORS)
+        swap_rates([reading] * 2, values, pairs, factors=FACTORS)
 
 
 def test_a_class_follows_where_it_is_equal_and_a_measurement_where_it_is_nearer() -> None:
@@ -143,7 +151,9 @@ def test_a_class_follows_where_it_is_equal_and_a_measurement_where_it_is_nearer(
 def test_without_attributes_all_ordered_pairs_are_alike_and_never_an_image_with_itself() -> None:
     values: Readings = {"digit": torch.tensor([0, 1, 2, 1, 0]), "color": torch.rand(5, 3)}
     torch.manual_seed(0)
-    target, source = evaluation_pairs(values, 20_000, torch_generator(0, "pairs"))
+    pairs = evaluation_pairs(values, 20_000, torch_generator(0, "pairs"))
+    target, source = pairs.target, pairs.source
+    assert pairs.attribute is None
     assert target.shape == source.shape == (20_000,)
     assert target.dtype == source.dtype == torch.int64
     counts = Counter(zip(target.tolist(), source.tolist(), strict=True))
@@ -151,39 +161,42 @@ def test_without_attributes_all_ordered_pairs_are_alike_and_never_an_image_with_
     assert all(abs(count - 1000) < 5 * 1000**0.5 for count in counts.values())
     torch.manual_seed(1)
     again = evaluation_pairs(values, 20_000, torch_generator(0, "pairs"))
-    assert torch.equal(again[0], target)
-    assert torch.equal(again[1], source)
+    assert torch.equal(again.target, target)
+    assert torch.equal(again.source, source)
 
 
 def test_two_images_are_the_fewest_that_make_pairs() -> None:
-    target, source = evaluation_pairs({"digit": torch.tensor([3, 3])}, 50, torch_generator(0, "pairs"))
-    assert torch.equal(target + source, torch.ones(50, dtype=torch.int64))
+    pairs = evaluation_pairs({"digit": torch.tensor([3, 3])}, 50, torch_generator(0, "pairs"))
+    assert torch.equal(pairs.target + pairs.source, torch.ones(50, dtype=torch.int64))
     for n in (0, 1):
         with pytest.raises(UserError, match=rf"{n} held-out image\(s\)"):
             evaluation_pairs({"digit": torch.zeros(n, dtype=torch.int64)}, 5, torch_generator(0, "pairs"))
 
 
 def attributes(n: int = 200) -> Readings:
-    """`rare`, which 3 of 200 images have, `common` and `half`; and `always`, which tells nothing apart."""
-    rare, common = torch.zeros(n, dtype=torch.int64), torch.ones(n, dtype=torch.int64)
-    rare[[4, 50, 199]] = 1
-    common[::10] = 0
-    return {"rare": rare, "common": common, "half": torch.arange(n) % 2, "always": torch.ones_like(rare)}
+    """`rare`, which 3 of 200 images have, `common` and `half`; and a class, which gets no pairs of its own."""
+    rare, common = torch.zeros(n, dtype=torch.bool), torch.ones(n, dtype=torch.bool)
+    rare[[4, 50, 199]] = True
+    common[::10] = False
+    return {"rare": rare, "kind": torch.arange(n) % 2, "common": common, "half": torch.arange(n) % 2 == 1}
 
 
 def test_each_attribute_gets_its_share_of_the_pairs_and_either_direction_half_of_it() -> None:
     values, n = attributes(), 12_000
-    target, source = evaluation_pairs(values, n, torch_generator(0, "pairs"))
+    pairs = evaluation_pairs(values, n, torch_generator(0, "pairs"))
+    target, source = pairs.target, pairs.source
+    assert pairs.attribute is not None
     assert target.dtype == source.dtype == torch.int64
-    assert len(target) == len(source) == n
+    assert len(target) == len(source) == len(pairs.attribute) == n
     assert (target != source).all()
     # the turns of each attribute, in either direction, come round one after the other
     turn = torch.arange(n) % 6
     for k, name in enumerate(("rare", "common", "half")):
+        assert np.array_equal(pairs.attribute == name, turn.numpy() // 2 == k)
         directions = []
         for mine in (turn == 2 * k, turn == 2 * k + 1):
             assert int(mine.sum()) == n // 6
-            (direction,) = (values[name][source[mine]] - values[name][target[mine]]).unique().tolist()
+            (direction,) = (values[name][source[mine]].long() - values[name][target[mine]].long()).unique().tolist()
             directions.append(direction)
             # either member is any image of its value, all alike
             for members in (target[mine], source[mine]):
@@ -193,34 +206,103 @@ def test_each_attribute_gets_its_share_of_the_pairs_and_either_direction_half_of
                 assert (counts - expected).abs().max() < 5.5 * expected**0.5
         assert sorted(directions) == [-1, 1]
     again = evaluation_pairs(values, n, torch_generator(0, "pairs"))
-    assert torch.equal(again[0], target)
-    assert torch.equal(again[1], source)
+    assert torch.equal(again.target, target)
+    assert torch.equal(again.source, source)
 
 
 def test_pairs_of_a_rare_attribute_are_not_three_and_their_companions() -> None:
     """All 3 x 197 combinations come up in either direction."""
     values = {"rare": attributes()["rare"]}
-    target, source = evaluation_pairs(values, 20_000, torch_generator(0, "pairs"))
-    assert (values["rare"][target] + values["rare"][source] == 1).all()
-    assert int(values["rare"][target].sum()) == 10_000
-    assert len(set(zip(target.tolist(), source.tolist(), strict=True))) == 2 * 3 * 197
+    pairs = evaluation_pairs(values, 20_000, torch_generator(0, "pairs"))
+    assert (values["rare"][pairs.target] != values["rare"][pairs.source]).all()
+    assert int(values["rare"][pairs.target].sum()) == 10_000
+    assert len(set(zip(pairs.target.tolist(), pairs.source.tolist(), strict=True))) == 2 * 3 * 197
 
 
-def test_a_class_of_more_than_two_values_beside_attributes_gets_no_turn() -> None:
-    values = {"kind": torch.arange(200) % 3, "half": torch.arange(200) // 100}
-    target, source = evaluation_pairs(values, 1000, torch_generator(0, "pairs"))
-    assert (values["half"][target] != values["half"][source]).all()
-    differ = float((values["kind"][target] != values["kind"][source]).double().mean())
-    assert differ == pytest.approx(2 / 3, abs=5 * (2 / 9 / 1000) ** 0.5)
+@pytest.mark.parametrize("n_values", [2, 3])
+def test_a_class_beside_attributes_gets_no_turn_and_is_measured_on_all_pairs_that_differ(n_values: int) -> None:
+    values = {"kind": torch.arange(200) % n_values, "half": torch.arange(200) >= 100}
+    pairs = evaluation_pairs(values, 1000, torch_generator(0, "pairs"))
+    assert (values["half"][pairs.target] != values["half"][pairs.source]).all()
+    differ, share = values["kind"][pairs.target] != values["kind"][pairs.source], 1 - 1 / n_values
+    assert float(differ.double().mean()) == pytest.approx(share, abs=5 * (share * (1 - share) / 1000) ** 0.5)
+    assert torch.equal(pairs.differing_in("kind", values["kind"]), differ)
+    assert pairs.differing_in("half", values["half"]).all()
+
+
+def test_a_class_of_0_and_1_is_paired_as_any_class() -> None:
+    for low, high in ((0, 1), (2, 5)):
+        values = {"kind": torch.tensor([low, low, low, high])}
+        pairs = evaluation_pairs(values, 20_000, torch_generator(0, "pairs"))
+        assert pairs.attribute is None
+        # of the 12 ordered pairs 6 are of one class; as an attribute's, none would be
+        differ = pairs.differing_in("kind", values["kind"]).double().mean().item()
+        assert differ == pytest.approx(1 / 2, abs=5 * (1 / 4 / 20_000) ** 0.5)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_attribute_that_all_or_none_of_the_held_out_images_have_is_refused(there: bool) -> None:
+    values = {"half": torch.arange(6) % 2 == 0, "same": torch.full((6,), there)}
+    with pytest.raises(UserError, match=r"^all or none of the 6 held-out images have same: no pair differs in it"):
+        evaluation_pairs(values, 8, torch_generator(0, "pairs"))
+
+
+def test_an_attribute_is_measured_on_the_pairs_drawn_for_it_alone() -> None:
+    """Of two attributes that go together, pairs for one differ mostly in the other, but say nothing about it."""
+    hat, beard = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]).bool(), torch.tensor([0, 0, 0, 1, 0, 1, 1, 1]).bool()
+    values = {"hat": hat, "beard": beard}
+    pairs = evaluation_pairs(values, 8000, torch_generator(0, "pairs"))
+    assert pairs.attribute is not None
+    for_hat, for_beard = (torch.from_numpy(pairs.attribute == name) for name in ("hat", "beard"))
+    assert int(for_hat.sum()) == int(for_beard.sum()) == 4000
+    # the other members' values are the natural ones: 3 of 4 with a hat have a beard, 1 of 4 without
+    for own, other, mine in ((hat, beard, for_hat), (beard, hat, for_beard)):
+        assert torch.equal(pairs.differing_in("hat" if own is hat else "beard", own), mine)
+        assert (own[pairs.target[mine]] != own[pairs.source[mine]]).all()
+        both = other[pairs.target[mine]] != other[pairs.source[mine]]
+        assert both.double().mean().item() == pytest.approx(10 / 16, abs=5 * (10 * 6 / 16**2 / 4000) ** 0.5)
+        for members in (pairs.target[mine], pairs.source[mine]):
+            for there in (True, False):
+                share = other[members[own[members] == there]].double().mean().item()
+                assert share == pytest.approx(3 / 4 if there else 1 / 4, abs=5 * (3 / 16 / 2000) ** 0.5)
+    # a T that moves each attribute in its own pairs, and does the contrary in the other's
+    source, target = (
+        {name: value[members] for name, value in values.items()} for members in (pairs.source, pairs.target)
+    )
+    swapped = {
+        "hat": torch.where(for_hat, source["hat"], target["hat"]),
+        "beard": torch.where(for_beard, source["beard"], target["beard"]),
+    }
+    kept = {
+        "hat": torch.where(for_hat, target["hat"], source["hat"]),
+        "beard": torch.where(for_beard, target["beard"], source["beard"]),
+    }
+    rates = swap_rates([swapped, swapped, kept], values, pairs, factors=("hat", "beard", "residual"))
+    assert rates["hat"] == rates["beard"] == {"hat": FOLLOWS, "beard": FOLLOWS}
+    assert rates["residual"] == {"hat": STAYS, "beard": STAYS}
+
+
+def test_swap_rates_of_two_attributes_are_counted_by_hand() -> None:
+    values = {"hat": torch.tensor([0, 0, 1, 1]).bool(), "beard": torch.tensor([0, 1, 0, 1]).bool()}
+    # all but the second and the last differ in both
+    target, source = torch.tensor([0, 0, 3, 0, 3, 1]), torch.tensor([3, 2, 0, 3, 0, 0])
+    pairs = drawn_for(["hat", "hat", "hat", "beard", "beard", "beard"], target, source)
+    reading = {"hat": torch.tensor([1, 0, 0, 0, 1, 0]).bool(), "beard": torch.tensor([0, 0, 1, 1, 0, 1]).bool()}
+    rates = swap_rates([reading] * 3, values, pairs, factors=("hat", "beard", "residual"))
+    # a hat put on follows in 1 of its 2 pairs, one taken off in its 1; over all pairs that differ 1 of 3 and 1 of 2
+    assert rates["hat"] == {
+        "hat": {"source": (1 / 2 + 1) / 2, "target": (1 / 2 + 0) / 2},
+        "beard": {"source": (1 + 1 / 2) / 2, "target": (0 + 1 / 2) / 2},
+    }
 
 
 def test_swap_rates_of_an_attribute_count_both_directions_equally() -> None:
-    values = {"hat": torch.tensor([0, 0, 0, 0, 1, 1])}
-    # four pairs put a hat on, one takes it off, one changes nothing
-    target, source = torch.tensor([0, 1, 2, 3, 4, 4]), torch.tensor([4, 5, 4, 5, 0, 5])
-    swapped = {"hat": torch.tensor([1, 1, 1, 0, 1, 0])}
-    kept = {"hat": torch.tensor([0, 0, 1, 1, 1, 0])}
-    rates = swap_rates([swapped, kept], values, target, source, factors=("hat", "residual"))
+    values = {"hat": torch.tensor([0, 0, 0, 0, 1, 1]).bool()}
+    # four pairs put a hat on, one takes it off
+    pairs = drawn_for("hat", torch.tensor([0, 1, 2, 3, 4]), torch.tensor([4, 5, 4, 5, 0]))
+    swapped = {"hat": torch.tensor([1, 1, 1, 0, 1]).bool()}
+    kept = {"hat": torch.tensor([0, 0, 1, 1, 1]).bool()}
+    rates = swap_rates([swapped, kept], values, pairs, factors=("hat", "residual"))
     assert rates == {
         # plainly 3 of 5 follow, 2 of 5 stay
         "hat": {"hat": {"source": (3 / 4 + 0) / 2, "target": (1 / 4 + 1) / 2}},
@@ -229,27 +311,28 @@ def test_swap_rates_of_an_attribute_count_both_directions_equally() -> None:
 
 
 def test_swap_rates_of_an_attribute_that_changes_in_one_direction_are_that_directions() -> None:
-    values = {"hat": torch.tensor([0, 0, 1])}
-    target, source = torch.tensor([0, 1, 0, 1]), torch.tensor([2, 2, 1, 0])
-    reading = {"hat": torch.tensor([1, 0, 0, 0])}
-    rates = swap_rates([reading, reading], values, target, source, factors=("hat", "residual"))
+    values = {"hat": torch.tensor([0, 0, 1]).bool()}
+    pairs = drawn_for("hat", torch.tensor([0, 1]), torch.tensor([2, 2]))
+    reading = {"hat": torch.tensor([1, 0]).bool()}
+    rates = swap_rates([reading, reading], values, pairs, factors=("hat", "residual"))
     assert rates["hat"]["hat"] == {"source": 1 / 2, "target": 1 / 2}
 
 
-def test_a_class_with_other_values_than_0_and_1_counts_each_pair_once() -> None:
-    for low, high in ((0, 2), (1, 2)):
+def test_a_class_of_two_values_whichever_counts_each_pair_once() -> None:
+    for low, high in ((0, 1), (0, 2), (1, 2)):
         values = {"kind": torch.tensor([low, low, low, high])}
         target, source = torch.tensor([0, 1, 2, 3]), torch.tensor([3, 3, 3, 0])
         reading = {"kind": torch.tensor([high, high, low, high])}
-        rates = swap_rates([reading, reading], values, target, source, factors=("kind", "residual"))
+        pairs = EvaluationPairs(target, source, None)
+        rates = swap_rates([reading, reading], values, pairs, factors=("kind", "residual"))
         assert rates["kind"]["kind"] == {"source": 2 / 4, "target": 2 / 4}
         plain = reconstruction_rates({"kind": values["kind"].roll(1)}, values, target, source, concepts=["kind"])
         assert plain == {"kind": 2 / 4}
 
 
 def test_reconstructions_with_and_without_an_attribute_count_equally() -> None:
-    values = {"hat": torch.tensor([0, 0, 0, 0, 0, 0, 1, 1]), "always": torch.ones(8, dtype=torch.int64)}
-    reading = {"hat": torch.tensor([0, 0, 0, 0, 0, 1, 0, 1]), "always": torch.tensor([1, 1, 1, 1, 1, 1, 0, 0])}
+    values = {"hat": torch.tensor([0, 0, 0, 0, 0, 0, 1, 1]).bool(), "always": torch.ones(8, dtype=torch.bool)}
+    reading = {"hat": torch.tensor([0, 0, 0, 0, 0, 1, 0, 1]).bool(), "always": torch.arange(8) < 6}
     pair = torch.tensor([0])
     rates = reconstruction_rates(reading, values, pair, pair, concepts=["hat", "always"])
     assert rates == {"hat": pytest.approx((5 / 6 + 1 / 2) / 2), "always": 6 / 8}
@@ -342,9 +425,9 @@ def test_a_judge_of_attributes_counts_having_and_lacking_each_of_them_equally() 
             return images.flatten(1)
 
     def read(logits: Tensor, images: Tensor | None) -> Readings:
-        return {name: (logits[:, k] > 0).long() for k, name in enumerate(("rare", "half"))}
+        return {name: logits[:, k] > 0 for k, name in enumerate(("rare", "half"))}
 
-    values: Readings = {"rare": torch.tensor([0] * 8 + [1, 1]), "half": torch.tensor([0, 1] * 5)}
+    values: Readings = {"rare": torch.arange(10) >= 8, "half": torch.arange(10) % 2 == 1}
     said = torch.tensor([[-1.0] * 8 + [-1, 1], [-1, 1, -1, 1, -1, 1, -1, -1, -1, -1]]).T[:, :, None, None]
     judge: Any = Sign()
     rates = judge_rates(judge, said.split(3), values, read=read)
@@ -392,12 +475,11 @@ def test_nothing_can_be_read_from_a_factor_of_size_zero() -> None:
 def test_a_probe_of_an_attribute_counts_having_and_lacking_it_equally() -> None:
     """Where nothing is to be read, saying "no" to everything is worth a half, however rare the attribute."""
     generator = torch_generator(0, "rare probe")
-    has = torch.zeros(2000, dtype=torch.int64)
-    has[::20] = 1
+    has = torch.arange(2000) % 20 == 0
     other = torch.arange(2000) % 3
     noise = torch.randn(2, 2000, 2, generator=generator)
     # the first factor shows it one way for half of those that have it, the second not at all
-    shown = torch.where((has == 1) & (torch.arange(2000) % 40 == 0), 1.0, 0.0)
+    shown = torch.where(has & (torch.arange(2000) % 40 == 0), 1.0, 0.0)
     z_tilde = torch.cat([shown[:, None], noise[0]], 1)
     train, heldout = z_tilde, torch.cat([shown[:, None], noise[1]], 1)
     truth = {"rare": has, "other": other}
@@ -410,8 +492,7 @@ def test_a_probe_of_an_attribute_counts_having_and_lacking_it_equally() -> None:
 def test_a_probe_of_an_attribute_is_fitted_to_both_of_its_values_equally() -> None:
     """Overlapping: the boundary stands where both densities are equal, not where the frequent value wins."""
     generator = torch_generator(0, "overlap")
-    has = torch.zeros(20_000, dtype=torch.int64)
-    has[::20] = 1
+    has = torch.arange(20_000) % 20 == 0
     noise = torch.randn(2, 20_000, 1, generator=generator)
     train, heldout = (2 * has[:, None].float() + part for part in noise)
     truth = {"rare": has}
@@ -421,14 +502,49 @@ def test_a_probe_of_an_attribute_is_fitted_to_both_of_its_values_equally() -> No
     assert scores["residual"]["rare"] is None
 
 
-def test_a_probe_of_a_class_with_other_values_than_0_and_1_counts_each_image_once() -> None:
-    kind = torch.tensor([2] * 95 + [5] * 5)
+@pytest.mark.parametrize("values", [(0, 1), (2, 5)])
+def test_a_probe_of_a_class_of_two_values_counts_each_image_once(values: tuple[int, int]) -> None:
+    kind = torch.tensor([values[0]] * 95 + [values[1]] * 5)
     z_tilde = torch.zeros(100, 2)
     z_tilde[:, 0] = torch.arange(100) % 2
     scores: Any = probe_scores(
         z_tilde, {"kind": kind}, z_tilde, {"kind": kind}, dims=(2, 0), factors=("kind", "residual")
     )
     assert scores["kind"]["kind"] == 0.95
+
+
+@pytest.mark.parametrize(
+    ("train", "heldout", "fitted"),
+    [
+        ([0, 1, 2, 0, 1, 2], [0, 1, 2], True),
+        ([0, 1, 2, 0, 1, 2], [1, 1, 1], True),
+        ([0, 1, 1, 0, 1, 0], [0, 1, 2], False),  # a class held out
+        ([0, 1, 1, 0, 1, 0], [2, 3, 2], False),
+        ([1, 1, 1, 1, 1, 1], [1, 1, 1], False),  # one value to fit to
+    ],
+)
+def test_a_probe_needs_training_images_of_two_values_and_of_each_that_is_held_out(
+    train: list[int], heldout: list[int], fitted: bool
+) -> None:
+    classes = [torch.tensor(values) for values in (train, heldout)]
+    z_tilde = [torch.cat([torch.eye(4)[values], torch.zeros(len(values), 1)], 1) for values in classes]
+    colors = [values[:, :3] for values in z_tilde]
+    truths = [{"kind": kind, "color": color} for kind, color in zip(classes, colors, strict=True)]
+    scores: Any = probe_scores(
+        z_tilde[0], truths[0], z_tilde[1], truths[1], dims=(4, 0, 1), factors=("kind", "color", "residual")
+    )
+    assert scores["kind"]["kind"] == (1.0 if fitted else None)
+    assert (scores["residual"]["kind"] is not None) == fitted
+    assert scores["color"]["kind"] is None
+    # a measurement needs neither
+    assert scores["kind"]["color"] is not None
+
+
+def test_a_probe_of_an_attribute_that_all_training_images_have_is_none() -> None:
+    z_tilde = torch.randn(10, 2, generator=torch_generator(0, "constant"))
+    truths = {"hat": torch.ones(10, dtype=torch.bool)}, {"hat": torch.arange(10) < 5}
+    scores: Any = probe_scores(z_tilde, truths[0], z_tilde, truths[1], dims=(1, 1), factors=("hat", "residual"))
+    assert scores == {"hat": {"hat": None}, "residual": {"hat": None}}
 
 
 def correlated(n: int, width: int, rho: float, purpose: str) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ import csv
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from reproduce.data.rendered_faces import ATTRIBUTES, render_faces
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import read_array, read_json, write_array, write_json
 from reproduce.seeds import numpy_generator, torch_generator
+from reproduce.stages import pairs as pairs_stage
 
 N_TRAIN, N_HELDOUT, SIZE = 40, 25, 8
 NAMES = ("Eyeglasses", "Smiling", "Hat")
@@ -255,7 +257,8 @@ def test_the_truth_of_a_row_is_its_labels(folder: Path, name: str) -> None:
         truth = data.truth(table)
         assert list(truth) == list(data.concepts)
         for k, concept in enumerate(data.concepts):
-            assert truth[concept].dtype == torch.int64
+            # an attribute is there or not; a class is a number
+            assert truth[concept].dtype == (torch.bool if name == "rendered_faces" else torch.int64)
             assert truth[concept].tolist() == table["values"][:, k].tolist()
 
 
@@ -270,10 +273,20 @@ def test_an_attribute_is_read_where_its_logit_is_positive_and_a_class_where_it_i
             "Smiling": [1, 0, 0],
             "Hat": [0, 1, 0],
         }
-        assert all(value.dtype == torch.int64 for value in read.values())
+        assert all(value.dtype == torch.bool for value in read.values())
     read = animals.read(torch.tensor([[-1.0, -2, -3, -0.5], [0, 5, 4, 3]]), None)
     assert list(read) == ["class"]
+    assert read["class"].dtype == torch.int64
     assert read["class"].tolist() == [3, 1]
+
+
+def test_classes_that_training_images_lack_are_not_read(folder: Path) -> None:
+    logits, name = torch.tensor([[-1.0, -2, -3, -0.5]]), "rendered_animals"
+    for split, remaining, known in (("heldout", [0, 1], True), ("train", [0, 1], True), ("train", [0, 2, 3], False)):
+        labels = np.resize(remaining, (N_TRAIN if split == "train" else N_HELDOUT, 1)).astype(np.int64)
+        write_array(folder / name / f"{split}_labels.npy", labels)
+        for images in (None, torch.zeros(1, 3, 8, 8)):
+            assert opened(folder, name).read(logits, images) == ({"class": torch.tensor([3])} if known else {})
 
 
 def test_heldout_pairs_share_the_value_of_their_concept(folder: Path, name: str) -> None:
@@ -409,6 +422,16 @@ def test_a_damaged_array_is_named(folder: Path, name: str, file: str, damage: Ca
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("file", FILES)
+def test_images_and_labels_of_different_number_are_refused(folder: Path, name: str, file: str) -> None:
+    path = folder / name / file
+    write_array(path, np.load(path)[:-1])
+    split = file.partition("_")[0]
+    with pytest.raises(ReproduceError, match=f"{split} images and labels differ in number: run fetch again$") as caught:
+        opened(folder, name)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("damage", [b"", b'["cat", "d', b"<html>"])
 def test_damaged_names_are_named(folder: Path, name: str, damage: bytes) -> None:
     file = "attributes.json" if name == "rendered_faces" else "classes.json"
@@ -427,6 +450,43 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
             opened(folder, name)
         path.write_bytes(data)
     assert opened(folder, name).n_heldout == N_HELDOUT
+
+
+@pytest.mark.parametrize(
+    ("targets", "sources", "refused"),
+    [
+        ((3, 0), (1, 1, 2), None),
+        ((3, 0), (4,), "there are not enough held-out images of 4"),
+        ((3,) * 6, (3,), "there are not enough held-out images of 3"),  # there are six
+        (((0, 1),), (1,), r"\[0, 1\] has 2 values, there are 1 concepts"),
+    ],
+)
+def test_the_pairs_stage_refuses_a_grid_that_cannot_be_shown(
+    folder: Path,
+    targets: tuple[Any, ...],
+    sources: tuple[int, ...],
+    refused: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    experiment = SimpleNamespace(
+        seed=0,
+        dataset=config("rendered_animals"),
+        pairs=SimpleNamespace(pool_size=None, n_colors=None, weights=None),
+        grid=SimpleNamespace(targets=targets, sources=sources),
+    )
+    monkeypatch.setattr("reproduce.paths.ROOT", folder)
+    monkeypatch.setattr(pairs_stage, "load_experiment", lambda *_: experiment)
+    site = folder / "artifacts" / "profile" / "experiment"
+    site.mkdir(parents=True)
+    (site / "data").symlink_to(folder / "rendered_animals")
+    if refused is None:
+        pairs_stage.run("profile", "experiment")
+        written = {path.name for path in (site / "pairs").iterdir()}
+        assert written == {"pool.npz", "heldout.npz", "heldout_pairs.npz", "concepts.json"}
+        return
+    with pytest.raises(UserError, match=f"grid: .*{refused}"):
+        pairs_stage.run("profile", "experiment")
+    assert not (site / "pairs").exists()
 
 
 # --- rendered images
@@ -613,7 +673,8 @@ def test_without_a_folder_celeba_is_downloaded_and_read_where_it_lies(
     by_hand = contents(fetch(celeba_config(celeba), tmp_path / "a"))
     assert asked == []
     assert contents(fetch(celeba_config(None), tmp_path / "b")) == by_hand
-    assert asked == [tmp_path / "b" / "downloads"]
+    # what a user has put beside it is not written over
+    assert asked == [tmp_path / "b" / "downloads" / "torchvision"]
 
 
 def fill(folder: Path, numbers: range, blue: int) -> None:
@@ -739,12 +800,16 @@ def test_relative_lists_begin_at_the_project(tmp_path: Path, monkeypatch: pytest
         fetch(animals_config("imagenet", train_list="train.txt"), tmp_path)
 
 
+def photos_config(celeba: Path, animals: Path, kind: str) -> Dataset:
+    return celeba_config(celeba) if kind == "celeba" else animals_config(animals)
+
+
 @pytest.mark.parametrize("split", ["train", "heldout"])
 @pytest.mark.parametrize(("kind", "n_train"), [("celeba", 12), ("animals", 24)])
 def test_an_interrupted_fetch_leaves_no_final_file_and_continues(
     celeba: Path, animals: Path, tmp_path: Path, kind: str, n_train: int, split: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings: Dataset = celeba_config(celeba) if kind == "celeba" else animals_config(animals)
+    settings = photos_config(celeba, animals, kind)
     whole = contents(fetch(settings, tmp_path / "whole"))
     monkeypatch.setattr(decode, "_CHUNK_IMAGES", 2)
     names: list[str] = []
@@ -759,13 +824,51 @@ def test_an_interrupted_fetch_leaves_no_final_file_and_continues(
     monkeypatch.setattr(decode, "render_into", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fetch(settings, tmp_path / "cut")
-    left = contents(tmp_path / "cut" / "data")
-    assert not any(name.startswith(split) or name.endswith(".json") for name in left)
-    assert all(left[name] == whole[name] for name in left)
-    assert any(path.is_file() for path in (tmp_path / "cut" / "work" / split).rglob("*"))
-    done = names[0 if split == "train" else n_train :]
-    assert len(done) >= 2
+    # not even the training images, where all of them are decoded
+    assert contents(tmp_path / "cut" / "data") == {}
+    assert any(path.is_file() for path in (tmp_path / "cut" / "work").rglob("*"))
+    done = names
+    assert len(done) == last
     names, last = [], -1
     assert contents(fetch(settings, tmp_path / "cut")) == whole
     assert len(set(names) & set(done)) <= 2  # no more than the chunk that was cut off
-    assert not any(path.is_file() for path in (tmp_path / "cut" / "work").rglob("*"))
+    assert not (tmp_path / "cut" / "work").exists()
+
+
+PUBLISHED = ("train_images", "train_labels", "train_manifest", "heldout_images", "heldout_labels", "heldout_manifest")
+
+
+def interrupt_at(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C when the fetch is about to write this of its final files."""
+    for name in ("write_array", "write_text", "write_json"):
+        original = getattr(photos, name)
+
+        def write(path: Path, value: Any, original: Callable[[Path, Any], None] = original) -> None:
+            if path.stem == file:
+                raise KeyboardInterrupt
+            original(path, value)
+
+        monkeypatch.setattr(photos, name, write)
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("kind", ["celeba", "animals"])
+def test_until_the_last_file_is_there_no_data_set_can_be_opened(
+    celeba: Path, animals: Path, tmp_path: Path, kind: str, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = photos_config(celeba, animals, kind)
+    whole = contents(fetch(settings, tmp_path / "whole"))
+    names = "attributes" if kind == "celeba" else "classes"
+    for file in (*PUBLISHED, names):
+        base = tmp_path / file
+        if again:  # over what is there
+            fetch(settings, base)
+        with monkeypatch.context() as patch:
+            interrupt_at(file, patch)
+            with pytest.raises(KeyboardInterrupt):
+                fetch(settings, base)
+        assert not (base / "data" / f"{names}.json").exists()
+        with pytest.raises(ReproduceError, match="does not exist"):
+            open_dataset(base / "data", settings)
+        assert contents(fetch(settings, base)) == whole
+        assert not (base / "work").exists()

@@ -104,7 +104,7 @@ def read_funit(
     _check_present(tree, train | test)
     if hold_out == "images":
         merged = dict(sorted((train | test).items()))
-        _check_classes(merged, "the lists" if test else shown(train_list), _FUNIT)
+        _check_classes(merged, f"{shown(train_list)} with the list for testing" if test else shown(train_list), _FUNIT)
         return _hold_out_images(tree, merged, heldout_fraction)
     _check_classes(train, shown(train_list), _FUNIT)
     _check_classes(test, shown(test_list or train_list), _FUNIT)
@@ -192,8 +192,8 @@ def _hold_out_images(root: Path, parts: Parts, fraction: float) -> AnimalFaces:
         files = sorted({image for image, _ in images})
         if len(files) < 3:
             raise UserError(
-                f"{shown(root)} has two images of the class {name}; two for pairs and one to hold out are needed: "
-                "add some, hold out a folder test/ of your own, or remove the class"
+                f"there are two images of the class {name}; two for pairs and one to hold out are needed: "
+                "add some, or remove the class"
             )
         count = min(max(1, round(fraction * len(files))), len(files) - 2)
         order = numpy_generator(0, f"held-out images of {name}").permutation(len(files))

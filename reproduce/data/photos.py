@@ -26,9 +26,15 @@ def fetch_celeba(config: CelebAConfig, *, folder: Path, downloads: Path, work: P
         n_train=config.n_train,
         n_heldout=config.n_heldout,
     )
-    (folder / "attributes.json").unlink(missing_ok=True)
-    _decode(config, celeba.train, celeba.heldout, celeba.attributes, folder=folder, work=work)
-    write_json(folder / "attributes.json", celeba.attributes)
+    _decode(
+        config,
+        celeba.train,
+        celeba.heldout,
+        label_names=celeba.attributes,
+        names=("attributes.json", celeba.attributes),
+        folder=folder,
+        work=work,
+    )
 
 
 def fetch_animalfaces(config: AnimalFacesConfig, *, folder: Path, work: Path) -> None:
@@ -44,9 +50,15 @@ def fetch_animalfaces(config: AnimalFacesConfig, *, folder: Path, work: Path) ->
             hold_out=config.hold_out,
             heldout_fraction=config.heldout_fraction,
         )
-    (folder / "classes.json").unlink(missing_ok=True)
-    _decode(config, animals.train, animals.heldout, ("class",), folder=folder, work=work)
-    write_json(folder / "classes.json", animals.classes)
+    _decode(
+        config,
+        animals.train,
+        animals.heldout,
+        label_names=("class",),
+        names=("classes.json", animals.classes),
+        folder=folder,
+        work=work,
+    )
 
 
 def _located(folder: str) -> Path:
@@ -58,12 +70,16 @@ def _decode(
     config: PhotoConfig,
     train: Sequence[Source],
     heldout: Sequence[Source],
-    label_names: Sequence[str],
     *,
+    label_names: Sequence[str],
+    names: tuple[str, Sequence[str]],
     folder: Path,
     work: Path,
 ) -> None:
-    """Both parts in one decode: nothing stands in `folder` before all of it is whole."""
+    """Both parts in one decode; then the final names, `names` (a file and what it lists) first gone and last to come.
+
+    So a refused image leaves what was there, and without `names` nothing can be opened that is half old, half new.
+    """
     sources = [*train, *heldout]
     whole = work / "whole"
     decode_images(
@@ -79,8 +95,10 @@ def _decode(
     images, labels = read_array(whole / "all_images.npy", mapped=True), label_array(sources)
     header, *manifest = (whole / "all_manifest.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     n = len(train)
+    (folder / names[0]).unlink(missing_ok=True)
     for split, part in (("train", slice(0, n)), ("heldout", slice(n, None))):
         write_array(folder / f"{split}_images.npy", images[part])
         write_array(folder / f"{split}_labels.npy", labels[part])
         write_text(folder / f"{split}_manifest.csv", "".join([header, *manifest[part]]))
+    write_json(folder / names[0], names[1])
     shutil.rmtree(work)
