@@ -13,9 +13,7 @@ import json
 import multiprocessing
 import os
 import shutil
-import signal
 import sys
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -30,7 +28,7 @@ from PIL import __version__ as pillow_version
 from PIL import features
 from tqdm import tqdm
 
-from reproduce.data.image import OnUnusable, Recipe, Source, close_archives, render_into, stamp_of
+from reproduce.data.image import OnUnusable, Recipe, Source, close_archives, render_into, stamp_of, start_worker
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import atomic_path
 from reproduce.paths import shown
@@ -156,7 +154,7 @@ def _decoded(tasks: Iterable[Task], processes: int) -> Generator[Entries, None, 
     others = processes - 1
     # spawn: a fork would copy the locks of whatever threads torch has started
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(others, context, initializer=_start_worker) if others else None
+    pool = ProcessPoolExecutor(others, context, initializer=start_worker) if others else None
     pending: deque[Future[Entries]] = deque()
     theirs: deque[Future[Entries]] = deque()
     try:
@@ -187,19 +185,6 @@ def _here(task: Task) -> "Future[Entries]":
     except Exception as error:
         future.set_exception(error)
     return future
-
-
-def _start_worker() -> None:
-    """Ctrl-C is the parent's to handle; and a parent that is killed leaves no worker behind."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def leave() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=leave, daemon=True).start()
 
 
 @contextmanager

@@ -6,7 +6,10 @@ Every worker process of a decode imports this module, so it imports neither torc
 import hashlib
 import io
 import math
+import multiprocessing
 import os
+import signal
+import threading
 import warnings
 import zipfile
 import zlib
@@ -35,6 +38,7 @@ __all__ = [
     "render_into",
     "resized",
     "stamp_of",
+    "start_worker",
 ]
 
 OnUnusable = Literal["refuse", "convert"]
@@ -173,6 +177,19 @@ def resized(image: Image.Image, region: Region, *, size: int, antialias: bool) -
     if antialias:
         return image.resize((size, size), Image.Resampling.BILINEAR, box=region)
     return image.transform((size, size), Image.Transform.EXTENT, region, Image.Resampling.BILINEAR)
+
+
+def start_worker() -> None:
+    """Ctrl-C is the parent's to handle; and a parent that is killed leaves no worker behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def leave() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
 
 
 def render_into(file: Path, offset: int, sources: Sequence[Source], recipe: Recipe) -> list[tuple[str, str, str]]:
