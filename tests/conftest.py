@@ -23,3 +23,14 @@ def official_checkpoints() -> Path:
     if not folder:
         pytest.skip("REPRODUCE_GOLDEN names no folder with cmnist_ae.ckpt and cmnist_clf.ckpt (tests/golden/README.md)")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder with real images, which are not part of the repository."""
+    folder = os.environ.get("REPRODUCE_SAMPLES")
+    if not folder:
+        pytest.skip(
+            "REPRODUCE_SAMPLES names no folder with celeba/, celeba_half/, animal_faces/ and FUNIT's sample list"
+        )
+    return Path(folder)

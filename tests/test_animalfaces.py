@@ -1,6 +1,5 @@
 """Animals from class folders and from FUNIT's lists; and what is said where something is missing."""
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,13 @@ from reproduce.data.image import Source, SquareCrop
 from reproduce.errors import UserError
 
 BEAR, CAT, DOG, FOX = "n02132136", "n02123159", "n02086240", "n02119022"
+
+
+def decoded(sources: list[Source], folder: Path, *, size: int) -> np.ndarray:
+    decode_images(
+        sources, folder=folder, name="some", size=size, label_names=["class"], on_unusable="refuse", workers=1
+    )
+    return np.load(folder / "some_images.npy")
 
 
 def fill(folder: Path, n: int, *, ending: str = ".jpg", size: tuple[int, int] = (24, 20)) -> None:
@@ -118,16 +124,7 @@ def test_class_folders_decode(tmp_path: Path) -> None:
     for name, ending in (("a", ".png"), ("b", ".jpg")):
         fill(tmp_path / "in" / name, 4, ending=ending)
     animals = read_class_folders(tmp_path / "in")
-    decode_images(
-        animals.train,
-        folder=tmp_path / "out",
-        name="train",
-        size=16,
-        label_names=["class"],
-        on_unusable="refuse",
-        workers=1,
-    )
-    assert np.load(tmp_path / "out" / "train_images.npy").shape == (6, 16, 16, 3)
+    assert decoded(animals.train, tmp_path / "out", size=16).shape == (6, 16, 16, 3)
     assert label_array(animals.train).tolist() == [[0]] * 3 + [[1]] * 3
 
 
@@ -204,16 +201,7 @@ def test_a_list_names_images_and_boxes(tree: Path, tmp_path: Path, end: str) -> 
 
 def test_the_boxes_are_decoded_where_they_are(tree: Path, tmp_path: Path) -> None:
     animals = read_funit(tree, train_list=write_list(tmp_path / "list.txt", (DOG, BEAR)))
-    decode_images(
-        animals.train,
-        folder=tmp_path / "out",
-        name="train",
-        size=10,
-        label_names=["class"],
-        on_unusable="refuse",
-        workers=1,
-    )
-    images = np.load(tmp_path / "out" / "train_images.npy").astype(float)
+    images = decoded(animals.train, tmp_path / "out", size=10).astype(float)
     for source, image in zip(animals.train, images, strict=True):
         # the middle square of 2, 3, 22, 33 is 2, 8, 22, 28; of 30, 0, 60, 40 it is 30, 5, 60, 35
         left, top, step = (2, 8, 2) if source.crop == SquareCrop((2, 3, 22, 33)) else (30, 5, 3)
@@ -335,28 +323,11 @@ def test_where_images_are_held_out_both_lists_together_have_the_classes(tree: Pa
 # --- real images and lines, where there are some
 
 
-@pytest.fixture
-def samples() -> Path:
-    folder = os.environ.get("REPRODUCE_SAMPLES")
-    if not folder:
-        pytest.skip("REPRODUCE_SAMPLES names no folder with animal_faces/ and animals_list_sample.txt")
-    return Path(folder)
-
-
 def test_real_class_folders_decode(samples: Path, tmp_path: Path) -> None:
     animals = read_class_folders(samples / "animal_faces")
     assert animals.classes == ("cats", "dogs", "panda")
     assert len(animals.train) + len(animals.heldout) == 442
-    decode_images(
-        animals.heldout,
-        folder=tmp_path,
-        name="heldout",
-        size=64,
-        label_names=["class"],
-        on_unusable="refuse",
-        workers=1,
-    )
-    images = np.load(tmp_path / "heldout_images.npy", mmap_mode="r")
+    images = decoded(animals.heldout, tmp_path, size=64)
     assert images.shape[0] == len(animals.heldout)
     assert images.std(axis=(1, 2, 3)).min() > 5
 

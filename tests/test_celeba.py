@@ -1,6 +1,5 @@
 """CelebA in its own layout, from a folder and from the zip; and what is said where something is missing."""
 
-import os
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -290,14 +289,6 @@ def test_a_failing_download_is_one_line_with_what_to_do(
 
 
 # --- real images, where there are some
-
-
-@pytest.fixture
-def samples() -> Path:
-    folder = os.environ.get("REPRODUCE_SAMPLES")
-    if not folder:
-        pytest.skip("REPRODUCE_SAMPLES names no folder with celeba/ and celeba_half/")
-    return Path(folder)
 
 
 def test_real_images_of_full_and_of_half_size_decode_to_nearly_the_same(samples: Path, tmp_path: Path) -> None:
