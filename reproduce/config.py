@@ -7,6 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from reproduce.data.base import Dequantise
 from reproduce.dimensions import METHODS, Method
 from reproduce.errors import UserError
 from reproduce.likelihood import Variance
@@ -69,7 +70,7 @@ class ImageConfig(Strict):
     """How the images of any data set become network inputs."""
 
     image_size: Literal[32, 64]
-    dequantise: Literal["image", "pixel", "none"]
+    dequantise: Dequantise
 
 
 class ColorMNISTConfig(ImageConfig):
@@ -80,6 +81,10 @@ class ColorMNISTConfig(ImageConfig):
     n_train: Annotated[int, Field(ge=2)]
     n_heldout: Annotated[int, Field(ge=2)]
     augment: Augmentation | None
+
+    @property
+    def n_concepts(self) -> int:
+        return 2  # digit, color
 
 
 class LabelledConfig(ImageConfig):
@@ -95,6 +100,10 @@ class RenderedConfig(LabelledConfig):
     name: Literal["rendered_faces", "rendered_animals"]
     n_train: Annotated[int, Field(ge=2)]
     n_heldout: Annotated[int, Field(ge=2)]
+
+    @property
+    def n_concepts(self) -> int:
+        return {"rendered_faces": 4, "rendered_animals": 1}[self.name]
 
 
 class PhotoConfig(LabelledConfig):
@@ -114,6 +123,10 @@ class CelebAConfig(PhotoConfig):
     n_train: Annotated[int, Field(ge=2)] | None
     n_heldout: Annotated[int, Field(ge=2)] | None
 
+    @property
+    def n_concepts(self) -> int:
+        return len(self.attributes)
+
 
 class AnimalFacesConfig(PhotoConfig):
     """Class folders; or, with `train_list`, an ImageNet training tree and FUNIT's lists."""
@@ -125,12 +138,18 @@ class AnimalFacesConfig(PhotoConfig):
     hold_out: Literal["images", "classes"]
     heldout_fraction: Annotated[float, Field(gt=0, lt=1)]
 
+    @property
+    def n_concepts(self) -> int:
+        return 1  # class
+
     @model_validator(mode="after")
     def _lists(self) -> "AnimalFacesConfig":
         if self.train_list is None and (self.test_list is not None or self.hold_out == "classes"):
             raise ValueError("test_list and hold_out: classes belong to FUNIT's lists: name train_list as well")
         return self
 
+
+_WITH_ATTRIBUTES = ("celeba", "rendered_faces")
 
 Dataset = ColorMNISTConfig | RenderedConfig | CelebAConfig | AnimalFacesConfig
 
@@ -280,8 +299,20 @@ class Experiment(Strict):
             raise ValueError("an autoencoder's images need a judge: add the section judge")
         if self.first_stage.kind == "classifier" and self.judge is not None:
             raise ValueError("a classifier is judged by its own prediction: set judge to null")
-        if self.first_stage.kind == "classifier" and self.dataset.name in ("celeba", "rendered_faces"):
+        if self.first_stage.kind == "classifier" and self.dataset.name in _WITH_ATTRIBUTES:
             raise ValueError(f"a classifier needs classes, {self.dataset.name} has attributes: set kind: autoencoder")
+        return self
+
+    @model_validator(mode="after")
+    def _counted(self) -> "Experiment":
+        n, name, weights = self.dataset.n_concepts, self.dataset.name, self.pairs.weights
+        if len(weights) != n or not any(weights):
+            raise ValueError(f"pairs.weights: {name} has {n} concept(s): give one number for each, not all 0")
+        for key in ("targets", "sources"):
+            for value in getattr(self.grid, key):
+                several = isinstance(value, tuple)
+                if (several and len(value) != n) or (not several and self.dataset.name in _WITH_ATTRIBUTES):
+                    raise ValueError(f"grid.{key}: {value!r}: {name} has {n} concept(s): list a value for each")
         return self
 
     @model_validator(mode="after")
@@ -352,7 +383,7 @@ def validated(schema: type[M], value: Any, path: Path, prefix: str = "") -> M:
         return schema.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join([*([prefix] if prefix else []), *_keys(value, first["loc"])]) or "the whole file"
+        key = ".".join([*([prefix] if prefix else []), *_keys(value, first["loc"])])
         reason = {
             "extra_forbidden": "unknown key; remove it or correct its spelling",
             "missing": "missing; add it",
@@ -360,7 +391,8 @@ def validated(schema: type[M], value: Any, path: Path, prefix: str = "") -> M:
         }.get(first["type"], first["msg"].removeprefix("Value error, "))
         if not isinstance(first["input"], dict):
             reason += f" (it is {first['input']!r:.80})"
-        raise UserError(f"{shown(path)}: {key}: {reason}") from None
+        # a check of the whole file names its key itself; a file that is no mapping has none
+        raise UserError(": ".join([shown(path), *([key] if key else []), reason])) from None
 
 
 def load_experiment(profile: str, experiment: str) -> Experiment:

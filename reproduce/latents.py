@@ -7,14 +7,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from reproduce.data.base import IMAGES_AT_A_TIME
 from reproduce.errors import ReproduceError
 from reproduce.files import read_array, write_array
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.pairs import ConceptPairs
 
 __all__ = ["LatentPairs", "encode_images", "load_posterior", "save_posterior"]
-
-_BATCH = 500
 
 
 @torch.no_grad()
@@ -27,8 +26,8 @@ def encode_images(
     """
     network = network.to(device)
     means, logvars = [], []
-    for start in tqdm(range(0, n, _BATCH), desc=title, disable=None):
-        batch = images(slice(start, min(start + _BATCH, n)))
+    for start in tqdm(range(0, n, IMAGES_AT_A_TIME), desc=title, disable=None):
+        batch = images(slice(start, min(start + IMAGES_AT_A_TIME, n)))
         code = network.encode(batch.to(device, memory_format=torch.channels_last))
         posterior = code if isinstance(code, Posterior) else Posterior(code, torch.full_like(code, -torch.inf))
         means.append(posterior.mean.cpu())

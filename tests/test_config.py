@@ -244,6 +244,10 @@ def use(content, name, **changes):
     """Put a data set into a config."""
     content["dataset"] = {"name": name, **DATASETS[name], **changes}
     content["pairs"].update(POOLS[name == "colormnist"])
+    attributes = content["dataset"].get("attributes", ())
+    n = {"colormnist": 2, "rendered_faces": 4, "celeba": len(attributes)}.get(name, 1)
+    content["pairs"]["weights"] = [1.0] * n
+    content["grid"] = dict.fromkeys(("targets", "sources"), [[0] * n])
 
 
 def accepted(name, **changes):
@@ -345,8 +349,29 @@ def test_any_training_images_may_be_deformed(name):
 
 def test_a_grid_shows_images_by_their_first_value_or_by_all():
     content = value()
-    content["grid"] = {"targets": [3, [0, 1, 1], 11], "sources": [[1, 0, 0]]}
+    content["grid"] = {"targets": [3, [0, 1], 11], "sources": [[1, 0]]}
     grid = validated(Experiment, content, CONFIGS / "embedded" / "colormnist_ae.yaml").grid
-    assert grid.targets == (3, (0, 1, 1), 11)
-    assert grid.sources == ((1, 0, 0),)
+    assert grid.targets == (3, (0, 1), 11)
+    assert grid.sources == ((1, 0),)
     assert hash(grid) == hash(grid.model_copy())  # tuples all the way down: nothing in it can be changed
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 1.0, 1.0], [0.0, 0.0]])
+def test_each_concept_has_a_weight_and_not_all_are_0(weights):
+    message = broken(lambda c: c["pairs"].update(weights=weights))
+    assert ": pairs.weights: colormnist has 2 concept(s): give one number for each, not all 0" in message
+
+
+@pytest.mark.parametrize("key", ["targets", "sources"])
+def test_a_grid_has_a_value_for_each_concept_and_for_each_attribute(key):
+    message = broken(lambda c: c["grid"].update({key: [3, [0, 1, 1]]}))
+    assert f": grid.{key}: (0, 1, 1): colormnist has 2 concept(s): list a value for each" in message
+    for name in ("celeba", "rendered_faces"):
+        message = broken(lambda c, name=name: (use(c, name), c["grid"].update({key: [1]})))
+        assert f": grid.{key}: 1: {name} has" in message
+
+
+def test_the_data_sets_have_as_many_concepts_as_their_configs_say():
+    from reproduce.data.rendered_faces import ATTRIBUTES
+
+    assert accepted("rendered_faces").n_concepts == len(ATTRIBUTES)

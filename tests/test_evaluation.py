@@ -83,7 +83,9 @@ def drawn_for(attribute: str | list[str], target: Tensor, source: Tensor) -> Eva
 def test_a_swap_takes_one_factor_from_the_source_and_the_others_from_the_target() -> None:
     flow, order = permutation_flow()
     values = truth() | {"number": torch.arange(6).float()}
-    readings = swap_readings(flow, coded(truth()), TARGET, SOURCE, dims=DIMS, look=lambda z: decoded(z, order))
+    readings = swap_readings(
+        flow, coded(truth()), EvaluationPairs(TARGET, SOURCE, None), dims=DIMS, look=lambda z: decoded(z, order)
+    )
     assert len(readings) == 3
     for swapped, reading in zip(("digit", "color", "number"), readings, strict=True):
         for concept, read in reading.items():
@@ -92,7 +94,9 @@ def test_a_swap_takes_one_factor_from_the_source_and_the_others_from_the_target(
 
 def test_swap_rates_of_a_perfect_t() -> None:
     flow, order = permutation_flow()
-    readings = swap_readings(flow, coded(truth()), TARGET, SOURCE, dims=DIMS, look=lambda z: decoded(z, order))
+    readings = swap_readings(
+        flow, coded(truth()), EvaluationPairs(TARGET, SOURCE, None), dims=DIMS, look=lambda z: decoded(z, order)
+    )
     assert swap_rates(readings, truth(), PAIRS, factors=FACTORS) == {
         "digit": {"digit": FOLLOWS, "color": STAYS},
         "color": {"digit": STAYS, "color": FOLLOWS},
@@ -102,7 +106,9 @@ def test_swap_rates_of_a_perfect_t() -> None:
 
 def test_a_factor_of_size_zero_swaps_nothing_and_the_residual_everything() -> None:
     flow, order = permutation_flow()
-    readings = swap_readings(flow, coded(truth()), TARGET, SOURCE, dims=(0, 0, 8), look=lambda z: decoded(z, order))
+    readings = swap_readings(
+        flow, coded(truth()), EvaluationPairs(TARGET, SOURCE, None), dims=(0, 0, 8), look=lambda z: decoded(z, order)
+    )
     rates = swap_rates(readings, truth(), PAIRS, factors=FACTORS)
     assert rates["digit"] == rates["color"] == {"digit": STAYS, "color": STAYS}
     assert rates["residual"] == {"digit": FOLLOWS, "color": FOLLOWS}
@@ -326,15 +332,15 @@ def test_a_class_of_two_values_whichever_counts_each_pair_once() -> None:
         pairs = EvaluationPairs(target, source, None)
         rates = swap_rates([reading, reading], values, pairs, factors=("kind", "residual"))
         assert rates["kind"]["kind"] == {"source": 2 / 4, "target": 2 / 4}
-        plain = reconstruction_rates({"kind": values["kind"].roll(1)}, values, target, source, concepts=["kind"])
+        plain = reconstruction_rates({"kind": values["kind"].roll(1)}, values, pairs, concepts=["kind"])
         assert plain == {"kind": 2 / 4}
 
 
 def test_reconstructions_with_and_without_an_attribute_count_equally() -> None:
     values = {"hat": torch.tensor([0, 0, 0, 0, 0, 0, 1, 1]).bool(), "always": torch.ones(8, dtype=torch.bool)}
     reading = {"hat": torch.tensor([0, 0, 0, 0, 0, 1, 0, 1]).bool(), "always": torch.arange(8) < 6}
-    pair = torch.tensor([0])
-    rates = reconstruction_rates(reading, values, pair, pair, concepts=["hat", "always"])
+    pairs = EvaluationPairs(torch.tensor([0]), torch.tensor([0]), None)
+    rates = reconstruction_rates(reading, values, pairs, concepts=["hat", "always"])
     assert rates == {"hat": pytest.approx((5 / 6 + 1 / 2) / 2), "always": 6 / 8}
 
 
@@ -345,18 +351,19 @@ def test_reconstruction_rates_count_classes_over_images_and_measurements_over_pa
     }
     # image 1 looks like image 3, the others like themselves
     reading = {"digit": torch.tensor([0, 1, 2, 9]), "color": values["color"][[0, 3, 2, 3]]}
-    target, source = torch.tensor([0, 1, 1, 2, 2]), torch.tensor([1, 0, 2, 3, 0])
-    rates = reconstruction_rates(reading, values, target, source, concepts=FACTORS[:-1])
+    pairs = EvaluationPairs(torch.tensor([0, 1, 1, 2, 2]), torch.tensor([1, 0, 2, 3, 0]), None)
+    rates = reconstruction_rates(reading, values, pairs, concepts=FACTORS[:-1])
     # from what image 1 shows, its own colour is √2 away, 0's 1, and 2's √2 too
     assert rates == {"digit": 3 / 4, "color": 3 / 5}
     del reading["color"]
-    rates = reconstruction_rates(reading, values, target, source, concepts=FACTORS[:-1])
+    rates = reconstruction_rates(reading, values, pairs, concepts=FACTORS[:-1])
     assert rates == {"digit": 3 / 4, "color": None}
 
 
 def test_measurement_errors_are_distances_from_what_should_be_seen() -> None:
     color = torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 1]])
     target, source = torch.tensor([0, 1, 2]), torch.tensor([1, 0, 0])
+    pairs = EvaluationPairs(target, source, None)
     off = torch.tensor([[0.3, 0.4, 0], [0, 0, 0], [0, 0, 0.1]])
     plain = {"color": color + off}
     readings = [
@@ -367,24 +374,22 @@ def test_measurement_errors_are_distances_from_what_should_be_seen() -> None:
     # a class that is read as well has no distance
     values = {"digit": torch.arange(3), "color": color}
     reading = {"digit": torch.zeros(3, dtype=torch.int64)}
-    found = measurement_errors(
-        plain | reading, [r | reading for r in readings], values, target, source, factors=FACTORS
-    )
+    found = measurement_errors(plain | reading, [r | reading for r in readings], values, pairs, factors=FACTORS)
     assert list(found) == ["color_error"]
     errors = found["color_error"]
     assert list(errors) == ["reconstruction", *FACTORS]
     # what shows the source's colour where the target's should be is off by 1, 1 and √3
     wrong = (1 + 1 + 3**0.5) / 3
     assert list(errors.values()) == pytest.approx([0.2, 1.0, 0.25, wrong], rel=1e-6)
-    assert measurement_errors(reading, [reading] * 3, values, target, source, factors=FACTORS) == {}
+    assert measurement_errors(reading, [reading] * 3, values, pairs, factors=FACTORS) == {}
 
 
 def test_each_measured_concept_has_its_own_errors() -> None:
     """Two of them, of one and of two numbers; swapped, each should be the source's where it is itself swapped."""
     values = {"size": torch.tensor([[0.0], [5]]), "place": torch.tensor([[0.0, 0], [3, 4]])}
-    target, source = torch.tensor([0, 1]), torch.tensor([1, 0])
-    same = {name: value[target] for name, value in values.items()}
-    found = measurement_errors(same, [same] * 3, values, target, source, factors=("size", "place", "residual"))
+    pairs = EvaluationPairs(torch.tensor([0, 1]), torch.tensor([1, 0]), None)
+    same = {name: value[pairs.target] for name, value in values.items()}
+    found = measurement_errors(same, [same] * 3, values, pairs, factors=("size", "place", "residual"))
     assert found == {
         "size_error": {"reconstruction": 0.0, "size": 5.0, "place": 0.0, "residual": 0.0},
         "place_error": {"reconstruction": 0.0, "size": 0.0, "place": 5.0, "residual": 0.0},
@@ -779,29 +784,31 @@ def test_images_become_bytes_in_hwc_order() -> None:
 
 def test_picked_images_show_the_wanted_values_and_none_twice() -> None:
     values = np.array([[5, 0], [8, 1], [5, 2], [8, 5], [8, 6], [6, 8], [5, 8]])
-    assert pick_images(values, [8, 6, 5], [8, 8, 5]) == [[1, 5, 0], [3, 4, 2]]
-    assert pick_images(values, [5, 5, 5]) == [[0, 2, 6]]
-    for wanted in ([[6], [6]], [[9]], [[8, 8], [8, 8]]):
-        with pytest.raises(UserError, match=f"not enough held-out images of {wanted[-1][-1]};"):
-            pick_images(values, *wanted)
+    assert pick_images(values, targets=[8, 6, 5], sources=[8, 8, 5]) == [[1, 5, 0], [3, 4, 2]]
+    assert pick_images(values, targets=[5, 5, 5]) == [[0, 2, 6]]
+    for wanted in ({"a": [6], "b": [6]}, {"b": [9]}, {"a": [8, 8], "b": [8, 8]}):
+        expected = rf"grid\.b: .* not enough held-out images of {wanted['b'][-1]}; there are 3 of 5, 3 of 8, 1 of 6$"
+        with pytest.raises(UserError, match=expected):
+            pick_images(values, **wanted)
 
 
 def test_picked_images_show_every_value_of_a_tuple() -> None:
     values = np.array([[0, 1, 0], [1, 1, 0], [0, 1, 0], [1, 0, 1], [0, 0, 0], [0, 1, 0]])
-    assert pick_images(values, [(0, 1, 0), (1, 0, 1)], [(0, 0, 0), (0, 1, 0), (1, 1, 0)]) == [[0, 3], [4, 2, 1]]
+    assert pick_images(values, a=[(0, 1, 0), (1, 0, 1)], b=[(0, 0, 0), (0, 1, 0), (1, 1, 0)]) == [[0, 3], [4, 2, 1]]
     # a number beside them is the first value, and takes no image twice either
-    assert pick_images(values, [0, (0, 1, 0), 0, 1]) == [[0, 2, 4, 1]]
+    assert pick_images(values, a=[0, (0, 1, 0), 0, 1]) == [[0, 2, 4, 1]]
     for wanted in ([(1, 1, 1)], [(1, 0, 1), (1, 0, 1)], [1, 1, (1, 0, 1)]):
         shown = ", ".join(map(str, wanted[-1]))  # type: ignore[arg-type]
-        with pytest.raises(UserError, match=rf"not enough held-out images of \[{shown}\];"):
-            pick_images(values, wanted)
+        rest = r"there are 3 of \[0, 1, 0\], 1 of \[0, 0, 0\], 1 of \[1, 0, 1\], 1 of \[1, 1, 0\]$"
+        with pytest.raises(UserError, match=rf"not enough held-out images of \[{shown}\]; {rest}"):
+            pick_images(values, a=wanted)
 
 
 @pytest.mark.parametrize("wanted", [(0, 1), (0, 1, 0, 0)])
 def test_a_tuple_of_another_length_is_refused(wanted: tuple[int, ...]) -> None:
     values = np.array([[0, 1, 0], [1, 1, 0]])
     with pytest.raises(UserError, match=rf"{len(wanted)} values, there are 3 concepts"):
-        pick_images(values, [wanted])
+        pick_images(values, targets=[wanted])
 
 
 def grid_latents(order: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "IMAGES_AT_A_TIME",
     "Dequantise",
     "HeldoutPairs",
     "ImageData",
@@ -17,6 +18,7 @@ __all__ = [
     "Table",
     "images_from_levels",
     "rows",
+    "same_class_partners",
     "to_unit_range",
 ]
 
@@ -25,6 +27,7 @@ Table = Mapping[str, np.ndarray]
 # concept -> its value in each image: int64 [n] for a class, bool [n] for an attribute, float [n, D] for a measurement
 Readings = dict[str, Tensor]
 Dequantise = Literal["image", "pixel", "none"]
+IMAGES_AT_A_TIME = 500  # through a network that is only used: more needs memory and is no faster
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,15 @@ class HeldoutPairs:
     first: np.ndarray
     second: np.ndarray
     factor: np.ndarray
+
+
+def same_class_partners(labels: np.ndarray, random: np.random.RandomState) -> np.ndarray:
+    """For each image of classes `labels` `[n]`, an image of its class, itself not excluded; int64 `[n]`.
+
+    One draw an image, in order, as the official code draws (`iin/data.py`).
+    """
+    members = {label: np.flatnonzero(labels == label) for label in np.unique(labels)}
+    return np.array([random.choice(members[label]) for label in labels], np.int64)
 
 
 class ImageData(ABC):

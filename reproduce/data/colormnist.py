@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from reproduce.config import ColorMNISTConfig
 from reproduce.data.augment import deform
-from reproduce.data.base import HeldoutPairs, ImageData, Readings, Table, images_from_levels
+from reproduce.data.base import HeldoutPairs, ImageData, Readings, Table, images_from_levels, same_class_partners
 from reproduce.data.mnist import embedded_digits, torchvision_digits
 from reproduce.errors import UserError
 from reproduce.files import read_array, write_array
@@ -76,8 +76,7 @@ def official_test_draws(labels: np.ndarray) -> TestDraws:
     random = np.random.RandomState(1)
     n = len(labels)
     factor = random.choice(2, size=n)
-    members = {label: np.flatnonzero(labels == label) for label in np.unique(labels)}
-    same_digit = np.array([random.choice(members[label]) for label in labels], dtype=np.int64)
+    same_digit = same_class_partners(labels, random)
     anything = np.array([random.choice(n) for _ in range(n)], dtype=np.int64)
     color = random.uniform(size=(n, 3)).astype(np.float32)
     index_b = np.where(factor == 0, same_digit, anything)

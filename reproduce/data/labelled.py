@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,33 +11,19 @@ from torch.nn import functional as F
 
 from reproduce.config import LabelledConfig
 from reproduce.data.augment import deform
-from reproduce.data.base import HeldoutPairs, ImageData, Readings, Table, images_from_levels
+from reproduce.data.base import HeldoutPairs, ImageData, Readings, Table, images_from_levels, same_class_partners
 from reproduce.errors import ReproduceError
 from reproduce.files import read_array
 from reproduce.paths import shown
 from reproduce.seeds import numpy_generator
 
-__all__ = ["AttributeImages", "AttributeTestDraws", "ClassImages", "attribute_test_draws", "class_test_draws"]
+__all__ = ["AttributeImages", "ClassImages", "attribute_test_draws", "class_test_draws"]
 
 _SPLITS = ("train", "heldout")
 
 
-@dataclass(frozen=True)
-class AttributeTestDraws:
-    """The official test examples: image `index[i]` with its partner `index_b[i]`, which share attribute `factor[i]`.
-
-    All int64 `[n]`; both indices count the held-out images.
-    """
-
-    __test__ = False
-
-    index: np.ndarray
-    factor: np.ndarray
-    index_b: np.ndarray
-
-
-def attribute_test_draws(values: np.ndarray, *, n: int = 10_000) -> AttributeTestDraws:
-    """The draws that the official code makes for CelebA, given the held-out images' attributes `[m, K]`, 0 or 1.
+def attribute_test_draws(values: np.ndarray, *, n: int = 10_000) -> HeldoutPairs:
+    """The pairs that the official code draws for CelebA, given the held-out images' attributes `[m, K]`, 0 or 1.
 
     The `n` examples are drawn with replacement; each then draws the attribute, and a partner of the same value among
     the examples, itself not excluded. Two generators, both RandomState(1).
@@ -51,7 +36,7 @@ def attribute_test_draws(values: np.ndarray, *, n: int = 10_000) -> AttributeTes
     for i in range(n):
         factor[i] = random.choice(values.shape[1])
         partner[i] = random.choice(having[factor[i]][drawn[i, factor[i]]])
-    return AttributeTestDraws(index.astype(np.int64), factor, index[partner].astype(np.int64))
+    return HeldoutPairs(index.astype(np.int64), index[partner].astype(np.int64), factor)
 
 
 class LabelledImages(ImageData):
@@ -134,8 +119,7 @@ class AttributeImages(LabelledImages):
 
     def heldout_pairs(self) -> HeldoutPairs:
         """As the official code draws CelebA's; see `attribute_test_draws`."""
-        draws = attribute_test_draws(self._labels["heldout"])
-        return HeldoutPairs(draws.index, draws.index_b, draws.factor)
+        return attribute_test_draws(self._labels["heldout"])
 
     def truth(self, table: Table) -> Readings:
         """Whether each attribute is there, bool `[n]`."""
@@ -162,8 +146,7 @@ class ClassImages(LabelledImages):
 
     def heldout_pairs(self) -> HeldoutPairs:
         """Every held-out image with one of its class; see `class_test_draws`."""
-        first, second = class_test_draws(self._labels["heldout"][:, 0])
-        return HeldoutPairs(first, second, np.zeros_like(first))
+        return class_test_draws(self._labels["heldout"][:, 0])
 
     def truth(self, table: Table) -> Readings:
         """The class, int64 `[n]`."""
@@ -177,11 +160,10 @@ class ClassImages(LabelledImages):
         return F.one_hot(labels[:, 0], self.n_outputs).float()
 
 
-def class_test_draws(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Every image of classes `labels` `[n]`, and for each a partner of its class, itself not excluded.
+def class_test_draws(labels: np.ndarray) -> HeldoutPairs:
+    """Every image of classes `labels` `[n]`, each with a partner of its class, itself not excluded.
 
     From RandomState(1), as the official code draws its test pairs; it has none for AnimalFaces.
     """
-    random = np.random.RandomState(1)
-    members = {label: np.flatnonzero(labels == label) for label in np.unique(labels)}
-    return np.arange(len(labels)), np.array([random.choice(members[label]) for label in labels], np.int64)
+    first = np.arange(len(labels))
+    return HeldoutPairs(first, same_class_partners(labels, np.random.RandomState(1)), np.zeros_like(first))

@@ -1,5 +1,7 @@
 """CelebA's and AnimalFaces' image files, decoded into the arrays that the stages read."""
 
+import csv
+import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,12 +95,19 @@ def _decode(
         work=work / "unfinished",
     )
     images, labels = read_array(whole / "all_images.npy", mapped=True), label_array(sources)
-    header, *manifest = (whole / "all_manifest.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    with (whole / "all_manifest.csv").open(encoding="utf-8", newline="") as file:
+        header, *manifest = csv.reader(file)
     n = len(train)
     (folder / names[0]).unlink(missing_ok=True)
     for split, part in (("train", slice(0, n)), ("heldout", slice(n, None))):
         write_array(folder / f"{split}_images.npy", images[part])
         write_array(folder / f"{split}_labels.npy", labels[part])
-        write_text(folder / f"{split}_manifest.csv", "".join([header, *manifest[part]]))
+        write_text(folder / f"{split}_manifest.csv", _as_csv([header, *manifest[part]]))
     write_json(folder / names[0], names[1])
     shutil.rmtree(work)
+
+
+def _as_csv(lines: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()

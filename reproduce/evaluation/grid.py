@@ -13,35 +13,52 @@ from reproduce.models.flow import Flow
 
 __all__ = ["as_uint8", "pick_images", "swap_cells"]
 
+_MAX_NAMED = 16
+
 
 def as_uint8(images: Tensor) -> np.ndarray:
     """Images `[n, C, S, S]` in [-1, 1] to uint8 `[n, S, S, C]`, as they are shown."""
     return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
-def pick_images(values: np.ndarray, *wanted: Sequence[int | tuple[int, ...]]) -> list[list[int]]:
+def pick_images(values: np.ndarray, **wanted: Sequence[int | tuple[int, ...]]) -> list[list[int]]:
     """For each list of wanted values, the first images that show them, no image twice.
 
     Arguments:
         values: concept values `[n, K]`.
         wanted: a number is a value of the first concept, a tuple has one for every concept.
+
+    Raises UserError, naming the list, where a tuple has another length, or too few images show a value.
     """
     taken: set[int] = set()
     chosen = []
-    for several in wanted:
+    for name, several in wanted.items():
         own = []
         for value in several:
             if isinstance(value, tuple) and len(value) != values.shape[1]:
-                raise UserError(f"grid: {list(value)} has {len(value)} values, there are {values.shape[1]} concepts")
+                raise UserError(
+                    f"grid.{name}: {list(value)} has {len(value)} values, there are {values.shape[1]} concepts"
+                )
             shows = (values == value).all(1) if isinstance(value, tuple) else values[:, 0] == value
             free = next((int(i) for i in np.flatnonzero(shows) if int(i) not in taken), None)
             if free is None:
                 shown = list(value) if isinstance(value, tuple) else value
-                raise UserError(f"grid: there are not enough held-out images of {shown}; name another in the config")
+                raise UserError(
+                    f"grid.{name}: there are not enough held-out images of {shown}; "
+                    f"there are {_counted(values, whole=isinstance(value, tuple))}"
+                )
             taken.add(free)
             own.append(free)
         chosen.append(own)
     return chosen
+
+
+def _counted(values: np.ndarray, *, whole: bool) -> str:
+    """What there is to choose from, the most frequent first: "412 of [0, 1], 80 of [1, 1]"."""
+    kinds, counts = np.unique(values if whole else values[:, :1], axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    several = [f"{counts[i]} of {kinds[i].tolist() if whole else kinds[i, 0]}" for i in order[:_MAX_NAMED]]
+    return ", ".join(several) + (", …" if len(order) > _MAX_NAMED else "")
 
 
 @torch.no_grad()

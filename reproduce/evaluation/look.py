@@ -5,14 +5,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from reproduce.data.base import Readings
+from reproduce.data.base import IMAGES_AT_A_TIME, Readings
 from reproduce.models.convolutional import Autoencoder, Classifier
 
 __all__ = ["Look", "Read", "follows", "look_at_images", "look_at_logits"]
 
 Look = Callable[[Tensor], Readings]
 Read = Callable[[Tensor, Tensor | None], Readings]  # see `reproduce.data.base.ImageData.read`
-_BATCH = 500
 
 
 def look_at_images(autoencoder: Autoencoder, judge: Classifier, read: Read) -> Look:
@@ -21,7 +20,7 @@ def look_at_images(autoencoder: Autoencoder, judge: Classifier, read: Read) -> L
     @torch.no_grad()
     def look(z: Tensor) -> Readings:
         parts = []
-        for part in z.split(_BATCH):
+        for part in z.split(IMAGES_AT_A_TIME):
             images = autoencoder.decode(part)
             parts.append(read(judge(images), images))
         return {concept: torch.cat([part[concept] for part in parts]) for concept in parts[0]}

@@ -87,16 +87,16 @@ def _share(hits: Tensor, own: Tensor) -> float:
 
 @torch.no_grad()
 def swap_readings(
-    flow: Flow, z_tilde: Tensor, target: Tensor, source: Tensor, *, dims: Sequence[int], look: Look
+    flow: Flow, z_tilde: Tensor, pairs: EvaluationPairs, *, dims: Sequence[int], look: Look
 ) -> list[Readings]:
     """For each factor, what is read off the results when targets take that factor from sources.
 
     Arguments:
-        z_tilde: T of the held-out latents `[n, N]`; `target` and `source` `[P]` index them.
+        z_tilde: T of the held-out latents `[n, N]`, which the pairs index.
     """
     readings = []
     for factor in range(len(dims)):
-        mixed = exchange(z_tilde[target], z_tilde[source], factor=factor, dims=dims)
+        mixed = exchange(z_tilde[pairs.target], z_tilde[pairs.source], factor=factor, dims=dims)
         readings.append(look(flow.inverse(mixed)[0]))
     return readings
 
@@ -125,7 +125,7 @@ def swap_rates(
 
 
 def reconstruction_rates(
-    reading: Readings, truth: Readings, target: Tensor, source: Tensor, *, concepts: Sequence[str]
+    reading: Readings, truth: Readings, pairs: EvaluationPairs, *, concepts: Sequence[str]
 ) -> dict[str, float | None]:
     """How often an unswapped held-out image shows its own value; None where it can't be read off.
 
@@ -135,7 +135,7 @@ def reconstruction_rates(
     rates: dict[str, float | None] = dict.fromkeys(concepts)
     for concept, read in reading.items():
         own = truth[concept]
-        right = read == own if read.ndim == 1 else follows(read[target], own[target], own[source])
+        right = read == own if read.ndim == 1 else follows(read[pairs.target], own[pairs.target], own[pairs.source])
         rates[concept] = _share(right, own)
     return rates
 
@@ -154,8 +154,7 @@ def measurement_errors(
     reconstruction: Readings,
     readings: Sequence[Readings],
     truth: Readings,
-    target: Tensor,
-    source: Tensor,
+    pairs: EvaluationPairs,
     *,
     factors: Sequence[str],
 ) -> dict[str, dict[str, float]]:
@@ -169,7 +168,7 @@ def measurement_errors(
             continue
         own = {"reconstruction": (plain - truth[concept]).norm(dim=1).double().mean().item()}
         for factor, reading in zip(factors, readings, strict=True):
-            wanted = truth[concept][source if factor == concept else target]
+            wanted = truth[concept][pairs.source if factor == concept else pairs.target]
             own[factor] = (reading[concept] - wanted).norm(dim=1).double().mean().item()
         errors[f"{concept}_error"] = own
     return errors

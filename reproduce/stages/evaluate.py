@@ -8,7 +8,7 @@ from torch import Tensor
 
 from reproduce.config import Experiment, load_experiment, load_variant
 from reproduce.data.access import open_dataset
-from reproduce.data.base import ImageData, Table, rows
+from reproduce.data.base import IMAGES_AT_A_TIME, ImageData, Table, rows
 from reproduce.evaluation.grid import as_uint8, pick_images, swap_cells
 from reproduce.evaluation.look import Look, look_at_images, look_at_logits
 from reproduce.evaluation.metrics import (
@@ -34,8 +34,6 @@ from reproduce.seeds import numpy_generator, torch_generator
 
 __all__ = ["run"]
 
-_BATCH = 500
-
 
 def run(profile: str, experiment: str, variant: str) -> None:
     """Write the run's JSON, its headline and machine files, and `grid.npz` for the figures."""
@@ -48,7 +46,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     factors, dims = list(estimate["dims"]), list(estimate["dims"].values())
     pool, table, pairs = (read_arrays(site.pairs / f"{name}.npz") for name in ("pool", "heldout", "heldout_pairs"))
     heldout = rows(table, slice(data.n_heldout))
-    targets, sources = pick_images(heldout["values"], config.grid.targets, config.grid.sources)
+    targets, sources = pick_images(heldout["values"], targets=config.grid.targets, sources=config.grid.sources)
     network, judge, look = _networks(site, config, data)
     posterior = load_posterior(site.latents, "heldout")
     z = posterior.mean[: data.n_heldout]
@@ -62,20 +60,21 @@ def run(profile: str, experiment: str, variant: str) -> None:
     truth, train_truth = data.truth(heldout), data.truth(rows(pool, probed))
 
     drawn = evaluation_pairs(truth, config.evaluation.n_pairs, torch_generator(config.seed, "evaluation pairs"))
-    target, source = drawn.target, drawn.source
-    plain, readings = look(z), swap_readings(flow, z_tilde, target, source, dims=dims, look=look)
+    plain, readings = look(z), swap_readings(flow, z_tilde, drawn, dims=dims, look=look)
     generator = torch_generator(config.seed, "heldout posterior")
     z_a, z_b = (
         Posterior(posterior.mean[pairs[member]], posterior.logvar[pairs[member]]).sample(generator)
         for member in ("first", "second")
     )
     factor = torch.from_numpy(pairs["factor"])
-    images = (data.render_heldout(rows(heldout, slice(i, i + _BATCH))) for i in range(0, len(z), _BATCH))
+    images = (
+        data.render_heldout(rows(heldout, slice(i, i + IMAGES_AT_A_TIME))) for i in range(0, len(z), IMAGES_AT_A_TIME)
+    )
     nll, zt_a, zt_b = heldout_nll(flow, z_a, z_b, factor, dims=dims, rho=config.training.rho)
     metrics = {
         "swap": swap_rates(readings, truth, drawn, factors=factors),
-        "reconstruction": reconstruction_rates(plain, truth, target, source, concepts=factors[:-1]),
-        **measurement_errors(plain, readings, truth, target, source, factors=factors),
+        "reconstruction": reconstruction_rates(plain, truth, drawn, concepts=factors[:-1]),
+        **measurement_errors(plain, readings, truth, drawn, factors=factors),
         "judge": judge_rates(judge, images, truth, read=data.read),
         "probe": probe_scores(train_z_tilde, train_truth, z_tilde, truth, dims=dims, factors=factors),
         "factors": factor_statistics(zt_a, zt_b, factor, dims=dims, factors=factors),
