@@ -216,5 +216,7 @@ def test_a_device_that_is_there_is_taken(gpus: Any, n: int, name: str, device: s
 def test_a_device_that_is_not_there_is_a_users_mistake(gpus: Any, n: int, name: str) -> None:
     gpus(n)
     there = ", ".join(["cpu", *(f"cuda:{index}" for index in range(n))])
-    with pytest.raises(UserError, match=f"^device: {name} is not available.* sees {there}; name one of these, or auto$"):
+    with pytest.raises(
+        UserError, match=f"^device: {name} is not available.* sees {there}; name one of these, or auto$"
+    ):
         pick_device(name)

@@ -1,12 +1,14 @@
-"""What each process of `test_distributed.py` runs: python -m torch.distributed.run … torchrun_worker.py FOLDER.
+"""What `test_distributed.py` runs in one process and, by torchrun, in two: short trainings in float64.
 
-It trains in float64, by torchrun or without it, and the first process saves the weights and logs to FOLDER/<processes>.pt.
+The first process saves what came out to FOLDER/<processes>.pt.
 """
 
-import contextlib
+import os
+import signal
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from test_training import NETWORK, TRAINING, draw_pairs, images
 
@@ -14,73 +16,62 @@ import reproduce
 from reproduce.config import AutoencoderObjective
 from reproduce.errors import UserError
 from reproduce.models.convolutional import Autoencoder, Classifier
-from reproduce.training.distributed import any_process, average, is_first, part, processes, started
+from reproduce.training.distributed import any_process, is_first, part, processes, started
 from reproduce.training.first_stage import train_autoencoder, train_classifier
 from reproduce.training.loop import Resume
 
 STEPS = 20
-BATCHES = (32, 25)  # the second doesn't divide by 2
 FLOW = {"dims": (3, 2, 3), "steps": STEPS, "n_blocks": 2, "hidden_dim": 16, "peak_rate": 1e-2, "log_every": 6}
 OBJECTIVE = AutoencoderObjective(error="absolute", kl_weight=1.0, initial_logvar=-1.0, perceptual_weight=0.0)
+NETWORKS = TRAINING.model_copy(update={"steps": STEPS, "batch_size": 15})
 
 
-def flow(batch_size, **options):
+def flow(batch_size, draw=draw_pairs, **options):
     log = []
-    trained = reproduce.train_flow(draw_pairs, batch_size=batch_size, log=log, **FLOW, **options)
+    trained = reproduce.train_flow(draw, batch_size=batch_size, log=log, **FLOW, **options)
     return trained.state_dict(), log
 
 
-def stopped(draw, at):
-    """`draw` that has the last process alone asked to stop at its call number `at`."""
-    import os
-    import signal
-
+def last_is_asked_to_stop(at):
+    """`draw_pairs`, with a SIGTERM to the last process alone in its call number `at`."""
     calls = 0
 
-    def wrapped(*arguments):
+    def draw(*arguments):
         nonlocal calls
         calls += 1
         if calls == at and (processes() == 1 or not is_first()):
             os.kill(os.getpid(), signal.SIGTERM)
-        return draw(*arguments)
+        return draw_pairs(*arguments)
 
-    return wrapped
+    return draw
 
 
 @started()
-def main(folder):
-    found = {f"flow {size}": flow(size) for size in BATCHES}
-    resume = Resume(folder=folder / "state", recipe={}, seconds=3600)
-    with contextlib.suppress(KeyboardInterrupt):
-        reproduce.train_flow(stopped(draw_pairs, 9), batch_size=25, resume=resume, **FLOW)
-        raise AssertionError("it was not interrupted")
-    found["step when stopped"] = torch.load(resume.file, weights_only=True)["step"]
-    any_process(False)
+def main(folder: Path) -> None:
+    found = {f"flow {size}": flow(size) for size in (32, 25)}  # two processes can't halve 25
+
+    resume = Resume(folder=folder / f"state {processes()}", recipe={}, seconds=3600)
+    with pytest.raises(KeyboardInterrupt):
+        flow(25, last_is_asked_to_stop(9), resume=resume)
+    found["stopped after"] = torch.load(resume.file, weights_only=True)["step"]
+    any_process(False)  # before the state is removed
     with resume.locked():
         found["flow continued"] = flow(25, resume=resume)
-    training = TRAINING.model_copy(update={"steps": STEPS, "batch_size": 15})
-    for kind in ("autoencoder", "classifier"):
-        if kind == "autoencoder":
-            network = Autoencoder(**NETWORK)
-            log = train_autoencoder(network, images, objective=OBJECTIVE, training=training, seed=0)
-        else:
-            network = Classifier(n_classes=2, **NETWORK)
-            log = train_classifier(network, images, training=training, seed=0)
-        found[kind] = network.state_dict(), log
+
+    autoencoder, classifier = Autoencoder(**NETWORK), Classifier(n_classes=2, **NETWORK)
+    log = train_autoencoder(autoencoder, images, objective=OBJECTIVE, training=NETWORKS, seed=0)
+    found["autoencoder"] = autoencoder.state_dict(), log
+    log = train_classifier(classifier, images, training=NETWORKS, seed=0)
+    found["classifier"] = classifier.state_dict(), log
+
     if processes() > 1:
-        with contextlib.suppress(UserError):
-            part(processes() - 1)
-            raise AssertionError("a batch too small was taken")
-    rows = torch.arange(7.0)
-    mean = rows[part(7)].mean()
-    average([mean], of=7)
-    found["mean"] = mean
-    # each process could write; only the first does, so that appending shows who did
+        with pytest.raises(UserError, match=r"^batch_size=1 is too small for 2 processes.*start 1 at most$"):
+            flow(1)
+    found["rows"] = list(range(25))[part(25)]
     if is_first():
         torch.save(found, folder / f"{processes()}.pt")
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     main(Path(sys.argv[1]))
