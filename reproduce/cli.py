@@ -20,6 +20,8 @@ _STAGES = {
     "report": "tables, index.html and README's table, from all runs of a profile",
 }
 _OF_A_VARIANT = {"dimensions", "train", "evaluate", "figures"}
+_IN_PROCESSES = {"first_stage", "train"}  # those that know how to share a batch out
+_TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun sets it in what it starts
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,9 +46,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _processes() -> int:
+    """How many processes share a training; no argument, since to DVC another command is another stage."""
+    from reproduce.errors import UserError
+
+    value = os.environ.get("REPRODUCE_PROCESSES", "1")
+    if not value.isdecimal() or int(value) < 1:
+        raise UserError(f"REPRODUCE_PROCESSES={value}: it is the number of processes that share a training, 1 or more")
+    return int(value)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 failed, 2 a user's mistake, 130 interrupted."""
-    from reproduce.errors import ReproduceError
+    from reproduce.errors import ReproduceError, UserError
 
     arguments = vars(_parser().parse_args(argv))
     command = arguments.pop("command")
@@ -56,6 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             from reproduce.report.diff import main_diff
 
             print(main_diff(results_dir=results(arguments.pop("profile")), **arguments), end="")
+        elif command in _IN_PROCESSES and _TORCHRUN not in os.environ and (processes := _processes()) > 1:
+            from reproduce.launch import launch
+
+            return launch(sys.argv[1:] if argv is None else argv, processes=processes)
+        elif command not in _IN_PROCESSES and _TORCHRUN in os.environ:
+            raise UserError(f"torchrun is for {' and '.join(sorted(_IN_PROCESSES))}: run {command} without it")
         else:
             importlib.import_module(f"reproduce.stages.{command}").run(**arguments)
         sys.stdout.flush()

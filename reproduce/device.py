@@ -4,22 +4,33 @@ import torch
 
 from reproduce.errors import UserError
 
-__all__ = ["pick_device"]
+__all__ = ["pick_device", "widest"]
 
 
 def pick_device(name: str) -> torch.device:
     """`auto` is CUDA where there is one, else the CPU; anything else is taken at its word.
 
-    Raises UserError where the named device isn't there.
+    On CUDA, convolutions and products use float32 as the CPU does, not TF32 (whose 10 bits T's inverse would show), and
+    cuDNN's deterministic algorithms. Raises UserError where the named device isn't there.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not there[device.type]:
-        raise UserError(f"device: {name} is not available to this PyTorch ({torch.__version__}); use auto or cpu")
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    device = torch.device(("cuda" if gpus else "cpu") if name == "auto" else name)
+    there = ["cpu", *(f"cuda:{index}" for index in range(gpus))]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    wanted = f"cuda:{device.index or 0}" if device.type == "cuda" else device.type
+    if wanted not in there:
+        raise UserError(
+            f"device: {name} is not available: this PyTorch ({torch.__version__}) sees {', '.join(there)}; "
+            "name one of these, or auto"
+        )
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
+        torch.backends.cudnn.fp32_precision = "ieee"
+        torch.backends.cudnn.deterministic = True
     return device
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """The dtype to sum in: float64, or float32 on MPS, which has nothing wider."""
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -90,7 +90,7 @@ def pair_nll(
     check_dims(dims, zt_a.shape[1])
     check_factor(factor, dims)
     membership = torch.repeat_interleave(torch.arange(len(dims)), torch.tensor(dims)).to(factor.device)
-    shared = membership == factor[:, None]
+    shared = (membership == factor[:, None]).to(zt_a.device)
     spread = 1 - rho**2 if variance == "1-rho^2" else 1 - rho
     square_b = torch.where(shared, (zt_b - rho * zt_a).square() / spread, zt_b.square()).sum(1)
     return (0.5 if half else 1.0) * (zt_a.square().sum(1) + square_b) - log_det_a - log_det_b

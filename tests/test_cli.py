@@ -215,5 +215,8 @@ def test_a_device_that_is_there_is_taken(gpus: Any, n: int, name: str, device: s
 @pytest.mark.parametrize(("n", "name"), [(0, "cuda"), (0, "cuda:0"), (1, "cuda:1"), (2, "cuda:7"), (1, "mps")])
 def test_a_device_that_is_not_there_is_a_users_mistake(gpus: Any, n: int, name: str) -> None:
     gpus(n)
-    with pytest.raises(UserError, match=f"^device: {name} is not available .* use auto or cpu$"):
+    there = ", ".join(["cpu", *(f"cuda:{index}" for index in range(n))])
+    with pytest.raises(
+        UserError, match=f"^device: {name} is not available.* sees {there}; name one of these, or auto$"
+    ):
         pick_device(name)

@@ -27,8 +27,11 @@ class Posterior:
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """One z `[B, N]` for each image."""
-        noise = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype).to(self.mean.device)
-        return self.mean + (0.5 * self.logvar).exp() * noise
+        return self.at(torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype))
+
+    def at(self, noise: Tensor) -> Tensor:
+        """The z `[B, N]` that `noise` `[B, N]` of N(0, 1), on any device, stands for."""
+        return self.mean + (0.5 * self.logvar).exp() * noise.to(self.mean.device)
 
     def kl(self) -> Tensor:
         """KL(q(z|x) ‖ N(0, 1)) `[B]`, in nats."""

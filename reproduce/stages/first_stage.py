@@ -17,6 +17,7 @@ from reproduce.files import atomic_path, sha256, write_text
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.weights import load_network, save_network, trained_on
 from reproduce.paths import PRETRAINED, WORK, Site, experiment_config, shown
+from reproduce.training.distributed import any_process, is_first, own_device, processes, started
 from reproduce.training.first_stage import train_autoencoder, train_classifier
 from reproduce.training.loop import Resume, log_as_csv
 from reproduce.training.perceptual import feature_distance
@@ -28,6 +29,7 @@ N = TypeVar("N", Autoencoder, Classifier)
 Train = Callable[[ImageData, torch.device, Resume], tuple[N, list[dict[str, float]]]]
 
 
+@started()
 def run(profile: str, experiment: str) -> None:
     """Write `network.safetensors`, and `judge.safetensors` where images are judged; a CSV log for what was trained.
 
@@ -53,9 +55,10 @@ def _provide(site: Site, name: str, kind: type[N], weights: Weights, config: Exp
     target = site.first_stage / f"{name}.safetensors"
     labels = sha256(site.data / "train_labels.npy")
     if weights.source == "shipped":
-        _copy_shipped(site, name, kind, weights, config, labels=labels)
+        if is_first():
+            _copy_shipped(site, name, kind, weights, config, labels=labels)
         return
-    device = pick_device(config.device)
+    device = own_device(pick_device(config.device))
     recipe = {
         "network": name,
         "weights": weights.model_dump(),
@@ -64,12 +67,15 @@ def _provide(site: Site, name: str, kind: type[N], weights: Weights, config: Exp
         "seed": config.seed,
         "inputs": [labels, sha256(site.data / "train_images.npy")],
         "device": str(device),
+        "processes": processes(),
     }
     resume = Resume(folder=WORK / "first_stage", recipe=recipe)
     with resume.locked():
         network, log = train(open_dataset(site.data, config.dataset), device, resume)
-        save_network(target, network, precision=weights.precision, trained_on=labels)
-        write_text(site.first_stage / f"{name}_training.csv", log_as_csv(log))
+        if is_first():
+            save_network(target, network, precision=weights.precision, trained_on=labels)
+            write_text(site.first_stage / f"{name}_training.csv", log_as_csv(log))
+        any_process(False)  # the next network may need this one
 
 
 def _copy_shipped(

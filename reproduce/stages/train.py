@@ -12,18 +12,20 @@ from reproduce.machine import describe_machine
 from reproduce.models.convolutional import Posterior
 from reproduce.models.weights import save_network
 from reproduce.paths import WORK, Run
+from reproduce.training.distributed import any_process, is_first, own_device, processes, started
 from reproduce.training.flow import train_flow
 from reproduce.training.loop import Resume, log_as_csv
 
 __all__ = ["run"]
 
 
+@started()
 def run(profile: str, experiment: str, variant: str) -> None:
     """Write `flow.safetensors`, `training.csv`, and beside them how long it took, on what."""
     config, choice = load_experiment(profile, experiment), load_variant(variant)
     site = Run(profile, experiment, variant)
     dims = read_json(site.dimensions)["dims"]
-    training, device = config.training, pick_device(config.device)
+    training, device = config.training, own_device(pick_device(config.device))
     posterior = load_posterior(site.latents, "train")
     draw = LatentPairs(
         posterior=Posterior(posterior.mean.to(device), posterior.logvar.to(device)),
@@ -43,10 +45,11 @@ def run(profile: str, experiment: str, variant: str) -> None:
         "inputs": {path.name: sha256(path) for path in sorted(site.latents.glob("train_*.npy"))},
         "pool": sha256(site.pairs / "pool.npz"),
         "device": str(device),
+        "processes": processes(),
     }
     resume = Resume(folder=WORK / "train", recipe=recipe)
     log: list[dict[str, float]] = []
-    started = time.monotonic()
+    began = time.monotonic()
     with resume.locked():
         flow = train_flow(
             draw,
@@ -66,7 +69,10 @@ def run(profile: str, experiment: str, variant: str) -> None:
             title=f"T {experiment} {variant}",
             **config.flow.model_dump(),
         )
-        save_network(site.flow / "flow.safetensors", flow)
-        write_text(site.flow / "training.csv", log_as_csv(log))
-        seconds = round(time.monotonic() - started, 1)
-        write_json(site.train_machine, {"train_seconds": seconds, "device": str(device), **describe_machine()})
+        if is_first():
+            save_network(site.flow / "flow.safetensors", flow)
+            write_text(site.flow / "training.csv", log_as_csv(log))
+            seconds = round(time.monotonic() - began, 1)
+            where = {"device": str(device), "processes": processes(), **describe_machine()}
+            write_json(site.train_machine, {"train_seconds": seconds, **where})
+        any_process(False)  # the others end when all is written

@@ -7,8 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reproduce.config import AutoencoderObjective, NetworkTraining
+from reproduce.device import widest
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.seeds import torch_generator
+from reproduce.training.distributed import average, part
 from reproduce.training.loop import Resume, learning_rate, run_steps
 from reproduce.training.perceptual import Perceptual
 
@@ -45,7 +47,8 @@ def train_autoencoder(
 
     def loss_of(images: Tensor, _: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         posterior = model.encode(images)
-        decoded = model.decode(posterior.sample(generator))
+        noise = torch.randn(training.batch_size, posterior.mean.shape[1], generator=generator)
+        decoded = model.decode(posterior.at(noise[part(training.batch_size)]))
         difference = decoded - images
         error = difference.abs() if objective.error == "absolute" else difference.square()
         terms = {"reconstruction": error.mean()}
@@ -95,7 +98,7 @@ def train_classifier(
         logits = model(images)
         weights = None if rare is None else 0.5 / torch.where(targets > 0, rare, 1 - rare)
         loss = F.binary_cross_entropy_with_logits(logits, targets, weights)
-        return {"loss": loss, "accuracy": ((logits.detach() > 0) == (targets > 0)).double().mean()}
+        return {"loss": loss, "accuracy": ((logits.detach() > 0) == (targets > 0)).to(widest(logits.device)).mean()}
 
     return _train(
         nn.ModuleDict({"model": model}),
@@ -122,6 +125,7 @@ def _train(
 ) -> list[dict[str, float]]:
     modules.to(memory_format=torch.channels_last)  # faster convolutions on CPU and GPU, same weights
     device = next(modules.parameters()).device
+    own = part(training.batch_size)
     first = draw_images(training.initialize_batch, torch_generator(seed, f"{title} initialisation"))[0]
     initialize(first.to(device))
     optimizer = torch.optim.Adam(modules.parameters(), lr=training.peak_rate, betas=training.betas, fused=True)
@@ -137,10 +141,13 @@ def _train(
             )
         generator = torch_generator(seed, f"{title} batch", i)
         images, targets = draw_images(training.batch_size, generator)
-        images = images.to(device, memory_format=torch.channels_last)
-        values = loss_of(images, targets.to(device), generator)
+        images = images[own].to(device, memory_format=torch.channels_last)
+        values = loss_of(images, targets[own].to(device), generator)
         optimizer.zero_grad(set_to_none=True)
         values["loss"].backward()
+        values = {name: value.detach() for name, value in values.items()}
+        gradients = [p.grad for p in modules.parameters() if p.grad is not None]
+        average([*gradients, *values.values()], of=training.batch_size)
         if training.gradient_clip is not None:
             nn.utils.clip_grad_norm_(modules.parameters(), training.gradient_clip)
         optimizer.step()

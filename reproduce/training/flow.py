@@ -9,6 +9,7 @@ from reproduce.errors import ReproduceError, UserError
 from reproduce.likelihood import Variance, check_dims, pair_nll
 from reproduce.models.flow import Flow
 from reproduce.seeds import torch_generator
+from reproduce.training.distributed import average, part
 from reproduce.training.loop import Resume, Schedule, learning_rate, run_steps
 
 __all__ = ["DrawPairs", "train_flow"]
@@ -43,7 +44,8 @@ def train_flow(
     Arguments:
         draw_pairs: `draw_pairs(batch_size, generator)` returns `z_a`, `z_b` `[B, N]` float32 and `factor` `[B]` int64,
             the concept that each pair shares, 0 … K-1. It takes all its randomness from the CPU generator. The flow
-            is trained on the device that the latents lie on.
+            is trained on the device that the latents lie on. Under torchrun every process draws the whole batch and
+            trains on its rows of it.
         dims: the K+1 factor sizes, the residual last; their sum is N.
         peak_rate, schedule, decay_from: see `learning_rate`.
         betas: Adam's.
@@ -51,16 +53,19 @@ def train_flow(
         log_every, log: the mean loss (nats) over every `log_every` steps is appended to `log`.
         resume: continue from, and save to, a state file; the result equals an uninterrupted run's.
 
-    Raises UserError for dims that don't sum to N, a factor out of range, a `decay_from` beyond `steps`, and NaN in the
-    first latents; ReproduceError when the loss becomes NaN later.
+    Raises UserError for dims that don't sum to N, a factor out of range, a `decay_from` beyond `steps`, a batch smaller
+    than the number of processes, and NaN in the first latents; ReproduceError when the loss becomes NaN later.
     """
     if steps < 1 or batch_size < 1:
         raise UserError(f"steps={steps}, batch_size={batch_size}: both must be at least 1")
     if decay_from is not None and decay_from >= steps:
         raise UserError(f"decay_from={decay_from}: the rate would never fall within {steps} steps; name an earlier one")
 
+    own = part(batch_size)
+
     def batch(step: int) -> tuple[Tensor, Tensor, Tensor]:
-        return draw_pairs(batch_size, torch_generator(seed, "training pairs", step))
+        z_a, z_b, factor = draw_pairs(batch_size, torch_generator(seed, "training pairs", step))
+        return z_a[own], z_b[own], factor[own]
 
     # the official ActNorm sees the first members of the first batch; a batch of one has no spread to measure
     first, partner, _ = draw_pairs(max(batch_size, 25), torch_generator(seed, "training pairs", 0))
@@ -83,8 +88,10 @@ def train_flow(
         loss = nll.mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        values = {"loss": loss.detach()}
+        average([*(p.grad for p in flow.parameters() if p.grad is not None), *values.values()], of=batch_size)
         optimizer.step()
-        return {"loss": loss}
+        return values
 
     rows = run_steps(
         step,

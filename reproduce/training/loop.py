@@ -18,8 +18,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from reproduce.device import widest
 from reproduce.errors import ReproduceError
 from reproduce.files import atomic_path
+from reproduce.training.distributed import any_process, from_first, is_first, processes
 
 __all__ = ["Resume", "Schedule", "Stateful", "learning_rate", "log_as_csv", "run_steps"]
 
@@ -68,7 +70,13 @@ class Resume:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second process from training the same thing into the same file; remove the state at a good end."""
+        """Keep a second process from training the same thing into the same file; remove the state at a good end.
+
+        Under torchrun the first process does it for all.
+        """
+        if not is_first():
+            yield
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as lock:
             try:
@@ -145,25 +153,35 @@ def run_steps(
     """Call `step(0)` … `step(steps - 1)`; return the log: the mean of what the steps returned, over `log_every` each.
 
     `step` draws every random number from (seed, step), so that a run that continues from `stateful` and the step's
-    number equals one that was never interrupted. Raises ReproduceError as soon as a logged value is NaN or infinite,
-    and KeyboardInterrupt, with the state saved, when the process is asked to stop.
+    number equals one that was never interrupted. Under torchrun the first process's state is everyone's at the start,
+    and it alone saves; `step` returns the same in all. Raises ReproduceError as soon as a logged value is NaN or
+    infinite, and KeyboardInterrupt, with the state saved, when a process is asked to stop.
     """
     first = 0
     log: list[dict[str, float]] = []
     sums: dict[str, Tensor] = {}
-    saved = resume.load() if resume else None
+
+    def state(done: int) -> dict[str, Any]:
+        states = {name: target.state_dict() for name, target in stateful.items()}
+        return {"step": done, "log": log, "sums": sums, "stateful": states}
+
+    saved = resume.load() if resume and is_first() else None
+    if processes() > 1:
+        saved = from_first(saved or state(0))
     if saved is not None:
         for name, target in stateful.items():
             target.load_state_dict(saved["stateful"][name])
         first, log, sums = saved["step"], saved["log"], saved["sums"]
-    bar = tqdm(range(first, steps), initial=first, total=steps, desc=title, disable=None, mininterval=1.0)
+    quiet = None if is_first() else True  # None: where there is no terminal
+    bar = tqdm(range(first, steps), initial=first, total=steps, desc=title, disable=quiet, mininterval=1.0)
     last_save = time.monotonic()
     with _stop_request() as stop_asked:
         for i in bar:
             for name, value in step(i).items():
                 # left on its device as a tensor: reading it out each step would make a GPU wait
                 tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(value)
-                sums[name] = sums[name] + tensor.double() if name in sums else tensor.double()
+                exact = tensor.to(widest(tensor.device))
+                sums[name] = sums[name] + exact if name in sums else exact
             done = i + 1
             if done % log_every == 0 or done == steps:
                 row = {name: float(total) / ((i % log_every) + 1) for name, total in sums.items()}
@@ -175,12 +193,13 @@ def run_steps(
                 log.append({"step": done, **row})
                 sums = {}
                 bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
-            stopping = stop_asked()
-            if resume and done < steps and (stopping or time.monotonic() - last_save >= resume.seconds):
-                states = {name: target.state_dict() for name, target in stateful.items()}
-                resume.save({"step": done, "log": log, "sums": sums, "stateful": states})
+            stopping = any_process(stop_asked())
+            due = stopping or (resume is not None and time.monotonic() - last_save >= resume.seconds)
+            if resume and is_first() and due and done < steps:
+                resume.save(state(done))
                 last_save = time.monotonic()
             if stopping and done < steps:
+                any_process(stopping)  # torchrun ends all as soon as one has ended: first let the state be saved
                 raise KeyboardInterrupt
     return log
 

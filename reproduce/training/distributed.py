@@ -1,0 +1,121 @@
+"""Training in several processes, as `torchrun` starts them: each takes its rows of a batch, the gradients are averaged.
+
+Every process draws the whole batch of a step and keeps its own rows, so that no random number depends on how many
+processes there are. One call sums all gradients, in the order of the parameters. `DistributedDataParallel` is not used:
+after a process's first step it regroups the gradients by when they arrived, so that a training that continues would
+add in another order than one that was never interrupted; and it weighs parts of unequal size alike.
+
+Without torchrun nothing here does anything.
+"""
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from reproduce.errors import ReproduceError, UserError
+
+__all__ = ["any_process", "average", "from_first", "is_first", "own_device", "part", "processes", "started"]
+
+
+@contextmanager
+def started() -> Iterator[None]:
+    """Join the processes that torchrun started: gloo between CPUs, NCCL between GPUs. Also a decorator."""
+    if not dist.is_torchelastic_launched():
+        yield
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def processes() -> int:
+    """How many processes train together; 1 without torchrun."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes files and shows progress."""
+    return processes() == 1 or dist.get_rank() == 0
+
+
+def own_device(device: torch.device) -> torch.device:
+    """This process's device: `cuda` becomes the GPU of torchrun's LOCAL_RANK.
+
+    Raises UserError for a device that several processes can't share, and for more processes than GPUs.
+    """
+    if processes() == 1 or device.type == "cpu":
+        return device
+    if device.type != "cuda" or device.index is not None:
+        raise UserError(f"device: {device} is one device for {processes()} processes; under torchrun use cuda or cpu")
+    local, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if local >= there:
+        raise UserError(f"torchrun started more processes than there are GPUs: use --nproc-per-node {there}")
+    torch.cuda.set_device(local)
+    return torch.device("cuda", local)
+
+
+def part(n: int) -> slice:
+    """This process's rows of a batch of `n`: as many as any other's, or one more; UserError where `n` is too few."""
+    size = processes()
+    if n < size:
+        raise UserError(f"batch_size={n} is too small for {size} processes: each needs an example; start {n} at most")
+    rank = dist.get_rank() if size > 1 else 0
+    return slice(n * rank // size, n * (rank + 1) // size)
+
+
+def average(tensors: Sequence[Tensor], *, of: int) -> None:
+    """Turn means over this process's `part(of)` into means over the whole batch of `of`, in place.
+
+    Arguments:
+        tensors: on one device, the same in number, order and shape in every process. They are summed as the first's
+            dtype.
+    """
+    if processes() == 1:
+        return
+    own = part(of)
+    flat = torch.cat([tensor.detach().flatten().to(tensors[0].dtype) for tensor in tensors])
+    flat *= (own.stop - own.start) / of
+    with _together():
+        dist.all_reduce(flat)
+    pieces = flat.split([tensor.numel() for tensor in tensors])
+    for tensor, piece in zip(tensors, pieces, strict=True):
+        tensor.detach().copy_(piece.view_as(tensor))
+
+
+def any_process(flag: bool) -> bool:
+    """Whether `flag` holds in any process; each waits here for all."""
+    if processes() == 1:
+        return flag
+    flags = torch.tensor(int(flag))  # on the CPU: no GPU waits for it
+    with _together():
+        dist.all_reduce(flags, dist.ReduceOp.MAX)
+    return bool(flags)
+
+
+def from_first(state: Any) -> Any:
+    """The first process's `state` (tensors in containers) in every process, on the CPU."""
+    if processes() == 1:
+        return state
+    stream = io.BytesIO()
+    if is_first():
+        torch.save(state, stream)
+    content = [stream.getvalue()]
+    with _together():
+        dist.broadcast_object_list(content, device=torch.device("cpu"))
+    return torch.load(io.BytesIO(content[0]), map_location="cpu", weights_only=True)
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:  # as gloo and NCCL report a lost connection
+        raise ReproduceError("another process of this training has ended; its own message says why") from error
