@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reproduce.models.flow import Flow
     from reproduce.models.official import load_official_autoencoder, load_official_classifier, load_official_flow
     from reproduce.pairs import ConceptPairs
-    from reproduce.training.flow import train_flow
+    from reproduce.training.flow import train_density, train_flow
 
 _HOME = {
     "Autoencoder": "models.convolutional",
@@ -33,6 +33,7 @@ _HOME = {
     "load_official_flow": "models.official",
     "pair_nll": "likelihood",
     "swap": "interpret",
+    "train_density": "training.flow",
     "train_flow": "training.flow",
 }
 
@@ -55,6 +56,7 @@ __all__ = [
     "load_official_flow",
     "pair_nll",
     "swap",
+    "train_density",
     "train_flow",
 ]
 

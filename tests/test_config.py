@@ -247,7 +247,7 @@ def use(content, name, **changes):
     attributes = content["dataset"].get("attributes", ())
     n = {"colormnist": 2, "rendered_faces": 4, "celeba": len(attributes)}.get(name, 1)
     content["pairs"]["weights"] = [1.0] * n
-    content["grid"] = dict.fromkeys(("targets", "sources"), [[0] * n])
+    content["grid"] = {key: [[0] * n] for key in ("targets", "sources")}
 
 
 def accepted(name, **changes):

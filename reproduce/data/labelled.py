@@ -42,16 +42,15 @@ def attribute_test_draws(values: np.ndarray, *, n: int = 10_000) -> HeldoutPairs
 class LabelledImages(ImageData):
     """Images and labels in `folder`, the images mapped: they stay on disk.
 
-    `{train,heldout}_images.npy`: uint8 `[n, S, S, 3]`; `{train,heldout}_labels.npy`: int64 `[n, K]`.
+    `{train,heldout}_images.npy`: uint8 `[n, S, S, C]`; `{train,heldout}_labels.npy`: int64 `[n, K]`.
     """
-
-    channels = 3
 
     def __init__(self, *, folder: Path, config: LabelledConfig) -> None:
         self._config = config
         self._images = {split: read_array(folder / f"{split}_images.npy", mapped=True) for split in _SPLITS}
         self._labels = {split: read_array(folder / f"{split}_labels.npy") for split in _SPLITS}
         self.n_heldout = len(self._labels["heldout"])
+        self.channels = self._images["train"].shape[3]
         for split in _SPLITS:
             if len(self._images[split]) != len(self._labels[split]):
                 raise ReproduceError(f"{shown(folder)}: {split} images and labels differ in number: run fetch again")

@@ -19,6 +19,7 @@ from reproduce.models.flow import Flow
 
 __all__ = [
     "EvaluationPairs",
+    "density_statistics",
     "evaluation_pairs",
     "factor_statistics",
     "headline",
@@ -245,6 +246,16 @@ def factor_statistics(
             "pair_correlation": (covariance / variance).mean().item() if len(a) > 1 and variance.all() else None,
         }
     return statistics
+
+
+def density_statistics(z_tilde: Tensor) -> dict[str, float | None]:
+    """Mean and variance of z̃ `[n, N]`, averaged over its components; trained towards 0 and 1."""
+    exact = z_tilde.double()
+    return {
+        "mean": exact.mean().item(),
+        "variance": exact.var(0, correction=0).mean().item(),
+        "pair_correlation": None,
+    }
 
 
 @torch.no_grad()

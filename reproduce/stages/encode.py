@@ -1,8 +1,8 @@
-"""encode: E over the pool and the held-out images, once for all variants."""
+"""encode: E over the images that T learns from, and over the held-out ones; once for all variants."""
 
 from torch import Tensor
 
-from reproduce.config import load_experiment
+from reproduce.config import Unsupervised, load_network_config
 from reproduce.data.access import open_dataset
 from reproduce.data.base import rows
 from reproduce.device import pick_device
@@ -21,12 +21,15 @@ def run(profile: str, experiment: str) -> None:
 
     A classifier has no logvar.
     """
-    config = load_experiment(profile, experiment)
+    config = load_network_config(profile, experiment)
     site = Site(profile, experiment)
     data = open_dataset(site.data, config.dataset)
     kind: type[Autoencoder | Classifier] = Autoencoder if config.first_stage.kind == "autoencoder" else Classifier
     network = load_network(site.first_stage / "network.safetensors", kind)
-    pool, heldout = (read_arrays(site.pairs / f"{name}.npz") for name in ("pool", "heldout"))
+    if isinstance(config, Unsupervised):
+        pool, heldout = data.pool(size=config.images.pool_size, n_colors=None, seed=config.seed), data.heldout()
+    else:
+        pool, heldout = (read_arrays(site.pairs / f"{name}.npz") for name in ("pool", "heldout"))
 
     def of_pool(part: slice) -> Tensor:
         return data.render_train(rows(pool, part), torch_generator(config.seed, "pool images", part.start))

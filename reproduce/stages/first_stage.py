@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 import torch
 
-from reproduce.config import Experiment, FirstStage, Weights, load_experiment
+from reproduce.config import FirstStage, NetworkConfig, Weights, load_network_config
 from reproduce.data.access import open_dataset
 from reproduce.data.base import ImageData
 from reproduce.device import pick_device
@@ -35,7 +35,7 @@ def run(profile: str, experiment: str) -> None:
 
     Where an autoencoder is trained with a perceptual term, the classifier behind it is `perceptual.safetensors`.
     """
-    config = load_experiment(profile, experiment)
+    config = load_network_config(profile, experiment)
     site, stage = Site(profile, experiment), config.first_stage
     if stage.kind == "classifier":
         _provide(site, "network", Classifier, stage, config, partial(_train_classifier, config))
@@ -50,7 +50,7 @@ def run(profile: str, experiment: str) -> None:
     _provide(site, "judge", Classifier, config.judge, config, partial(_train_looker, config, "judge"))
 
 
-def _provide(site: Site, name: str, kind: type[N], weights: Weights, config: Experiment, train: Train[N]) -> None:
+def _provide(site: Site, name: str, kind: type[N], weights: Weights, config: NetworkConfig, train: Train[N]) -> None:
     """Write one network: a checked copy of the shipped file, or what `train` makes."""
     target = site.first_stage / f"{name}.safetensors"
     labels = sha256(site.data / "train_labels.npy")
@@ -79,7 +79,7 @@ def _provide(site: Site, name: str, kind: type[N], weights: Weights, config: Exp
 
 
 def _copy_shipped(
-    site: Site, name: str, kind: type[Autoencoder | Classifier], weights: Weights, config: Experiment, *, labels: str
+    site: Site, name: str, kind: type[Autoencoder | Classifier], weights: Weights, config: NetworkConfig, *, labels: str
 ) -> None:
     shipped = PRETRAINED / site.profile / f"{site.experiment}-{name}.safetensors"
     where = shown(experiment_config(site.profile, site.experiment))
@@ -110,7 +110,7 @@ def _copy_shipped(
 
 
 def _train_autoencoder(
-    config: Experiment, perceptual: Path | None, data: ImageData, device: torch.device, resume: Resume
+    config: NetworkConfig, perceptual: Path | None, data: ImageData, device: torch.device, resume: Resume
 ) -> tuple[Autoencoder, list[dict[str, float]]]:
     stage = config.first_stage
     assert stage.objective is not None
@@ -134,7 +134,7 @@ def _train_autoencoder(
 
 
 def _train_classifier(
-    config: Experiment, data: ImageData, device: torch.device, resume: Resume
+    config: NetworkConfig, data: ImageData, device: torch.device, resume: Resume
 ) -> tuple[Classifier, list[dict[str, float]]]:
     stage = config.first_stage
     network = Classifier(
@@ -150,7 +150,7 @@ def _train_classifier(
 
 
 def _train_looker(
-    config: Experiment, name: Literal["judge", "perceptual"], data: ImageData, device: torch.device, resume: Resume
+    config: NetworkConfig, name: Literal["judge", "perceptual"], data: ImageData, device: torch.device, resume: Resume
 ) -> tuple[Classifier, list[dict[str, float]]]:
     assert config.judge is not None
     # neither has the other's weights or batches, nor those of the network that it looks at

@@ -17,6 +17,7 @@ def run(profile: str) -> None:
     """Write `tables/` and `index.html`; for the embedded profile, README's table too."""
     pipeline = load_pipeline()
     expected = [(experiment, variant) for experiment in pipeline.experiments for variant in pipeline.variants]
+    expected += [(experiment, "density") for experiment in pipeline.unsupervised]
     folder = results(profile)
     runs = load_runs(folder / "runs", expected)
     published = load_published(CONFIGS / "published.yaml")

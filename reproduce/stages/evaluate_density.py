@@ -1,0 +1,107 @@
+"""evaluate_density: how near samples through an unsupervised T come to held-out images."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reproduce.config import load_unsupervised
+from reproduce.data.access import open_dataset
+from reproduce.data.base import IMAGES_AT_A_TIME, rows
+from reproduce.device import pick_device
+from reproduce.evaluation.frechet import Extract, classifier_features, features_of, frechet_distance, inception_features
+from reproduce.evaluation.metrics import density_statistics, judge_rates, round_trip
+from reproduce.files import read_json, write_json
+from reproduce.latents import load_posterior
+from reproduce.likelihood import density_nll
+from reproduce.models.convolutional import Autoencoder, Classifier
+from reproduce.models.flow import Flow
+from reproduce.models.weights import load_network
+from reproduce.paths import DOWNLOADS, Run, shown
+from reproduce.seeds import torch_generator
+
+__all__ = ["run"]
+
+_INCEPTION = DOWNLOADS / "pt_inception-2015-12-05-6726825d.pth"
+
+
+@torch.no_grad()
+def run(profile: str, experiment: str, variant: str) -> None:
+    """Write the run's JSON, its headline and machine files, and what the figures show."""
+    started = time.monotonic()
+    config = load_unsupervised(profile, experiment)
+    site, device = Run(profile, experiment, variant), pick_device(config.device)
+    data = open_dataset(site.data, config.dataset)
+    autoencoder = load_network(site.first_stage / "network.safetensors", Autoencoder).to(device)
+    judge = load_network(site.first_stage / "judge.safetensors", Classifier).to(device)
+    flow = load_network(site.flow / "flow.safetensors", Flow)
+    table, posterior = data.heldout(), load_posterior(site.latents, "heldout")
+    n, n_real = config.evaluation.n_samples, min(config.evaluation.n_samples, data.n_heldout)
+    noise = torch.randn(n, flow.dim, generator=torch_generator(config.seed, "samples"))
+
+    def decoded(z: Tensor) -> Iterator[Tensor]:
+        return (autoencoder.decode(part.to(device)) for part in z.split(IMAGES_AT_A_TIME))
+
+    def real() -> Iterator[Tensor]:
+        for start in range(0, n_real, IMAGES_AT_A_TIME):
+            yield data.render_heldout(rows(table, slice(start, min(start + IMAGES_AT_A_TIME, n_real)))).to(device)
+
+    made: dict[str, Callable[[], Iterator[Tensor]]] = {
+        "frechet": lambda: decoded(flow.inverse(noise)[0]),
+        "frechet_prior": lambda: decoded(noise),
+        "frechet_reconstruction": lambda: decoded(posterior.mean[:n_real]),
+    }
+    distances: dict[str, dict[str, float | None]] = {name: {} for name in made}
+    for extractor, extract in _extractors(config.evaluation.inception, judge, device).items():
+        wanted = None if extract is None else features_of(real(), extract)
+        for name, images in made.items():
+            distances[name][extractor] = (
+                None if extract is None or wanted is None else frechet_distance(features_of(images(), extract), wanted)
+            )
+
+    z = posterior.sample(torch_generator(config.seed, "heldout posterior"))
+    z_tilde, log_det = flow(z)
+    metrics = {
+        **distances,
+        "samples": n,
+        "heldout": n_real,
+        "judge": judge_rates(judge, real(), data.truth(rows(table, slice(n_real))), read=data.read),
+        "factors": {"residual": density_statistics(z_tilde)},
+        "nll": float(np.mean(density_nll(z_tilde, log_det).double().numpy())),
+        "round_trip": round_trip(flow, posterior.mean),
+    }
+    write_json(
+        site.headline,
+        {name: {key: value for key, value in distances[name].items() if value is not None} for name in distances},
+    )
+    write_json(
+        site.metrics,
+        {
+            "profile": profile,
+            "experiment": experiment,
+            "variant": variant,
+            "seed": config.seed,
+            "dataset": config.title,
+            "kind": config.first_stage.kind,
+            "description": "No concepts: T is trained for the likelihood of single latents.",
+            "dims": {"residual": flow.dim},
+            "scores": {"residual": None},
+            "metrics": metrics,
+            "config": config.model_dump(mode="json"),
+        },
+    )
+    seconds = round(time.monotonic() - started, 1)
+    write_json(site.machine, {**read_json(site.train_machine), "evaluate_seconds": seconds})
+
+
+def _extractors(inception: bool, judge: Classifier, device: torch.device) -> dict[str, Extract | None]:
+    """Whose features are compared; None for an Inception that is wanted but not there."""
+    found: dict[str, Extract | None] = {"inception": None, "classifier": classifier_features(judge)}
+    if inception and _INCEPTION.exists():
+        found["inception"] = inception_features(_INCEPTION, device)
+    elif inception:
+        print(f"reproduce: warning: {shown(_INCEPTION)} is not there: no FID is computed", file=sys.stderr)
+    return found
