@@ -15,8 +15,10 @@ from reproduce.paths import CONFIGS, experiment_config, shown
 from reproduce.training.loop import Schedule
 
 __all__ = [
+    "AdversarialTerm",
     "AnimalFacesConfig",
     "Augmentation",
+    "AutoencoderObjective",
     "CelebAConfig",
     "ColorMNISTConfig",
     "Dataset",
@@ -26,6 +28,7 @@ __all__ = [
     "NetworkConfig",
     "NetworkTraining",
     "Optimisation",
+    "PerceptualTerm",
     "Pipeline",
     "RenderedConfig",
     "SmallSetConfig",
@@ -207,16 +210,40 @@ class NetworkTraining(Optimisation):
     gradient_clip: Rate | None
 
 
-class AutoencoderObjective(Strict):
-    """`error` over a learned scale (its logarithm starts at `initial_logvar`), plus `kl_weight` times the KL.
+class PerceptualTerm(Strict):
+    """A distance in the features of `network`, counted `weight` times; see `reproduce.training.perceptual`.
 
-    With a `perceptual_weight`, the distance in the features of a classifier that is trained for that, as the judge is.
+    `classifier`: one that is trained for that, as the judge is; `vgg`: LPIPS on VGG16, whose weights it needs.
+    """
+
+    network: Literal["classifier", "vgg"]
+    weight: Rate
+
+
+class AdversarialTerm(Strict):
+    """A discriminator, from step `start` (0-based) on; its rate is the autoencoder's times `rate_factor`.
+
+    `width`: channels of its first layer. See `reproduce.models.discriminator`.
+    """
+
+    start: Annotated[int, Field(ge=0)]
+    rate_factor: Rate
+    spectral_norm: bool
+    width: Positive
+
+
+class AutoencoderObjective(Strict):
+    """The terms that an autoencoder is trained on; see `reproduce.training.objective`.
+
+    `error` over a learned scale (its logarithm starts at `initial_logvar`), plus `kl_weight` times the KL. Null leaves
+    a perceptual or an adversarial term out.
     """
 
     error: Literal["absolute", "squared"]
-    perceptual_weight: Fraction
+    perceptual: PerceptualTerm | None
     kl_weight: Fraction
     initial_logvar: float
+    adversarial: AdversarialTerm | None
 
 
 class Weights(Strict):
@@ -246,6 +273,12 @@ class FirstStage(Weights):
     def _objective(self) -> "FirstStage":
         if (self.objective is not None) != (self.kind == "autoencoder"):
             raise ValueError("an autoencoder needs an objective, a classifier has none: set objective accordingly")
+        adversarial = None if self.objective is None else self.objective.adversarial
+        if adversarial is not None and adversarial.start >= self.training.steps:
+            raise ValueError(
+                f"objective.adversarial.start={adversarial.start} lies beyond training.steps={self.training.steps}: "
+                "the discriminator would never be used"
+            )
         return self
 
 

@@ -3,7 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CONFIGS", "DOWNLOADS", "PRETRAINED", "ROOT", "WORK", "Run", "Site", "experiment_config", "results", "shown"]
+__all__ = [
+    "CONFIGS",
+    "DOWNLOADS",
+    "PRETRAINED",
+    "ROOT",
+    "VGG16",
+    "WORK",
+    "Run",
+    "Site",
+    "experiment_config",
+    "results",
+    "shown",
+]
 
 
 def _find_root() -> Path:
@@ -16,6 +28,7 @@ ROOT = _find_root()
 CONFIGS = ROOT / "paper_configs"
 PRETRAINED = ROOT / "pretrained"
 DOWNLOADS = ROOT / "downloads"
+VGG16 = DOWNLOADS / "vgg16-397923af.pth"
 WORK = ROOT / ".work"
 
 

@@ -184,6 +184,10 @@ def test_the_name_of_a_variant_tells_its_seed(tmp_path, monkeypatch):
         load_variant("other")
 
 
+OBJECTIVE = {"error": "absolute", "perceptual": None, "kl_weight": 1.0, "initial_logvar": 0.0, "adversarial": None}
+ADVERSARIAL = {"start": 3000, "rate_factor": 1.0, "spectral_norm": False, "width": 4}
+
+
 @pytest.mark.parametrize(
     ("section", "change", "words"),
     [
@@ -191,6 +195,10 @@ def test_the_name_of_a_variant_tells_its_seed(tmp_path, monkeypatch):
         ("training", {"peak_rate": float("nan")}, "training.peak_rate"),
         ("training", {"schedule": "linear_decay"}, "decay_from is a step"),
         ("training", {"schedule": "linear_decay", "decay_from": 10**6}, "beyond steps"),
+        ("first_stage", {"objective": {**OBJECTIVE, "perceptual": {"network": "alex", "weight": 1}}}, "network"),
+        ("first_stage", {"objective": {**OBJECTIVE, "perceptual": {"network": "vgg", "weight": 0}}}, "weight"),
+        ("first_stage", {"objective": {**OBJECTIVE, "adversarial": ADVERSARIAL}}, "start=3000 lies beyond training.st"),
+        ("first_stage", {"objective": {**OBJECTIVE, "adversarial": {**ADVERSARIAL, "rate_factor": 0}}}, "rate_factor"),
         ("pairs", {"weights": [float("inf"), 0.3]}, "pairs.weights.0"),
         ("grid", {"targets": []}, "grid.targets"),
         ("grid", {"targets": [1.5]}, "grid.targets.0"),

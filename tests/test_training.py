@@ -231,11 +231,13 @@ NETWORK = {"in_channels": 1, "image_size": 16, "width": 4, "latent_dim": 6}
 
 
 def test_an_autoencoder_learns_and_continues_as_if_never_killed(tmp_path):
-    objective = AutoencoderObjective(error="absolute", kl_weight=1.0, initial_logvar=-1.0, perceptual_weight=0.0)
+    objective = AutoencoderObjective(
+        error="absolute", perceptual=None, kl_weight=1.0, initial_logvar=-1.0, adversarial=None
+    )
     options = {"objective": objective, "training": TRAINING, "seed": 0}
     whole, killed = Autoencoder(**NETWORK), Autoencoder(**NETWORK)
     log = train_autoencoder(whole, images, **options)
-    assert log[-1].keys() == {"step", "loss", "reconstruction", "kl"}
+    assert log[-1].keys() == {"step", "loss", "reconstruction", "nll", "logvar", "kl"}
     x, _ = images(64, torch.Generator().manual_seed(1))
     with torch.no_grad():
         error = (whole.decode(whole.encode(x).mean) - x).abs().mean()

@@ -171,6 +171,11 @@ class Autoencoder(nn.Module):
         self.decoder = _Decoder(out_channels=in_channels, image_size=image_size, width=width, latent_dim=latent_dim)
         _draw_weights(self, seed)
 
+    @property
+    def last_layer(self) -> Tensor:
+        """The weights of the decoder's last layer, those of its image `[width, C, 4, 4]`."""
+        return self.decoder.image.weight
+
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
         """Data-dependent ActNorm of encoder and decoder by images `x` `[B, C, S, S]`; once, before training."""

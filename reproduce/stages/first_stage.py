@@ -1,8 +1,9 @@
 """first_stage: the networks that are interpreted (E and G), and the judge; shipped or trained."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -16,11 +17,11 @@ from reproduce.errors import ReproduceError, UserError
 from reproduce.files import atomic_path, sha256, write_text
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.weights import load_network, save_network, trained_on
-from reproduce.paths import PRETRAINED, WORK, Site, experiment_config, shown
+from reproduce.paths import PRETRAINED, VGG16, WORK, Site, experiment_config, shown
 from reproduce.training.distributed import any_process, is_first, own_device, processes, started
 from reproduce.training.first_stage import train_autoencoder, train_classifier
 from reproduce.training.loop import Resume, log_as_csv
-from reproduce.training.perceptual import feature_distance
+from reproduce.training.perceptual import Perceptual, feature_distance, lpips_distance
 
 __all__ = ["run"]
 
@@ -33,7 +34,7 @@ Train = Callable[[ImageData, torch.device, Resume], tuple[N, list[dict[str, floa
 def run(profile: str, experiment: str) -> None:
     """Write `network.safetensors`, and `judge.safetensors` where images are judged; a CSV log for what was trained.
 
-    Where an autoencoder is trained with a perceptual term, the classifier behind it is `perceptual.safetensors`.
+    Where an autoencoder's perceptual term looks through a classifier, that one is `perceptual.safetensors`.
     """
     config = load_network_config(profile, experiment)
     site, stage = Site(profile, experiment), config.first_stage
@@ -41,17 +42,51 @@ def run(profile: str, experiment: str) -> None:
         _provide(site, "network", Classifier, stage, config, partial(_train_classifier, config))
         return
     assert config.judge is not None
-    perceptual = None
-    if stage.source == "train" and stage.objective is not None and stage.objective.perceptual_weight:
+    term = stage.objective.perceptual if stage.objective is not None and stage.source == "train" else None
+    inputs, perceptual = {}, None
+    if term is not None and term.network == "vgg":
+        inputs["vgg16"] = _check_vgg(site)
+        inputs["lpips"] = version("lpips")
+        perceptual = partial(lpips_distance, VGG16)
+    elif term is not None:
         trained = config.judge.model_copy(update={"source": "train", "precision": "float32"})
         _provide(site, "perceptual", Classifier, trained, config, partial(_train_looker, config, "perceptual"))
-        perceptual = site.first_stage / "perceptual.safetensors"
-    _provide(site, "network", Autoencoder, stage, config, partial(_train_autoencoder, config, perceptual))
+        perceptual = partial(_classifier_distance, site.first_stage / "perceptual.safetensors")
+    train = partial(_train_autoencoder, config, perceptual)
+    _provide(site, "network", Autoencoder, stage, config, train, inputs=inputs)
     _provide(site, "judge", Classifier, config.judge, config, partial(_train_looker, config, "judge"))
 
 
-def _provide(site: Site, name: str, kind: type[N], weights: Weights, config: NetworkConfig, train: Train[N]) -> None:
-    """Write one network: a checked copy of the shipped file, or what `train` makes."""
+def _check_vgg(site: Site) -> str:
+    """The SHA-256 of VGG16's weights, once it agrees with the file's name."""
+    where = shown(experiment_config(site.profile, site.experiment))
+    if not VGG16.exists():
+        raise UserError(
+            f"{shown(VGG16)} is missing: fetch it from https://download.pytorch.org/models/{VGG16.name} (528 MB), or "
+            f"set first_stage.objective.perceptual to null in {where}"
+        )
+    found = sha256(VGG16)
+    expected = VGG16.stem.rpartition("-")[2]  # torchvision's custom: the first digits of the checksum
+    if not found.startswith(expected):
+        raise UserError(f"{shown(VGG16)} is damaged: its sha256 is {found}, not {expected}…; delete it, fetch it again")
+    return found
+
+
+def _classifier_distance(file: Path, device: torch.device) -> Perceptual:
+    return feature_distance(load_network(file, Classifier).to(device))
+
+
+def _provide(
+    site: Site,
+    name: str,
+    kind: type[N],
+    weights: Weights,
+    config: NetworkConfig,
+    train: Train[N],
+    *,
+    inputs: Mapping[str, str] | None = None,
+) -> None:
+    """Write one network: a checked copy of the shipped file, or what `train` makes of the data and of `inputs`."""
     target = site.first_stage / f"{name}.safetensors"
     labels = sha256(site.data / "train_labels.npy")
     if weights.source == "shipped":
@@ -65,7 +100,7 @@ def _provide(site: Site, name: str, kind: type[N], weights: Weights, config: Net
         "judge": None if config.judge is None else config.judge.model_dump(),
         "dataset": config.dataset.model_dump(),
         "seed": config.seed,
-        "inputs": [labels, sha256(site.data / "train_images.npy")],
+        "inputs": {"labels": labels, "images": sha256(site.data / "train_images.npy"), **(inputs or {})},
         "device": str(device),
         "processes": processes(),
     }
@@ -110,7 +145,11 @@ def _copy_shipped(
 
 
 def _train_autoencoder(
-    config: NetworkConfig, perceptual: Path | None, data: ImageData, device: torch.device, resume: Resume
+    config: NetworkConfig,
+    perceptual: Callable[[torch.device], Perceptual] | None,
+    data: ImageData,
+    device: torch.device,
+    resume: Resume,
 ) -> tuple[Autoencoder, list[dict[str, float]]]:
     stage = config.first_stage
     assert stage.objective is not None
@@ -127,7 +166,7 @@ def _train_autoencoder(
         objective=stage.objective,
         training=stage.training,
         seed=config.seed,
-        perceptual=None if perceptual is None else feature_distance(load_network(perceptual, Classifier).to(device)),
+        perceptual=None if perceptual is None else perceptual(device),
         resume=resume,
     )
     return network, log

@@ -1,6 +1,7 @@
 """Training the interpreted networks, and the judges, on images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -8,16 +9,29 @@ from torch.nn import functional as F
 
 from reproduce.config import AutoencoderObjective, NetworkTraining
 from reproduce.device import widest
+from reproduce.errors import UserError
 from reproduce.models.convolutional import Autoencoder, Classifier
+from reproduce.models.discriminator import Discriminator
 from reproduce.seeds import torch_generator
-from reproduce.training.distributed import average, part
+from reproduce.training.distributed import average, part, processes
 from reproduce.training.loop import Resume, learning_rate, run_steps
+from reproduce.training.objective import AutoencoderLoss
 from reproduce.training.perceptual import Perceptual
 
 __all__ = ["DrawImages", "train_autoencoder", "train_classifier"]
 
 DrawImages = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 _LOG_EVERY = 50
+
+
+@dataclass(frozen=True)
+class _Player:
+    """Weights, and the name of the value that they are trained to lower, from step `start` on."""
+
+    module: nn.Module
+    lowers: str = "loss"
+    rate_factor: float = 1.0
+    start: int = 0
 
 
 def train_autoencoder(
@@ -30,41 +44,48 @@ def train_autoencoder(
     perceptual: Perceptual | None = None,
     resume: Resume | None = None,
 ) -> list[dict[str, float]]:
-    r"""Train `model` in place; return the log.
+    """Train `model` in place on `reproduce.training.objective`, its discriminator beside it; return the log.
 
-    The objective, summed over pixels and averaged over images, with a learned scalar :math:`l`:
-    :math:`\sum (e\,\exp(-l) + l) + w\,\mathrm{KL}`, where e is the absolute error (official `iin/losses/ae.py`,
-    `LossPND`, without its adversarial term) or the squared one, plus the weighted perceptual distance of the whole
-    image, the same at every pixel (as there).
+    Autoencoder and discriminator take their gradients of one and the same pass, at the weights that the step began
+    with, and then step both. The official step moves the discriminator first and takes the autoencoder's gradient
+    afterwards through the changed weights, which PyTorch refuses since 1.5 (official `iin/iterators/ae.py`). There the
+    discriminator also counts its steps from 0, with gradients of 0; here from `objective.adversarial.start`, so that
+    Adam's first few moves differ in size.
 
     Arguments:
         model: trained on the device that it lies on.
-        perceptual: the distance, on that device; needed where `objective.perceptual_weight` is not 0.
         draw_images: `draw_images(n, generator)` returns images `[n, C, S, S]` in [-1, 1] and targets `[n, n_outputs]`.
-    """
-    device = next(model.parameters()).device
-    logvar = nn.ParameterDict({"logvar": torch.tensor(objective.initial_logvar, device=device)})
+        perceptual: the distance, on that device; needed where `objective.perceptual` is set.
 
-    def loss_of(images: Tensor, _: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    Raises UserError for an adversarial term in several processes.
+    """
+    players = {}
+    discriminator = None
+    if objective.adversarial is not None:
+        if processes() > 1:  # its BatchNorm and its calibrated weight are of the whole batch
+            raise UserError("an adversarial term is trained in one process: leave torchrun and REPRODUCE_PROCESSES out")
+        adversarial = objective.adversarial
+        discriminator = Discriminator(
+            in_channels=model.config["in_channels"],
+            width=adversarial.width,
+            spectral_norm=adversarial.spectral_norm,
+            seed=seed,
+        ).to(model.last_layer.device)
+        players["discriminator"] = _Player(
+            discriminator, lowers="discriminator", rate_factor=adversarial.rate_factor, start=adversarial.start
+        )
+    loss = AutoencoderLoss(objective, perceptual=perceptual, discriminator=discriminator, last_layer=model.last_layer)
+
+    def values_of(images: Tensor, _: Tensor, generator: torch.Generator, step: int) -> dict[str, Tensor]:
         posterior = model.encode(images)
         noise = torch.randn(training.batch_size, posterior.mean.shape[1], generator=generator)
         decoded = model.decode(posterior.at(noise[part(training.batch_size)]))
-        difference = decoded - images
-        error = difference.abs() if objective.error == "absolute" else difference.square()
-        terms = {"reconstruction": error.mean()}
-        if perceptual is not None:
-            distance = perceptual(decoded, images)
-            error = error + objective.perceptual_weight * distance[:, None, None, None]
-            terms["perceptual"] = distance.mean()
-        scale = logvar["logvar"]
-        reconstruction = (error * (-scale).exp() + scale).sum((1, 2, 3)).mean()
-        kl = posterior.kl().mean()
-        return {"loss": reconstruction + objective.kl_weight * kl, **terms, "kl": kl}
+        return loss(images, decoded, posterior, step)
 
     return _train(
-        nn.ModuleDict({"model": model, "objective": logvar}),
+        {"autoencoder": _Player(nn.ModuleDict({"model": model, "objective": loss.scale})), **players},
         model.initialize,
-        loss_of,
+        values_of,
         draw_images,
         training=training,
         seed=seed,
@@ -83,7 +104,7 @@ def train_classifier(
     title: str = "classifier",
     resume: Resume | None = None,
 ) -> list[dict[str, float]]:
-    """Train `model` in place by binary cross-entropy (official `iin/models/clf.py`); return the log.
+    """Train `model` in place by binary cross-entropy (official `iin/iterators/clf.py`); return the log.
 
     The targets are 0 or 1: one-hot for classes, or an output an attribute. `accuracy` is the share of outputs on the
     right side of 0.
@@ -94,16 +115,16 @@ def train_classifier(
     """
     rare = None if frequencies is None else frequencies.clamp(1e-3, 1 - 1e-3).to(next(model.parameters()).device)
 
-    def loss_of(images: Tensor, targets: Tensor, _: torch.Generator) -> dict[str, Tensor]:
+    def values_of(images: Tensor, targets: Tensor, _: torch.Generator, step: int) -> dict[str, Tensor]:
         logits = model(images)
         weights = None if rare is None else 0.5 / torch.where(targets > 0, rare, 1 - rare)
         loss = F.binary_cross_entropy_with_logits(logits, targets, weights)
         return {"loss": loss, "accuracy": ((logits.detach() > 0) == (targets > 0)).to(widest(logits.device)).mean()}
 
     return _train(
-        nn.ModuleDict({"model": model}),
+        {"classifier": _Player(model)},
         model.initialize,
-        loss_of,
+        values_of,
         draw_images,
         training=training,
         seed=seed,
@@ -113,9 +134,9 @@ def train_classifier(
 
 
 def _train(
-    modules: nn.ModuleDict,
+    players: Mapping[str, _Player],
     initialize: Callable[[Tensor], None],
-    loss_of: Callable[[Tensor, Tensor, torch.Generator], dict[str, Tensor]],
+    values_of: Callable[[Tensor, Tensor, torch.Generator, int], dict[str, Tensor]],
     draw_images: DrawImages,
     *,
     training: NetworkTraining,
@@ -123,43 +144,56 @@ def _train(
     title: str,
     resume: Resume | None,
 ) -> list[dict[str, float]]:
-    modules.to(memory_format=torch.channels_last)  # faster convolutions on CPU and GPU, same weights
-    device = next(modules.parameters()).device
+    for player in players.values():
+        player.module.to(memory_format=torch.channels_last)  # faster convolutions on CPU and GPU, same weights
+    device = next(player.module.parameters()).device
     own = part(training.batch_size)
     first = draw_images(training.initialize_batch, torch_generator(seed, f"{title} initialisation"))[0]
     initialize(first.to(device))
-    optimizer = torch.optim.Adam(modules.parameters(), lr=training.peak_rate, betas=training.betas, fused=True)
+    weights = {name: list(player.module.parameters()) for name, player in players.items()}
+    optimizers = {
+        name: torch.optim.Adam(weights[name], lr=training.peak_rate, betas=training.betas, fused=True)
+        for name in players
+    }
 
     def step(i: int) -> dict[str, Tensor]:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(
-                i,
-                steps=training.steps,
-                peak=training.peak_rate,
-                schedule=training.schedule,
-                decay_from=training.decay_from,
-            )
         generator = torch_generator(seed, f"{title} batch", i)
         images, targets = draw_images(training.batch_size, generator)
         images = images[own].to(device, memory_format=torch.channels_last)
-        values = loss_of(images, targets[own].to(device), generator)
-        optimizer.zero_grad(set_to_none=True)
-        values["loss"].backward()
+        values = values_of(images, targets[own].to(device), generator, i)
+        playing = [name for name, player in players.items() if i >= player.start]
+        for name in playing:  # every gradient is taken before any weight moves
+            optimizers[name].zero_grad(set_to_none=True)
+            values[players[name].lowers].backward(inputs=weights[name], retain_graph=name != playing[-1])
         values = {name: value.detach() for name, value in values.items()}
-        gradients = [p.grad for p in modules.parameters() if p.grad is not None]
+        gradients = [p.grad for name in playing for p in weights[name] if p.grad is not None]
         average([*gradients, *values.values()], of=training.batch_size)
-        if training.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(modules.parameters(), training.gradient_clip)
-        optimizer.step()
+        rate = learning_rate(
+            i,
+            steps=training.steps,
+            peak=training.peak_rate,
+            schedule=training.schedule,
+            decay_from=training.decay_from,
+        )
+        for name in playing:
+            if training.gradient_clip is not None:
+                nn.utils.clip_grad_norm_(weights[name], training.gradient_clip)
+            for group in optimizers[name].param_groups:
+                group["lr"] = rate * players[name].rate_factor
+            optimizers[name].step()
         return values
 
     log = run_steps(
         step,
         steps=training.steps,
-        stateful={"modules": modules, "optimizer": optimizer},
+        stateful={
+            **{name: player.module for name, player in players.items()},
+            **{f"{name}'s optimizer": optimizer for name, optimizer in optimizers.items()},
+        },
         title=title,
         log_every=_LOG_EVERY,
         resume=resume,
     )
-    modules.to(memory_format=torch.contiguous_format).eval()
+    for player in players.values():
+        player.module.to(memory_format=torch.contiguous_format).eval()
     return log

@@ -1,14 +1,18 @@
 """A perceptual distance between images: how differently a frozen network sees them."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from reproduce.errors import UserError
 from reproduce.models.convolutional import Classifier
 
-__all__ = ["Perceptual", "feature_distance"]
+__all__ = ["Perceptual", "feature_distance", "lpips_distance"]
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]  # two batches of images [B, C, S, S] to their distances [B]
 
@@ -18,8 +22,9 @@ def feature_distance(classifier: Classifier) -> Perceptual:
 
     :math:`d(x, y) = \frac{1}{L}\sum_l \frac{1}{H_l W_l}\sum_{h,w} \lVert \hat f_l(x) - \hat f_l(y)\rVert^2`, where
     :math:`\hat f_l` is layer l's output with each pixel's channels scaled to length 1. Source: Zhang et al., "The
-    Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (2018), equation 1. The official code uses their
-    learned weights on VGG, which is another distance: this one says how well what the classifier looks at is kept.
+    Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (2018), equation 1. `lpips_distance`
+    has their learned weights on VGG, which is another distance: this one says how well what the classifier looks at is
+    kept.
     """
     classifier.requires_grad_(False)
 
@@ -31,3 +36,38 @@ def feature_distance(classifier: Classifier) -> Perceptual:
         return torch.stack(layers).mean(0)
 
     return distance
+
+
+def lpips_distance(vgg16: Path, device: torch.device) -> Perceptual:
+    """LPIPS 0.1 on VGG16 (Zhang et al. 2018), the official code's perceptual term, by its authors' package.
+
+    The images lie on `device`, in [-1, 1]; one with a single channel is shown to all three of the network's. `vgg16`:
+    torchvision's weights of VGG16 on ImageNet; those that LPIPS learned come with the package. Raises UserError where
+    the file can't be read or holds another network.
+    """
+    import lpips
+
+    with _reading(vgg16):
+        state = torch.load(vgg16, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():  # of torchvision, about an argument that the package passes
+        warnings.simplefilter("ignore")
+        network = lpips.LPIPS(net="vgg", version="0.1", pnet_rand=True, verbose=False)
+    with _reading(vgg16):  # the package names its layers slice<k>.<i>, torchvision features.<i>
+        layers = {name: state[f"features.{name.split('.', 1)[1]}"] for name in network.net.state_dict()}
+        network.net.load_state_dict(layers)
+    network.requires_grad_(False).to(device)
+
+    def distance(images: Tensor, others: Tensor) -> Tensor:
+        return network(images, others).flatten()
+
+    return distance
+
+
+@contextmanager
+def _reading(vgg16: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # what a damaged file raises depends on where the damage is
+        raise UserError(
+            f"{vgg16} does not hold torchvision's VGG16 ({type(error).__name__}): fetch it again"
+        ) from error
