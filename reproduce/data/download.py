@@ -28,7 +28,7 @@ from reproduce.paths import ROOT, shown
 
 __all__ = ["Downloads", "obtain"]
 
-_CHUNK = 2**18
+_CHUNK = 2**16  # what a broken transfer may lose
 _TIMEOUT = (20, 60)  # seconds: to connect, and between two pieces
 _FRUITLESS = 4  # attempts in a row that got no further
 _PAUSE = 1.0  # seconds before the second attempt, doubled before each further one
@@ -245,6 +245,8 @@ class _Transfer:
         """One request for what is missing. What is there is kept only where the answer shows that it belongs to it."""
         state = read_json(self.state) if self.state.exists() else {}
         have = _size(self.part) if state.get("address") == address else 0
+        if have and have == state["total"]:
+            return
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers["Range"] = f"bytes={have}-"
