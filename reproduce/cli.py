@@ -1,16 +1,17 @@
-"""The command line: one subcommand for each stage of `dvc.yaml`, and `diff`."""
+"""The command line: one subcommand for each stage of `dvc.yaml`, `diff`, and `convert-official`."""
 
 import argparse
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 __all__ = ["main"]
 
 _STAGES = {
-    "fetch": "images and labels of an experiment's data set, onto this disk",
-    "first_stage": "the network that is interpreted, and the judge: shipped or trained",
+    "fetch": "images and labels of an experiment's data set (and the authors' network), onto this disk",
+    "first_stage": "the network that is interpreted, and the judge: shipped, trained or official",
     "pairs": "the images that pairs are drawn from, and the held-out pairs",
     "encode": "E over all of them",
     "dimensions": "the size of each concept's factor",
@@ -45,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("--profile", default="embedded", help="default: embedded")
     diff.add_argument("--experiment", help="one experiment; default: all")
     diff.add_argument("--format", choices=("text", "csv", "json"), default="text")
+    convert = commands.add_parser("convert-official", help="a checkpoint of the official code, as safetensors")
+    convert.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    convert.add_argument("--kind", required=True, choices=("autoencoder", "classifier", "flow"))
+    convert.add_argument("out", type=Path, metavar="OUT.safetensors", help="a file that does not exist yet")
     return parser
 
 
@@ -76,6 +81,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             return launch(sys.argv[1:] if argv is None else argv, processes=processes)
         elif command not in _IN_PROCESSES and _TORCHRUN in os.environ:
             raise UserError(f"torchrun is for {' and '.join(sorted(_IN_PROCESSES))}: run {command} without it")
+        elif command == "convert-official":
+            from reproduce.models.convert import convert_official
+
+            if (out := arguments["out"]).exists():
+                raise UserError(f"{out} exists already: delete it, or name another file")
+            convert_official(**arguments)
         else:
             unsupervised = command in _OF_DENSITY and arguments["variant"] == _DENSITY
             module = f"{command}_{_DENSITY}" if unsupervised else command

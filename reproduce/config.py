@@ -25,6 +25,7 @@ __all__ = [
     "Experiment",
     "FirstStage",
     "LabelledConfig",
+    "Member",
     "NetworkConfig",
     "NetworkTraining",
     "Optimisation",
@@ -32,11 +33,14 @@ __all__ = [
     "Pipeline",
     "RenderedConfig",
     "SmallSetConfig",
+    "Source",
+    "Sources",
     "Unsupervised",
     "Variant",
     "load_experiment",
     "load_network_config",
     "load_pipeline",
+    "load_sources",
     "load_unsupervised",
     "load_variant",
     "read_yaml",
@@ -144,7 +148,7 @@ class PhotoConfig(LabelledConfig):
 
 
 class CelebAConfig(PhotoConfig):
-    """CelebA in its own layout; `folder` null has torchvision download it, `n_train` or `n_heldout` null takes all."""
+    """CelebA in its own layout; `folder` null has it fetched, `n_train` or `n_heldout` null takes all."""
 
     name: Literal["celeba"]
     folder: str | None
@@ -247,9 +251,12 @@ class AutoencoderObjective(Strict):
 
 
 class Weights(Strict):
-    """Where a network's weights come from: `train` them, or take the `shipped` file with this SHA-256."""
+    """Where a network's weights come from: `train` them, or take the `shipped` file with this SHA-256.
 
-    source: Literal["shipped", "train"]
+    An interpreted network's may also be the authors' own: `official`, see `FirstStage`.
+    """
+
+    source: Literal["shipped", "train", "official"]
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
     width: Positive
     precision: Literal["float16", "float32"]
@@ -263,9 +270,10 @@ class Weights(Strict):
 
 
 class FirstStage(Weights):
-    """The interpreted network."""
+    """The interpreted network; with source: official, `checkpoint` names a member of an archive in `sources.yaml`."""
 
     kind: Literal["autoencoder", "classifier"]
+    checkpoint: str | None
     latent_dim: Annotated[int, Field(ge=2)]
     objective: AutoencoderObjective | None
 
@@ -281,11 +289,25 @@ class FirstStage(Weights):
             )
         return self
 
+    @model_validator(mode="after")
+    def _checkpoint(self) -> "FirstStage":
+        if (self.checkpoint is not None) != (self.source == "official"):
+            raise ValueError(
+                "source: official needs a checkpoint of sources.yaml, any other source has checkpoint: null"
+            )
+        return self
+
 
 class Judge(Weights):
     """A classifier trained for judging decoded images alone; `balanced`: see `train_classifier`'s `frequencies`."""
 
     balanced: bool
+
+    @model_validator(mode="after")
+    def _own(self) -> "Judge":
+        if self.source == "official":
+            raise ValueError("the authors have no judge: set source: train")
+        return self
 
 
 class Pairs(Strict):
@@ -439,6 +461,46 @@ class Variant(Strict):
     half: bool
 
 
+class Member(Strict):
+    """A checkpoint inside an archive: `path` there, and the size in bytes (`limit`) beyond which it isn't believed."""
+
+    path: str
+    kind: Literal["autoencoder", "classifier"]
+    limit: Positive
+
+
+class Source(Strict):
+    """A file from elsewhere: `file` below downloads/, `urls` (or paths) in order of preference, `bytes` its size.
+
+    `sha256` and `md5` are published checksums, or null. `members`: an archive's checkpoints, by our name.
+    """
+
+    description: str
+    file: Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")]
+    urls: Annotated[tuple[str, ...], Tuple]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None
+    bytes: Positive
+    licence: str
+    by_hand: str
+    members: dict[str, Member] = {}
+
+
+class Sources(Strict):
+    """`paper_configs/sources.yaml`: what is fetched, by name, and how much disk each profile takes, in GB."""
+
+    disk_gb: dict[str, Annotated[float, Field(gt=0)]]
+    sources: dict[str, Source]
+
+    def archive_of(self, checkpoint: str) -> str:
+        """The name of the archive that has `checkpoint`; UserError where none has."""
+        for name, source in self.sources.items():
+            if checkpoint in source.members:
+                return name
+        known = ", ".join(member for source in self.sources.values() for member in source.members)
+        raise UserError(f"paper_configs/sources.yaml has no checkpoint {checkpoint!r}; it has {known}")
+
+
 class Pipeline(Strict):
     """`paper_configs/pipeline.yaml`: what `dvc repro` runs."""
 
@@ -502,9 +564,21 @@ def load_network_config(profile: str, experiment: str) -> Experiment | Unsupervi
         known = ", ".join(sorted(f"{file.parent.name}/{file.stem}" for file in CONFIGS.glob("*/*.yaml")))
         raise UserError(f"there is no {shown(path)}; known are {known}")
     content = read_yaml(path)
+    config: Experiment | Unsupervised
     if isinstance(content, dict) and "images" in content:
-        return validated(Unsupervised, content, path)
-    return validated(Experiment, content, path)
+        config = validated(Unsupervised, content, path)
+    else:
+        config = validated(Experiment, content, path)
+    stage = config.first_stage
+    if stage.checkpoint is not None:
+        sources = load_sources()
+        kind = sources.sources[sources.archive_of(stage.checkpoint)].members[stage.checkpoint].kind
+        if kind != stage.kind:
+            raise UserError(
+                f"{shown(path)}: first_stage.checkpoint: {stage.checkpoint} is of the kind {kind}, "
+                f"first_stage.kind is {stage.kind}"
+            )
+    return config
 
 
 def load_experiment(profile: str, experiment: str) -> Experiment:
@@ -528,6 +602,12 @@ def load_pipeline() -> Pipeline:
     """`paper_configs/pipeline.yaml`."""
     path = CONFIGS / "pipeline.yaml"
     return validated(Pipeline, read_yaml(path), path)
+
+
+def load_sources() -> Sources:
+    """`paper_configs/sources.yaml`."""
+    path = CONFIGS / "sources.yaml"
+    return validated(Sources, read_yaml(path), path)
 
 
 def load_variant(name: str) -> Variant:

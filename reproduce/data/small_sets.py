@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from reproduce.config import SmallSetConfig
-from reproduce.data.mnist import Digits, embedded_digits
+from reproduce.data.mnist import Split, embedded_digits
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import write_array, write_json
 from reproduce.paths import shown
@@ -45,7 +45,7 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
     return out
 
 
-def whole_set(name: str, root: Path, *, n_train: int | None, n_heldout: int | None) -> Digits:
+def whole_set(name: str, root: Path, *, n_train: int | None, n_heldout: int | None) -> Split:
     """The first `n_train` training and `n_heldout` test images of a set in torchvision's layout below `root`.
 
     All of them where a number is None. UserError where more are asked for than there are; ReproduceError for files that
@@ -68,10 +68,10 @@ def whole_set(name: str, root: Path, *, n_train: int | None, n_heldout: int | No
         if wanted is not None and wanted > len(images):
             raise UserError(f"{wanted} {what} images are asked for; {where} has {len(images)}")
         taken += [images[:wanted], labels[:wanted]]
-    return Digits(*taken)
+    return Split(*taken)
 
 
-def fetch_small_set(config: SmallSetConfig, *, folder: Path, downloads: Path) -> None:
+def fetch_small_set(config: SmallSetConfig, *, folder: Path, root: Path) -> None:
     """Write `{train,heldout}_{images,labels}.npy` into `folder`, uint8 `[n, S, S, C]` and int64 `[n, 1]`; and
     `classes.json`, last.
     """
@@ -80,7 +80,7 @@ def fetch_small_set(config: SmallSetConfig, *, folder: Path, downloads: Path) ->
         assert config.n_heldout is not None
         digits = embedded_digits(n_train=config.n_train, n_heldout=config.n_heldout)
     else:
-        digits = whole_set(config.name, downloads, n_train=config.n_train, n_heldout=config.n_heldout)
+        digits = whole_set(config.name, root, n_train=config.n_train, n_heldout=config.n_heldout)
     (folder / "classes.json").unlink(missing_ok=True)
     for split, images, labels in (
         ("train", digits.train_images, digits.train_labels),

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from reproduce.errors import UserError
+from reproduce.files import is_web_page
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import ActNorm, DoubleCoupling, Flow, Shuffle
 
@@ -99,20 +100,21 @@ def _read(source: Source, wanted: str) -> tuple[dict[str, Tensor], str]:
             raise UserError(f"{name}: {key} is a {type(value).__name__}, where a state dict has a tensor")
         state[str(key)] = value
     for kind, mark in _MARKS.items():
-        if kind != wanted and any(key.startswith(mark) for key in state):
+        first = next((key for key in state if key.startswith(mark)), None)
+        if kind != wanted and first is not None:
             article = "an" if wanted == "autoencoder" else "a"
-            raise UserError(f"{name} is not {article} {wanted}: read it with load_official_{kind}, as its keys {mark}* "
-                            "are of that kind")  # fmt: skip
+            raise UserError(
+                f"{name} is not {article} {wanted}: its key {first} is that of a {kind} (load_official_{kind} reads it)"
+            )
     return state, name
 
 
 def _load(path: Path) -> Any:
     try:
-        with path.open("rb") as file:
-            start = file.read(256).lstrip().lower()
+        page = is_web_page(path)
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror or error}") from error
-    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+    if page:
         raise UserError(f"{path} is a web page, not a checkpoint: the download did not give the file")
     try:
         with warnings.catch_warnings():  # a file worth a warning is either read whole or refused

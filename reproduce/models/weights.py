@@ -1,6 +1,7 @@
 """Networks on disk: safetensors whose header says how to rebuild what it holds."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -26,10 +27,18 @@ class Network(Protocol):
 N = TypeVar("N", bound=nn.Module)
 
 
-def save_network(path: Path, network: Network, *, precision: str = "float32", trained_on: str = "") -> None:
+def save_network(
+    path: Path,
+    network: Network,
+    *,
+    precision: str = "float32",
+    trained_on: str = "",
+    origin: Mapping[str, str | int] | None = None,
+) -> None:
     """Write `network` atomically; floating-point weights as `precision`, "float32" or "float16".
 
-    `trained_on` is kept in the header: what identifies the training data (`trained_on` reads it back).
+    Kept in the header: `trained_on`, what identifies the training data (`trained_on` reads it back), and for a network
+    that was converted, `origin`, what it was.
     """
     dtype = {"float32": torch.float32, "float16": torch.float16}[precision]
     tensors = {
@@ -37,7 +46,13 @@ def save_network(path: Path, network: Network, *, precision: str = "float32", tr
         for name, value in network.state_dict().items()
     }
     # one entry: safetensors writes several in an order that changes from process to process
-    header = {"kind": type(network).__name__.lower(), "config": network.config, "trained_on": trained_on}
+    header: dict[str, Any] = {
+        "kind": type(network).__name__.lower(),
+        "config": network.config,
+        "trained_on": trained_on,
+    }
+    if origin is not None:
+        header["origin"] = dict(origin)
     metadata = {"network": json.dumps(header, sort_keys=True)}
     with atomic_path(path) as temporary:
         try:

@@ -1,4 +1,4 @@
-"""first_stage: the networks that are interpreted (E and G), and the judge; shipped or trained."""
+"""first_stage: the networks that are interpreted (E and G), and the judge; shipped, trained, or official."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -93,6 +93,10 @@ def _provide(
         if is_first():
             _copy_shipped(site, name, kind, weights, config, labels=labels)
         return
+    if weights.source == "official":
+        if is_first():
+            _copy_official(site, kind, config)
+        return
     device = own_device(pick_device(config.device))
     recipe = {
         "network": name,
@@ -125,15 +129,10 @@ def _copy_shipped(
         raise ReproduceError(
             f"{shown(shipped)} is damaged: its sha256 is {found}, {where} expects {weights.sha256}; restore the file"
         )
-    network = load_network(shipped, kind)
     wanted = {"width": weights.width, "image_size": config.dataset.image_size}
     if isinstance(weights, FirstStage):
         wanted["latent_dim"] = weights.latent_dim
-    for key, value in wanted.items():
-        if network.config[key] != value:
-            raise UserError(
-                f"{where}: {key}={value}; {shown(shipped)} has {network.config[key]}; put it back, or train"
-            )
+    _check_sizes(load_network(shipped, kind), wanted, shown(shipped), where)
     # the labels in their order tell a training part from any other, and a rendered image's last bits from no other
     if trained_on(shipped) != labels:
         raise UserError(
@@ -142,6 +141,30 @@ def _copy_shipped(
         )
     with atomic_path(site.first_stage / f"{name}.safetensors") as temporary:
         shutil.copyfile(shipped, temporary)
+
+
+def _copy_official(site: Site, kind: type[Autoencoder | Classifier], config: NetworkConfig) -> None:
+    """Take the network that the stage fetch has converted, if it is one for this data set."""
+    stage, data = config.first_stage, open_dataset(site.data, config.dataset)
+    source = site.data / "network.safetensors"
+    wanted = {
+        "in_channels": data.channels,
+        "image_size": config.dataset.image_size,
+        "width": stage.width,
+        "latent_dim": stage.latent_dim,
+    }
+    if kind is Classifier:
+        wanted["n_classes"] = data.n_outputs
+    where = shown(experiment_config(site.profile, site.experiment))
+    _check_sizes(load_network(source, kind), wanted, f"the checkpoint {stage.checkpoint}", where)
+    with atomic_path(site.first_stage / "network.safetensors") as temporary:
+        shutil.copyfile(source, temporary)
+
+
+def _check_sizes(network: Autoencoder | Classifier, wanted: Mapping[str, int], name: str, where: str) -> None:
+    for key, value in wanted.items():
+        if network.config[key] != value:
+            raise UserError(f"{where}: {key}={value}; {name} has {network.config[key]}; put it back, or train")
 
 
 def _train_autoencoder(

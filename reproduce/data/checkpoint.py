@@ -1,0 +1,32 @@
+"""The authors' networks, out of their archive."""
+
+from pathlib import Path
+
+from reproduce.data.archive import extract_members
+from reproduce.data.download import Downloads
+from reproduce.errors import ReproduceError, UserError
+from reproduce.models.convert import convert_official
+from reproduce.paths import shown
+
+__all__ = ["fetch_checkpoint"]
+
+
+def fetch_checkpoint(downloads: Downloads, *, archive: str, name: str, out: Path, work: Path) -> None:
+    """Write the checkpoint `name` of the source `archive` as safetensors, fetching the archive if need be.
+
+    Arguments:
+        work: a folder for the checkpoint as it comes, which is removed again.
+
+    Raises:
+        ReproduceError: the archive can't be had, or doesn't hold the checkpoint that is expected.
+    """
+    member = downloads.sources[archive].members[name]
+    packed = downloads.obtain(archive)
+    unpacked = work / f"{name}.ckpt"
+    try:
+        extract_members(packed, {member.path: unpacked}, limit=member.limit)
+        convert_official(unpacked, kind=member.kind, out=out, name=member.path)
+    except UserError as error:
+        raise ReproduceError(f"{shown(packed)} holds another {member.path} than expected: {error}") from error
+    finally:
+        unpacked.unlink(missing_ok=True)
