@@ -10,7 +10,6 @@ __all__ = [
     "MIRROR",
     "PRETRAINED",
     "ROOT",
-    "VGG16",
     "WORK",
     "Run",
     "Site",
@@ -30,7 +29,6 @@ ROOT = _find_root()
 CONFIGS = ROOT / "paper_configs"
 PRETRAINED = ROOT / "pretrained"
 DOWNLOADS = ROOT / "downloads"
-VGG16 = DOWNLOADS / "vgg16-397923af.pth"
 # a base URL or a folder that takes the place of every address in paper_configs/sources.yaml
 MIRROR = os.environ.get("REPRODUCE_MIRROR") or None
 WORK = ROOT / ".work"

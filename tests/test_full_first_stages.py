@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from reproduce.config import Experiment, NetworkTraining, load_experiment
-from reproduce.errors import UserError
+from reproduce.config import Experiment, NetworkTraining, Unsupervised, load_network_config
+from reproduce.errors import ReproduceError
 from reproduce.files import write_array
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.discriminator import Discriminator
@@ -27,7 +27,10 @@ STEPS, START = 300, 200
 N_CLASSES = 3
 
 
-def shortened(config: Experiment) -> Experiment:
+Config = Experiment | Unsupervised
+
+
+def shortened(config: Config) -> Config:
     """300 steps of 4 images, a width of 4, a rate to match; the discriminator's start in its place among the steps."""
 
     def shorter(was: NetworkTraining, steps: int) -> NetworkTraining:
@@ -37,7 +40,7 @@ def shortened(config: Experiment) -> Experiment:
         )
 
     first = config.first_stage
-    changes = {"source": "train", "width": 4, "training": shorter(first.training, STEPS)}
+    changes = {"source": "train", "checkpoint": None, "width": 4, "training": shorter(first.training, STEPS)}
     if first.objective is not None:
         adversarial = first.objective.adversarial
         assert adversarial is not None
@@ -69,7 +72,7 @@ def random_net_distance(_: Path, device: torch.device) -> Perceptual:
     return lambda images, others: distance(images.expand(-1, 3, -1, -1), others.expand(-1, 3, -1, -1))
 
 
-Run = Callable[[str], tuple[Path, Experiment]]
+Run = Callable[[str], tuple[Path, Config]]
 
 
 @pytest.fixture
@@ -81,8 +84,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         def folder(self) -> Path:
             return tmp_path / "artifacts" / self.experiment
 
-    def run(experiment: str) -> tuple[Path, Experiment]:
-        config = shortened(load_experiment("full", experiment))
+    def run(experiment: str) -> tuple[Path, Config]:
+        config = shortened(load_network_config("full", experiment))
         site = TemporarySite("full", experiment)
         for name in ("labels", "images"):
             write_array(site.data / f"train_{name}.npy", np.zeros(1))
@@ -93,14 +96,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             random_images=partial(random_images, channels),
             frequencies=lambda: torch.full((N_CLASSES,), 1 / N_CLASSES),
         )
-        monkeypatch.setattr(stage, "load_experiment", lambda *_: config)
+        monkeypatch.setattr(stage, "load_network_config", lambda *_: config)
         monkeypatch.setattr(stage, "open_dataset", lambda *_: data)
         stage.run("full", experiment)
         return site.first_stage, config
 
     monkeypatch.setattr(stage, "Site", TemporarySite)
     monkeypatch.setattr(stage, "WORK", tmp_path / "work")
-    monkeypatch.setattr(stage, "VGG16", tmp_path / "none-e3b0c442.pth")  # an empty file's checksum
+    monkeypatch.setattr(stage, "DOWNLOADS", tmp_path / "downloads")
+    monkeypatch.setattr(stage, "MIRROR", str(tmp_path / "nothing here"))
     monkeypatch.setattr(stage, "lpips_distance", random_net_distance)
     return run
 
@@ -121,9 +125,14 @@ def discriminators(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Discriminator,
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_300_steps_of_each_config(
-    experiment: str, run: Run, tmp_path: Path, discriminators: list[tuple[Discriminator, list[Tensor]]]
+    experiment: str,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    discriminators: list[tuple[Discriminator, list[Tensor]]],
 ) -> None:
-    (tmp_path / "none-e3b0c442.pth").touch()
+    (tmp_path / "vgg16").touch()
+    monkeypatch.setattr(stage, "_vgg16", lambda: tmp_path / "vgg16")
     folder, config = run(experiment)
     log = pd.read_csv(folder / "network_training.csv")
     assert log["step"].iloc[-1] == STEPS
@@ -154,10 +163,10 @@ def test_300_steps_of_each_config(
 
 
 def test_without_vggs_weights_nothing_is_trained_and_the_way_out_is_named(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"pth is missing: fetch it from https.* or set first_stage\.objective"):
+    with pytest.raises(ReproduceError, match=r"VGG16's weights.*could not be fetched.*put it there as"):
         run("colormnist_ae")
-    (tmp_path / "none-e3b0c442.pth").write_text("half of it")
-    with pytest.raises(UserError, match=r"is damaged: its sha256 is \w{64}, not e3b0c442"):
+    (tmp_path / "downloads" / "vgg16-397923af.pth").write_text("half of it")
+    with pytest.raises(ReproduceError, match=r"vgg16-397923af\.pth is not the file that is expected"):
         run("colormnist_ae")
     assert not (tmp_path / "work").exists()
 
@@ -175,7 +184,7 @@ OFFICIAL = {  # configs/*_ae.yaml and *_clf.yaml: disc_start, d_lr_factor, spect
 
 @pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name in OFFICIAL])
 def test_the_full_configs_have_the_official_values(experiment: str) -> None:
-    first = load_experiment("full", experiment).first_stage
+    first = load_network_config("full", experiment).first_stage
     adversarial = first.objective.adversarial if first.objective else None
     found = (
         adversarial and adversarial.start,

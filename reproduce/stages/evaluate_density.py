@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproduce.config import load_unsupervised
+from reproduce.config import load_sources, load_unsupervised
 from reproduce.data.access import open_dataset
 from reproduce.data.base import IMAGES_AT_A_TIME, rows
+from reproduce.data.download import Downloads
 from reproduce.device import pick_device
+from reproduce.errors import ReproduceError
 from reproduce.evaluation.frechet import Extract, classifier_features, features_of, frechet_distance, inception_features
 from reproduce.evaluation.metrics import density_statistics, judge_rates, round_trip
 from reproduce.files import read_json, write_json
@@ -20,12 +22,10 @@ from reproduce.likelihood import density_nll
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import Flow
 from reproduce.models.weights import load_network
-from reproduce.paths import DOWNLOADS, Run, shown
+from reproduce.paths import DOWNLOADS, MIRROR, Run
 from reproduce.seeds import torch_generator
 
 __all__ = ["run"]
-
-_INCEPTION = DOWNLOADS / "pt_inception-2015-12-05-6726825d.pth"
 
 
 @torch.no_grad()
@@ -98,10 +98,12 @@ def run(profile: str, experiment: str, variant: str) -> None:
 
 
 def _extractors(inception: bool, judge: Classifier, device: torch.device) -> dict[str, Extract | None]:
-    """Whose features are compared; None for an Inception that is wanted but not there."""
+    """Whose features are compared; None for an Inception that isn't wanted or can't be had."""
     found: dict[str, Extract | None] = {"inception": None, "classifier": classifier_features(judge)}
-    if inception and _INCEPTION.exists():
-        found["inception"] = inception_features(_INCEPTION, device)
-    elif inception:
-        print(f"reproduce: warning: {shown(_INCEPTION)} is not there: no FID is computed", file=sys.stderr)
+    if inception:
+        downloads = Downloads(sources=load_sources().sources, folder=DOWNLOADS, mirror=MIRROR)
+        try:
+            found["inception"] = inception_features(downloads.obtain("inception"), device)
+        except ReproduceError as error:
+            print(f"reproduce: warning: no FID, since its network can't be had: {error}", file=sys.stderr)
     return found

@@ -9,15 +9,16 @@ from typing import Literal, TypeVar
 
 import torch
 
-from reproduce.config import FirstStage, NetworkConfig, Weights, load_network_config
+from reproduce.config import FirstStage, NetworkConfig, Weights, load_network_config, load_sources
 from reproduce.data.access import open_dataset
 from reproduce.data.base import ImageData
+from reproduce.data.download import Downloads
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import atomic_path, sha256, write_text
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.weights import load_network, save_network, trained_on
-from reproduce.paths import PRETRAINED, VGG16, WORK, Site, experiment_config, shown
+from reproduce.paths import DOWNLOADS, MIRROR, PRETRAINED, WORK, Site, experiment_config, shown
 from reproduce.training.distributed import any_process, is_first, own_device, processes, started
 from reproduce.training.first_stage import train_autoencoder, train_classifier
 from reproduce.training.loop import Resume, log_as_csv
@@ -45,9 +46,9 @@ def run(profile: str, experiment: str) -> None:
     term = stage.objective.perceptual if stage.objective is not None and stage.source == "train" else None
     inputs, perceptual = {}, None
     if term is not None and term.network == "vgg":
-        inputs["vgg16"] = _check_vgg(site)
-        inputs["lpips"] = version("lpips")
-        perceptual = partial(lpips_distance, VGG16)
+        vgg16 = _vgg16()
+        inputs = {"vgg16": sha256(vgg16), "lpips": version("lpips")}
+        perceptual = partial(lpips_distance, vgg16)
     elif term is not None:
         trained = config.judge.model_copy(update={"source": "train", "precision": "float32"})
         _provide(site, "perceptual", Classifier, trained, config, partial(_train_looker, config, "perceptual"))
@@ -57,19 +58,12 @@ def run(profile: str, experiment: str) -> None:
     _provide(site, "judge", Classifier, config.judge, config, partial(_train_looker, config, "judge"))
 
 
-def _check_vgg(site: Site) -> str:
-    """The SHA-256 of VGG16's weights, once it agrees with the file's name."""
-    where = shown(experiment_config(site.profile, site.experiment))
-    if not VGG16.exists():
-        raise UserError(
-            f"{shown(VGG16)} is missing: fetch it from https://download.pytorch.org/models/{VGG16.name} (528 MB), or "
-            f"set first_stage.objective.perceptual to null in {where}"
-        )
-    found = sha256(VGG16)
-    expected = VGG16.stem.rpartition("-")[2]  # torchvision's custom: the first digits of the checksum
-    if not found.startswith(expected):
-        raise UserError(f"{shown(VGG16)} is damaged: its sha256 is {found}, not {expected}…; delete it, fetch it again")
-    return found
+def _vgg16() -> Path:
+    """VGG16's weights, fetched by need; several processes wait for the one that fetches."""
+    sources = load_sources().sources
+    downloads = Downloads(sources=sources, folder=DOWNLOADS, mirror=MIRROR)
+    downloads.announce(["vgg16"], profile="", disk_gb=None)
+    return downloads.obtain("vgg16")
 
 
 def _classifier_distance(file: Path, device: torch.device) -> Perceptual:
