@@ -89,7 +89,7 @@ def pair_nll(
         raise UserError(f"zt_a, zt_b must be [B, N] and log_det_a, log_det_b, factor [B]; they are {shapes}")
     check_dims(dims, zt_a.shape[1])
     check_factor(factor, dims)
-    membership = torch.repeat_interleave(torch.arange(len(dims)), torch.tensor(dims)).to(factor.device)
+    membership = torch.tensor([k for k, size in enumerate(dims) for _ in range(size)], device=factor.device)
     shared = (membership == factor[:, None]).to(zt_a.device)
     spread = 1 - rho**2 if variance == "1-rho^2" else 1 - rho
     square_b = torch.where(shared, (zt_b - rho * zt_a).square() / spread, zt_b.square()).sum(1)

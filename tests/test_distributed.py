@@ -58,6 +58,8 @@ def test_a_training_in_two_processes_continues_to_the_very_weights_of_one_that_w
     whole, continued = trained[1]["flow 25"], trained[1]["flow continued"]
     assert all(torch.equal(value, continued[0][name]) for name, value in whole[0].items())
     assert whole[1] == continued[1]
+    # the initialisation's, and one for each step that was left
+    assert [found["draws when continued"] for found in trained] == [13, 13]
 
 
 def test_a_process_takes_its_rows(trained):

@@ -55,8 +55,10 @@ def main(folder: Path) -> None:
         flow(25, last_is_asked_to_stop(9), resume=resume)
     found["stopped after"] = torch.load(resume.file, weights_only=True)["step"]
     any_process(False)  # before the state is removed
+    draws = []
     with resume.locked():
-        found["flow continued"] = flow(25, resume=resume)
+        found["flow continued"] = flow(25, lambda *a: draws.append(a[0]) or draw_pairs(*a), resume=resume)
+    found["draws when continued"] = len(draws)
 
     autoencoder, classifier = Autoencoder(**NETWORK), Classifier(n_classes=2, **NETWORK)
     log = train_autoencoder(autoencoder, images, objective=OBJECTIVE, training=NETWORKS, seed=0)
