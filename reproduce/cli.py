@@ -1,10 +1,11 @@
-"""The command line: one subcommand for each stage of `dvc.yaml`, and `diff`."""
+"""The command line: one subcommand for each stage of `dvc.yaml`, `diff` and `check`."""
 
 import argparse
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 __all__ = ["main"]
 
@@ -25,7 +26,7 @@ _OF_A_VARIANT = {"dimensions", "train", "evaluate", "figures"}
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reproduce",
-        description="The stages of dvc.yaml, one by one (dvc repro runs those needed), and the diff of variants.",
+        description="The stages of dvc.yaml, one by one (dvc repro runs those needed); two variants or reruns compared.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in _STAGES.items():
@@ -41,6 +42,11 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument("--profile", default="embedded", help="default: embedded")
     diff.add_argument("--experiment", help="one experiment; default: all")
     diff.add_argument("--format", choices=("text", "csv", "json"), default="text")
+    check = commands.add_parser("check", help="the results against the committed ones: exit code 1 if a number moved")
+    check.add_argument("--profile", default="embedded", help="default: embedded")
+    earlier = check.add_mutually_exclusive_group()
+    earlier.add_argument("--revision", default="HEAD", help="the Git revision to compare with; default: HEAD")
+    earlier.add_argument("--against", type=Path, help="a folder like results/embedded to compare with instead")
     return parser
 
 
@@ -56,6 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             from reproduce.report.diff import main_diff
 
             print(main_diff(results_dir=results(arguments.pop("profile")), **arguments), end="")
+        elif command == "check":
+            from reproduce.paths import CONFIGS, ROOT
+            from reproduce.report.check import main_check
+
+            text, within = main_check(root=ROOT, tolerances=CONFIGS / "tolerances.yaml", **arguments)
+            print(text, end="", flush=True)
+            return 0 if within else 1
         else:
             importlib.import_module(f"reproduce.stages.{command}").run(**arguments)
         sys.stdout.flush()

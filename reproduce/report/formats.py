@@ -49,9 +49,10 @@ def kind_of(quantity: str) -> Kind:
     top, _, rest = quantity.partition(".")
     if top == "config":
         return "text"
-    if top == "dims" or quantity == "metrics.pairs":
+    if top == "dims" or rest in ("pairs", "samples"):
         return "count"
-    return "share" if rest.split(".")[0] in ("swap", "reconstruction", "judge") else "number"
+    shares = ("swap", "reconstruction", "judge", "linear", "embedding")
+    return "share" if rest.split(".")[0] in shares or rest.endswith(".flip_rate") else "number"
 
 
 def show(value: Any, kind: Kind = "text", *, signed: bool = False) -> str:
