@@ -26,7 +26,7 @@ _OF_A_VARIANT = {"dimensions", "train", "evaluate", "figures"}
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reproduce",
-        description="The stages of dvc.yaml, one by one (dvc repro runs those needed); two variants or reruns compared.",
+        description="The stages of dvc.yaml, one by one (dvc repro runs those needed), and comparisons of results.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in _STAGES.items():
