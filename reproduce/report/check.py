@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, RootModel
 
-from reproduce.config import Strict, read_yaml, validated
+from reproduce.config import Strict, Tuple, read_yaml, validated
 from reproduce.errors import UserError
 from reproduce.report.diff import difference, numbers, settings
 from reproduce.report.formats import kind_of, show
@@ -33,7 +33,7 @@ class Tolerance(Strict):
         return self.absolute + self.relative * abs(committed)
 
 
-class _File(RootModel[tuple[Tolerance, ...]]):
+class _File(RootModel[Annotated[tuple[Tolerance, ...], Tuple]]):
     """The whole file."""
 
 
@@ -64,7 +64,7 @@ class Comparison:
 
 def load_tolerances(path: Path) -> tuple[Tolerance, ...]:
     """The tolerances in the order of the file; `UserError` where it is missing, no YAML, or not of this shape."""
-    return validated(_File, tuple(read_yaml(path) or ()), path).root
+    return validated(_File, read_yaml(path), path).root
 
 
 def _tolerance(quantity: str, tolerances: Sequence[Tolerance]) -> Tolerance:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, RootModel, model_validator
 
 from reproduce.config import Strict, Tuple, read_yaml, validated
-from reproduce.report.formats import kind_of, show
+from reproduce.report.formats import kind_of
 from reproduce.report.runs import Run, experiments, is_number, run_name, value
 
 __all__ = ["Claim", "Verdict", "judge_claims", "load_claims"]
@@ -47,13 +47,13 @@ class Claim(Strict):
 
     @property
     def wanted(self) -> str:
-        """The comparison in a few signs, such as `> reconstruction.<concept> − 10.0 pp`."""
-        kind = kind_of(self.quantity)
-        kind = "number" if kind == "count" else kind
-        bound = self.than.removeprefix("metrics.") if isinstance(self.than, str) else show(self.than, kind)
-        if self.of is not None:
-            bound += f" of {self.of}"
-        by = show(self.tolerance, kind, signed=True).removeprefix("+")
+        """The comparison in a few signs, such as `> reconstruction.<concept> − 10 pp`."""
+        percent = kind_of(self.quantity) == "share"
+        if isinstance(self.than, str):
+            bound = self.than.removeprefix("metrics.") + (f" of {self.of}" if self.of is not None else "")
+        else:
+            bound = f"{100 * self.than:g} %" if percent else f"{self.than:g}"
+        by = f"{100 * self.tolerance:g} pp" if percent else f"{self.tolerance:g}"
         if self.comparison == "near":
             return f"{bound} ± {by}"
         sign, direction = (">", "−") if self.comparison == "above" else ("<", "+")
@@ -68,7 +68,7 @@ class Claim(Strict):
         return self.tolerance - abs(ours - against)
 
 
-class _File(RootModel[tuple[Claim, ...]]):
+class _File(RootModel[Annotated[tuple[Claim, ...], Tuple]]):
     """The whole file."""
 
 
@@ -89,7 +89,7 @@ class Verdict:
 
 def load_claims(path: Path) -> tuple[Claim, ...]:
     """The claims in the order of the file; `UserError` where it is missing, no YAML, or not of this shape."""
-    return validated(_File, tuple(read_yaml(path) or ()), path).root
+    return validated(_File, read_yaml(path), path).root
 
 
 def _bindings(run: Run, used: set[str]) -> Iterator[dict[str, str]]:

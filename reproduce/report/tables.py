@@ -251,9 +251,9 @@ def _variants(runs: Sequence[Run]) -> Table:
 
 
 def _claims(runs: Sequence[Run], claims: Sequence[Claim]) -> Table:
-    kinds: dict[str, Kind] = {"experiment": "text", "dataset": "text", "run": "text", "claim": "text"}
-    kinds |= {"source": "text", "wanted": "text", "quantity": "text", "at": "text", "against": "quantity"}
-    kinds |= {"tolerance": "quantity", "ours": "quantity", "holds": "text"}
+    kinds: dict[str, Kind] = {"experiment": "text", "dataset": "text", "claim": "text", "run": "text"}
+    kinds |= {"ours": "quantity", "holds": "text", "wanted": "text", "against": "quantity", "tolerance": "quantity"}
+    kinds |= {"quantity": "text", "at": "text", "source": "text"}
     rows = [
         {
             "experiment": verdict.run["experiment"],
@@ -363,14 +363,14 @@ def _lowest_staying(run: Run, swapped: Sequence[str]) -> float | None:
 
 
 def readme_table(runs: Sequence[Run]) -> str:
-    """The summary for the README, in Markdown: the dimensions and what each swap changes, a row a run.
+    """The summary for the README, in Markdown: the dimensions and what each swap changes, a row a run with concepts.
 
     Experiments with other factors get a table of their own, since they share few columns.
     """
+    runs = [run for run in runs if concepts([run])]
     grouped: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
-        if concepts([run]):
-            grouped.setdefault(tuple(run["dims"]), []).append(run)
+        grouped.setdefault(tuple(run["dims"]), []).append(run)
     parts = []
     for names, own in grouped.items():
         named, residual = names[:-1], names[-1]
