@@ -134,7 +134,8 @@ def _runs_in(results_dir: Path) -> dict[tuple[str, str], Run]:
 def _line(move: Move) -> str:
     kind = kind_of(move.quantity)
     off = show(difference(move.before, move.after), "offset" if kind == "count" else kind, signed=True)
-    allowed = f"allowed: {show(move.tolerance, kind, signed=True).removeprefix('+')}"
+    around = f"{move.tolerance:g}" if kind == "count" else show(move.tolerance, kind, signed=True).removeprefix("+")
+    allowed = f"allowed: {around}"
     if move.before is None or move.after is None:
         off, allowed = "null, or not there", "allowed: never"
     return f"  {move.quantity}: {show(move.before, kind)} → {show(move.after, kind)} ({off}; {allowed})"
