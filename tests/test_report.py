@@ -438,6 +438,8 @@ def test_samples_stand_beside_the_published_fid() -> None:
     assert other["elsewhere: value"] == 3.25
     assert pd.isna(other["mnist: − paper's"])  # another distance than the paper's
     assert "fashionmnist" not in table.csv()
+    distances = table.frame["distance"].str.startswith("FID").tolist()
+    assert distances == sorted(distances, reverse=True)
     assert "+6.100" in table.markdown()
 
 
@@ -513,10 +515,10 @@ def test_a_long_animation_is_short_and_small_in_the_page(tmp_path: Path) -> None
     text = page(tmp_path, [make_run(AUTOENCODER, "code", {"digit": 14, "color": 18, "residual": 32})])
     (image,) = Tags(text).named("img")
     with Image.open(io.BytesIO(base64.b64decode(image["src"].split(",")[1]))) as inner:
-        assert (inner.size, inner.n_frames) == ((320, 160), 20)
+        assert (inner.size, inner.n_frames) == ((240, 120), 15)
         durations = [frame.load() and frame.info["duration"] for frame in ImageSequence.Iterator(inner)]
-        assert durations == [60 * 50 / 20] * 20
-    assert [image["width"], image["height"]] == ["320", "160"]
+        assert durations == [60 * 50 / 15] * 15
+    assert [image["width"], image["height"]] == ["240", "120"]
     assert "<summary>Play</summary>" in text
 
 

@@ -15,9 +15,9 @@ from reproduce.report.runs import Run, concepts, factors, run_name, value
 
 __all__ = ["Block", "Picture", "figure_blocks", "swap_blocks", "training_block"]
 
-_QUALITY = 82  # a sixth of the PNG, which stands beside the page
+_QUALITY = 75  # an eighth of the PNG, which stands beside the page
 # of an animation, whose whole stands beside the page
-_FRAMES, _FRAME_WIDTH, _FRAME_QUALITY = 24, 320, 55
+_FRAMES, _FRAME_WIDTH, _FRAME_QUALITY = 16, 240, 50
 
 
 @dataclass(frozen=True)

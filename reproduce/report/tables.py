@@ -294,7 +294,7 @@ _DISTANCES = {
     "inception": "FID (Inception features)",
     "classifier": "Fréchet distance (features of our own classifier, not FID)",
 }
-_SAMPLES = {"frechet": "ours: samples through T⁻¹", "frechet_prior": "ours: decoded samples of the prior"}
+_SAMPLES = {"frechet": "ours: samples through T⁻¹", "frechet_prior": "ours: decoded prior samples"}
 
 
 def _frechet(runs: Sequence[Run], published: Published) -> Table:
@@ -326,7 +326,9 @@ def _frechet(runs: Sequence[Run], published: Published) -> Table:
             *notes,
         ]
     )
-    cells = [dict(zip(columns, key, strict=False)) | row for key, row in rows.items()]
+    # FID first
+    ordered = sorted(rows.items(), key=lambda item: list(_DISTANCES.values()).index(item[0][2]))
+    cells = [dict(zip(columns, key, strict=False)) | row for key, row in ordered]
     return Table.of("frechet", "Samples: Fréchet distances", note, _data(measured), cells, columns)
 
 
