@@ -67,11 +67,15 @@ def make_density(experiment: str) -> dict[str, Any]:
     """A run of T without concepts."""
     run = make_run(experiment, "density", {"residual": 64})
     run["dataset"] = f"what stands in for {experiment}"
+    run["scores"] = {"residual": None}
     run["metrics"] = {
         "frechet": {"inception": 12.5, "classifier": 3.25},
         "frechet_prior": {"inception": 80.0, "classifier": 41.0},
+        "frechet_reconstruction": {"inception": 9.0, "classifier": 1.5},
         "linear": {"z_tilde": 0.9, "z": 0.6},
         "samples": 10000,
+        "heldout": 1000,
+        "judge": {"digit": 0.99},
         "nll": -3.5,
         "round_trip": 1e-5,
         "factors": {"residual": {"mean": 0.01, "variance": 1.02, "pair_correlation": None}},

@@ -55,10 +55,10 @@ def kind_of(quantity: str) -> Kind:
     top, _, rest = quantity.partition(".")
     if top == "config":
         return "text"
-    if top == "dims" or rest in ("pairs", "samples"):
+    if top == "dims" or rest in ("pairs", "samples", "heldout"):
         return "count"
     shares = ("swap", "reconstruction", "judge", "linear", "embedding")
-    return "share" if rest.split(".")[0] in shares or rest.endswith(".flip_rate") else "number"
+    return "share" if rest.split(".")[0] in shares or rest.endswith((".flip_rate", ".entropy")) else "number"
 
 
 def show(value: Any, kind: Kind = "text", *, signed: bool = False) -> str:

@@ -172,7 +172,11 @@ def _labelled(*parts: tuple[str, str]) -> str:
 
 
 def _response(run: Run) -> str:
-    columns = (("σ of the class index", "sigma"), ("answers that differ", "flip_rate"), ("entropy (nats)", "entropy"))
+    columns = (
+        ("σ of the class index", "sigma"),
+        ("answers that differ", "flip_rate"),
+        ("entropy, of an even spread's", "entropy"),
+    )
     return _labelled(*((label, _told(run, "response", under=key)) for label, key in columns))
 
 
@@ -180,6 +184,7 @@ def _samples(run: Run) -> str:
     return _labelled(
         ("Fréchet distance through T⁻¹", _told(run, "frechet")),
         ("of decoded samples of the prior", _told(run, "frechet_prior")),
+        ("of reconstructions", _told(run, "frechet_reconstruction")),
     )
 
 

@@ -294,7 +294,11 @@ _DISTANCES = {
     "inception": "FID (Inception features)",
     "classifier": "Fréchet distance (features of our own classifier, not FID)",
 }
-_SAMPLES = {"frechet": "ours: samples through T⁻¹", "frechet_prior": "ours: decoded prior samples"}
+_SAMPLES = {
+    "frechet": "ours: samples through T⁻¹",
+    "frechet_prior": "ours: decoded prior samples",
+    "frechet_reconstruction": "ours: reconstructions",
+}
 
 
 def _frechet(runs: Sequence[Run], published: Published) -> Table:
@@ -321,8 +325,9 @@ def _frechet(runs: Sequence[Run], published: Published) -> Table:
     note = " ".join(
         [
             "The Fréchet distance between held-out images and as many samples, in the features of a network; lower is "
-            "nearer. Only FID compares with the published values, and only on the paper's data. ±: as printed; the "
-            "paper doesn't say of what. − paper's: ours minus the paper's own row.",
+            "nearer, and no sample can be expected to beat a reconstruction. Only FID compares with the published "
+            "values, and only on the paper's data. ±: as printed; the paper doesn't say of what. − paper's: ours minus "
+            "the paper's own row.",
             *notes,
         ]
     )
