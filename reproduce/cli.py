@@ -1,4 +1,4 @@
-"""The command line: one subcommand for each stage of `dvc.yaml`, `diff`, and `convert-official`."""
+"""The command line: one subcommand for each stage of `dvc.yaml`, `diff`, `check` and `convert-official`."""
 
 import argparse
 import importlib
@@ -30,7 +30,7 @@ _TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun sets it in what it starts
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reproduce",
-        description="The stages of dvc.yaml, one by one (dvc repro runs those needed), and the diff of variants.",
+        description="The stages of dvc.yaml, one by one (dvc repro runs those needed), and comparisons of results.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in _STAGES.items():
@@ -50,6 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     convert.add_argument("--kind", required=True, choices=("autoencoder", "classifier", "flow"))
     convert.add_argument("out", type=Path, metavar="OUT.safetensors", help="a file that does not exist yet")
+    check = commands.add_parser("check", help="the results against the committed ones: exit code 1 if a number moved")
+    check.add_argument("--profile", default="embedded", help="default: embedded")
+    earlier = check.add_mutually_exclusive_group()
+    earlier.add_argument("--revision", default="HEAD", help="the Git revision to compare with; default: HEAD")
+    earlier.add_argument("--against", type=Path, help="a folder like results/embedded to compare with instead")
     return parser
 
 
@@ -87,6 +92,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             if (out := arguments["out"]).exists():
                 raise UserError(f"{out} exists already: delete it, or name another file")
             convert_official(**arguments)
+        elif command == "check":
+            from reproduce.paths import CONFIGS, ROOT
+            from reproduce.report.check import main_check
+
+            text, within = main_check(root=ROOT, tolerances=CONFIGS / "tolerances.yaml", **arguments)
+            print(text, end="", flush=True)
+            return 0 if within else 1
         else:
             unsupervised = command in _OF_DENSITY and arguments["variant"] == _DENSITY
             module = f"{command}_{_DENSITY}" if unsupervised else command

@@ -119,6 +119,9 @@ def test_a_run_writes_every_number_that_others_rely_on(project, experiment, vari
     assert list(metrics["factors"]) == factors
     assert metrics["pairs"] == 300
     assert metrics["round_trip"] < 1e-4
+    assert 0 < metrics["round_trip_relative"] < 1e-4
+    assert 0.05 < metrics["chance"]["digit"] < 0.3
+    assert metrics["chance"]["color"] == 0
     assert np.isfinite(metrics["nll"])
     assert 0 <= metrics["judge"]["digit"] <= 1
     readable = experiment == "colormnist_ae"

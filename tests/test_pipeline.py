@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from reproduce.config import Experiment, Unsupervised, Variant
+from reproduce.config import Experiment, Unsupervised, Variant, load_pipeline
 
 ROOT = Path(__file__).parent.parent
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -125,3 +125,21 @@ def test_a_stage_tracks_the_choices_of_the_variant_that_it_reads():
             if "paper_configs/variants.yaml" in entry
         )
         assert used & set(Variant.model_fields) == {key.rsplit(".", 1)[1] for key in keys}
+
+
+def test_the_plots_are_the_training_curves_and_swap_images_of_every_run():
+    entries = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["plots"]
+    profile = "${profiles[0]}"
+    pipeline = load_pipeline()
+    runs = {(experiment, variant) for experiment in pipeline.experiments for variant in pipeline.variants}
+    curves = [curve for entry in entries if isinstance(entry, dict) for of in entry.values() for curve in of["y"]]
+    assert len(curves) == len(set(curves))
+    assert set(curves) == {f"artifacts/{profile}/{name}/{variant}/flow/training.csv" for name, variant in runs}
+
+    figures = ROOT / "results" / "embedded" / "figures"
+    if not figures.exists():
+        pytest.skip("results/embedded is not there: make reproduce writes it")
+    drawn = {path for kind in ("swap", "predictions") for path in figures.glob(f"*/*/{kind}_*.png")}
+    images = [entry for entry in entries if isinstance(entry, str)]
+    assert len(images) == len(set(images))
+    assert set(images) == {f"results/{profile}/figures/{path.relative_to(figures)}" for path in drawn}

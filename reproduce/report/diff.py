@@ -9,7 +9,7 @@ import pandas as pd
 
 from reproduce.errors import UserError
 from reproduce.report.formats import kind_of, show
-from reproduce.report.runs import Run, find_runs, load_run
+from reproduce.report.runs import Run, find_runs, is_number, load_run
 
 __all__ = ["Format", "diff_runs", "main_diff", "numbers", "settings"]
 
@@ -25,14 +25,10 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def numbers(run: Run) -> dict[str, int | float | None]:
     """Every number that the run measured, or null, by its dotted path, in the order of the file."""
     leaves = (leaf for top in ("dims", "scores", "metrics") for leaf in _leaves(run[top], top))
-    return {path: value for path, value in leaves if value is None or _is_number(value)}
+    return {path: value for path, value in leaves if value is None or is_number(value)}
 
 
 def settings(run: Run) -> dict[str, Any]:
@@ -45,7 +41,7 @@ def settings(run: Run) -> dict[str, Any]:
 
 def difference(a: Any, b: Any) -> int | float | None:
     """`b - a` to 12 digits, which leaves out what only rounding put there; None unless both are numbers."""
-    if not (_is_number(a) and _is_number(b)):
+    if not (is_number(a) and is_number(b)):
         return None
     return b - a if isinstance(b - a, int) else float(f"{b - a:.12g}")
 

@@ -1,7 +1,8 @@
 """Values as text, and a table as CSV, Markdown and LaTeX."""
 
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,10 +23,10 @@ __all__ = [
 
 NULL = "–"
 
-Kind = Literal["text", "count", "offset", "share", "number", "quantity", "difference"]
-"""`offset`: a count with its sign. `quantity`, `difference`: whatever the column `quantity` names in that row."""
+Kind = Literal["text", "count", "offset", "share", "number", "deviation", "quantity", "difference"]
+"""`offset`, `deviation`: a count and a number with their sign. `quantity`, `difference`: see the column `quantity`."""
 
-_DTYPES = {"count": "Int64", "offset": "Int64", "share": "Float64", "number": "Float64"}
+_DTYPES = {"count": "Int64", "offset": "Int64", "share": "Float64", "number": "Float64", "deviation": "Float64"}
 
 _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -39,8 +40,13 @@ _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "–": "--",
     "√": r"$\sqrt{}$",
     "²": "$^2$",
+    "⁻": "$^-$",
+    "¹": "$^1$",
+    "̃": "",
+    "→": r"$\to$",
 }
 
+_LATEX_ROWS = 40  # of a page
 _LATEX_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
 
 
@@ -49,9 +55,10 @@ def kind_of(quantity: str) -> Kind:
     top, _, rest = quantity.partition(".")
     if top == "config":
         return "text"
-    if top == "dims" or quantity == "metrics.pairs":
+    if top == "dims" or rest in ("pairs", "samples", "heldout"):
         return "count"
-    return "share" if rest.split(".")[0] in ("swap", "reconstruction", "judge") else "number"
+    shares = ("swap", "reconstruction", "judge", "linear", "embedding")
+    return "share" if rest.split(".")[0] in shares or rest.endswith((".flip_rate", ".entropy")) else "number"
 
 
 def show(value: Any, kind: Kind = "text", *, signed: bool = False) -> str:
@@ -183,7 +190,7 @@ class Table:
                     show(
                         row[column],
                         own if kind in ("quantity", "difference") else kind,
-                        signed=kind in ("offset", "difference"),
+                        signed=kind in ("offset", "deviation", "difference"),
                     )
                     for column, kind in kinds.items()
                 ]
@@ -210,25 +217,29 @@ class Table:
         return "\n\n".join(blocks) + "\n"
 
     def latex(self) -> str:
-        """For each part a `table` with grouped headings, or a `longtable`; needs booktabs, graphicx and longtable."""
-        return "\n".join(part._latex() for part in self.parts())
+        """For each part one `table` a page, with grouped headings; needs booktabs and graphicx."""
+        return "\n".join(text for part in self.parts() for text in part._latex())
 
-    def _latex(self) -> str:
+    def _latex(self) -> Iterator[str]:
         frame = self.display().map(escape_latex)
         headings = [tuple(escape_latex(part) for part in split_heading(column)) for column in frame.columns]
         frame.columns = pd.MultiIndex.from_tuples(headings)
-        text = frame.to_latex(
-            index=False,
-            escape=False,
-            longtable=len(frame) > 40,
-            multicolumn_format="c",
-            caption=escape_latex(f"{self.title}. {self.note} {self.data}"),
-            label=f"tab:{self.name}",
-            column_format="".join("r" if numeric else "l" for numeric in self.numeric()),
-        )
-        # what is wider than the page is shrunk to it
-        text = text.replace(r"\begin{tabular}", _LATEX_FIT + r"\begin{tabular}")
-        return text.replace(r"\end{tabular}", r"\end{tabular}}")
+        pages = max(1, math.ceil(len(frame) / _LATEX_ROWS))
+        for page in range(pages):
+            of = f" ({page + 1} of {pages})" if pages > 1 else ""
+            text = frame[page * _LATEX_ROWS : (page + 1) * _LATEX_ROWS].to_latex(
+                index=False,
+                escape=False,
+                multicolumn_format="c",
+                caption=escape_latex(
+                    f"{self.title}{of}. {self.note} {self.data}" if page == 0 else f"{self.title}{of}."
+                ),
+                label=f"tab:{self.name}" + (f"-{page + 1}" if page else ""),
+                column_format="".join("r" if numeric else "l" for numeric in self.numeric()),
+            )
+            # what is wider than the page is shrunk to it
+            text = text.replace(r"\begin{tabular}", _LATEX_FIT + r"\begin{tabular}")
+            yield text.replace(r"\end{tabular}", r"\end{tabular}}")
 
 
 def split_heading(column: str) -> tuple[str, str]:

@@ -1,25 +1,21 @@
 """`index.html`: one page with every figure and table of a profile, that loads nothing from elsewhere."""
 
-import base64
-import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from PIL import Image
 
 from reproduce.report.formats import Table, show, split_heading
+from reproduce.report.pictures import figure_blocks, swap_blocks, training_block
 from reproduce.report.published import Published
 from reproduce.report.runs import Run, concepts, experiments, factors, run_name, value
-from reproduce.report.tables import build_tables
+from reproduce.report.tables import SHRUNKEN, build_tables, chance_levels
 
 __all__ = ["render_page"]
-
-FIGURE_KINDS = ("swap", "predictions")
 
 
 @dataclass(frozen=True)
@@ -43,19 +39,26 @@ class Grid:
     rows: list[list[Cell]]
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure in the page, with what it shows said in words."""
-
-    title: str
-    uri: str
-    width: int
-    height: int
-    alt: str
-    caption: str
+Tone = Callable[[Mapping[str, Any], str], str]
+"""From a row and a column: `good` or `bad` for a value that one would want high or low, else nothing."""
 
 
-def _grid(table: Table, *hidden: str) -> Grid:
+def _swap_tone(row: Mapping[str, Any], column: str) -> str:
+    concept, side = split_heading(column)
+    follows = {"follows source": True, "stays with target": False}.get(side)
+    return "" if follows is None else "good" if follows == (row["swapped"] == concept) else "bad"
+
+
+def _claim_tone(row: Mapping[str, Any], column: str) -> str:
+    holds = row[column] if column.endswith(": holds") else None
+    return "" if holds is None else "good" if holds else "bad"
+
+
+def _no_tone(row: Mapping[str, Any], column: str) -> str:
+    return ""
+
+
+def _grid(table: Table, *hidden: str, tone: Tone = _no_tone) -> Grid:
     """A table that has no parts, without the `hidden` columns and those that are null throughout."""
     shown = table.display()
     columns = [name for name in map(str, shown) if name not in hidden and not table.frame[name].isna().all()]
@@ -67,11 +70,12 @@ def _grid(table: Table, *hidden: str) -> Grid:
             groups[-1] = (group, groups[-1][1] + 1)
         else:
             groups.append((group, 1))
+    raw_rows = [dict(zip(table.kinds, cells, strict=True)) for cells in table.frame.itertuples(index=False, name=None)]
     rows = []
     for at, texts in enumerate(shown[columns].to_numpy().tolist()):
         cells = []
         for position, (name, text) in enumerate(zip(columns, texts, strict=True)):
-            raw, kind = table.frame[name].iloc[at], table.kinds[name]
+            raw, kind = raw_rows[at][name], table.kinds[name]
             covered = 1
             if position == 0 and len(columns) > 1:
                 same = shown[name].to_list()
@@ -80,74 +84,13 @@ def _grid(table: Table, *hidden: str) -> Grid:
                 covered = next((step for step, other in enumerate(same[at:]) if other != text), len(same) - at)
             share = float(raw) if kind == "share" and text != show(None) else None
             quiet = text == show(None) or (kind in ("difference", "offset") and not re.search("[1-9]", text))
-            classes = [*(["num"] if numeric[position] else []), *(["quiet"] if quiet else [])]
-            cells.append(Cell(text, covered, share, " ".join(classes)))
+            kinds = {"num": numeric[position], "quiet": quiet, "long": len(text) > 30 and not numeric[position]}
+            classes = [name for name, applies in kinds.items() if applies]
+            classes += [tone(raw_rows[at], name)]
+            cells.append(Cell(text, covered, share, " ".join(filter(None, classes))))
         rows.append(cells)
     headings = [(own, right) for (_, own), right in zip(split, numeric, strict=True)]
     return Grid(table.title, table.note, groups, headings, rows)
-
-
-def _picture(path: Path, title: str, alt: str, caption: str) -> Picture | None:
-    if not path.is_file():
-        return None
-    small = io.BytesIO()
-    with Image.open(path) as image:
-        # a fifth of the PNG, which stands beside the page
-        image.convert("RGB").save(small, "WEBP", quality=88, method=6)
-        width, height = image.size
-    uri = f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode('ascii')}"
-    return Picture(title, uri, width, height, alt, caption)
-
-
-def _outcome(run: Run, swapped: str) -> str:
-    """What the numbers say about swapping this factor, in words."""
-    size, total = run["dims"][swapped], sum(run["dims"].values())
-    parts = []
-    for name in concepts([run]):
-        side, verb = ("source", "follows the source") if name == swapped else ("target", "stays with the target")
-        share = value(run, "metrics", "swap", swapped, name, side)
-        if share is not None:
-            parts.append(f"{name} {verb} in {show(share, 'share')}".replace(" %", "\N{NO-BREAK SPACE}%"))
-    text = f"{size} of {total} dimensions{': ' if parts else ''}{', '.join(parts)}."
-    if size == 0:
-        return f"{text} With no dimensions there is nothing to swap: every row repeats its target."
-    if size == total:
-        return f"{text} It holds everything, so swapping it replaces the target as a whole."
-    return text
-
-
-def _swap_pictures(runs: Sequence[Run], figures_dir: Path) -> list[dict[str, Any]]:
-    """For each factor and kind of figure: the pictures of all runs that have it."""
-    blocks = []
-    for swapped in factors(runs):
-        for kind in FIGURE_KINDS:
-            pictures = []
-            for run in (run for run in runs if swapped in run["dims"]):
-                what = "Swap grid" if kind == "swap" else "Predicted classes under the swap"
-                picture = _picture(
-                    figures_dir / run["experiment"] / run_name(run) / f"{kind}_{swapped}.png",
-                    run_name(run),
-                    f"{what}, {run['experiment']}, variant {run_name(run)}: the factor {swapped} of the target (left "
-                    f"column) is replaced by that of the source (top row). {_outcome(run, swapped)}",
-                    _outcome(run, swapped),
-                )
-                pictures += [picture] if picture else []
-            if pictures:
-                blocks.append({"factor": swapped, "kind": kind, "pictures": pictures})
-    return blocks
-
-
-def _training_pictures(runs: Sequence[Run], figures_dir: Path) -> list[Picture]:
-    found = [
-        _picture(
-            figures_dir / run["experiment"] / run_name(run) / "training.png",
-            run_name(run),
-            f"Training curves of T, {run['experiment']}, variant {run_name(run)}",
-            f"Ends at a held-out pair NLL of {show(value(run, 'metrics', 'nll'), 'number')} nats.",
-        )
-        for run in runs
-    ]
-    return [picture for picture in found if picture]
 
 
 def _bars(runs: Sequence[Run], published: Published) -> list[dict[str, Any]]:
@@ -170,9 +113,26 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def _experiment(name: str, runs: Sequence[Run], figures_dir: Path, published: Published) -> dict[str, Any]:
+def _environment(machine: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """What the run was made on, without what it took: that would change the page at every rerun."""
+    rows = []
+    for key, found in (machine or {}).items():
+        if not (key.endswith("_seconds") or key.startswith("peak_memory")):
+            text = ", ".join(f"{name} {of}" for name, of in found.items()) if isinstance(found, dict) else str(found)
+            rows.append((key.replace("_", " "), text))
+    return rows
+
+
+def _experiment(
+    name: str,
+    runs: Sequence[Run],
+    machines: Sequence[Mapping[str, Any] | None],
+    figures_dir: Path,
+    published: Published,
+) -> dict[str, Any]:
     tables = build_tables(runs, published)
     hidden = ["experiment"] + (["seed"] if len({run["seed"] for run in runs}) == 1 else [])
+    tones = {"swaps": _swap_tone}
     return {
         "name": name,
         "id": _slug(name),
@@ -182,20 +142,30 @@ def _experiment(name: str, runs: Sequence[Run], figures_dir: Path, published: Pu
         "concepts": concepts(runs),
         "latent": sum(runs[0]["dims"].values()),
         "bars": _bars(runs, published),
-        "grids": {key: _grid(table.parts()[0], *hidden, "dimensions") for key, table in tables.items()},
-        "swaps": _swap_pictures(runs, figures_dir),
-        "training": _training_pictures(runs, figures_dir),
+        "grids": {
+            key: _grid(table.parts()[0], *hidden, "dimensions", tone=tones.get(key, _no_tone))
+            for key, table in tables.items()
+        },
+        "swaps": swap_blocks(runs, figures_dir),
+        "figures": figure_blocks(runs, figures_dir, published),
+        "training": training_block(runs, figures_dir),
         "judged": [name for name in concepts(runs) if value(runs[-1], "metrics", "judge", name) is not None],
         "color_measured": any(value(run, "metrics", "color_error") for run in runs),
+        "chance": chance_levels(runs),
         "runs": [
-            {"name": run_name(run), "config": json.dumps(run["config"], indent=2, ensure_ascii=False)} for run in runs
+            {
+                "name": run_name(run),
+                "config": json.dumps(run["config"], indent=2, ensure_ascii=False),
+                "environment": _environment(machine),
+            }
+            for run, machine in zip(runs, machines, strict=True)
         ],
     }
 
 
 def _compared(runs: Sequence[Run], published: Published) -> list[tuple[str, str, Grid]]:
     """For each experiment that has published values: its name, its data, and our dimensions beside theirs."""
-    own = [run for run in runs if run["experiment"] in published]
+    own = [run for run in runs if run["experiment"] in published and published[run["experiment"]].dimensions]
     if not own:
         return []
     hidden = ["seed", *(f"score: {name}" for name in factors(own))]
@@ -204,14 +174,39 @@ def _compared(runs: Sequence[Run], published: Published) -> list[tuple[str, str,
     return [(name, of[0]["dataset"], _grid(part, *hidden)) for (name, of), part in zip(names, parts, strict=True)]
 
 
+def _claimed(tables: Mapping[str, Table], runs: Sequence[Run]) -> list[tuple[str, str, Grid]]:
+    """For each experiment that a claim speaks of: its name, its data, and the claims beside our numbers."""
+    if "claims" not in tables:
+        return []
+    grids = []
+    for part in tables["claims"].parts():
+        name = part.name.removeprefix("claims-")
+        dataset = next(run["dataset"] for run in runs if run["experiment"] == name)
+        grids.append((name, dataset, _grid(part, "quantity", "source", tone=_claim_tone)))
+    return grids
+
+
+def _counted(tables: Mapping[str, Table]) -> list[tuple[str, int, int]]:
+    """For each variant how many of the claims hold, of how many that could be judged."""
+    if "claims" not in tables:
+        return []
+    judged = tables["claims"].frame.dropna(subset=["holds"])
+    return [(str(name), int(own["holds"].sum()), len(own)) for name, own in judged.groupby("run", sort=False)]
+
+
 def render_page(
-    profile: str, runs: Sequence[Run], tables: Mapping[str, Table], figures_dir: Path, published: Published
+    profile: str,
+    runs: Sequence[Run],
+    machines: Sequence[Mapping[str, Any] | None],
+    tables: Mapping[str, Table],
+    figures_dir: Path,
+    published: Published,
 ) -> str:
     """The whole page.
 
-    `tables` are all of `build_tables(runs, published)`; the files of that name stand in `tables/` beside the page.
-    Figures are read from `figures_dir/<experiment>/<run>/`: `swap_<factor>.png`, `predictions_<factor>.png` and
-    `training.png`, those that are there.
+    `machines` has what `load_machines` gives for the runs. `tables` are all of `build_tables(runs, …)`; the files of
+    that name stand in `tables/` beside the page. Figures are read from `figures_dir/<experiment>/<run>/`, those of
+    `reproduce.report.pictures` that are there.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reproduce.report", "."),
@@ -223,16 +218,25 @@ def render_page(
     )
     collapsed: dict[str, list[str]] = {}
     for run in runs:
-        if not any(run["dims"][name] for name in concepts([run])):
+        if concepts([run]) and not any(run["dims"][name] for name in concepts([run])):
             collapsed.setdefault(run["variant"], []).append(run["experiment"])
     variants = {run_name(run): run["description"] for run in runs if run["seed"] == 0}
+    made_on = {(run["experiment"], run_name(run)): machine for run, machine in zip(runs, machines, strict=True)}
     return environment.get_template("index.html.j2").render(
         profile=profile,
         seeds=sorted({run["seed"] for run in runs}),
         variants=list(variants.items()),
         collapsed={name: list(dict.fromkeys(where)) for name, where in collapsed.items()},
+        claimed=_claimed(tables, runs),
+        counted=_counted(tables),
         compared=_compared(runs, published),
-        experiments=[_experiment(name, own, figures_dir, published) for name, own in experiments(runs).items()],
+        sampled=_grid(tables["frechet"]) if "frechet" in tables else None,
+        shrunken=SHRUNKEN,
+        experiments=[
+            _experiment(name, own, [made_on[name, run_name(run)] for run in own], figures_dir, published)
+            for name, own in experiments(runs).items()
+        ],
+        most_runs=max(len(own) for own in experiments(runs).values()),
         published=published,
         tables=list(tables.values()),
         data=list(dict.fromkeys((run["experiment"], run["dataset"]) for run in runs)),

@@ -8,14 +8,26 @@ from pydantic import Field, RootModel, model_validator
 
 from reproduce.config import Strict, Tuple, read_yaml, validated
 
-__all__ = ["Published", "PublishedDimensions", "PublishedExperiment", "load_published"]
+__all__ = [
+    "Published",
+    "PublishedDimensions",
+    "PublishedExperiment",
+    "PublishedFID",
+    "PublishedResponse",
+    "load_published",
+]
 
 
-class PublishedDimensions(Strict):
-    """Factor sizes as one source prints them, `derived` ones worked out from the others."""
+class Quoted(Strict):
+    """What one source prints."""
 
     source: Annotated[str, Field(min_length=1)]
     url: Annotated[str, Field(pattern=r"^https://")]
+
+
+class PublishedDimensions(Quoted):
+    """Factor sizes, `derived` ones worked out from the others."""
+
     dataset: Annotated[str, Field(min_length=1)]
     latent: Annotated[int, Field(gt=0)]
     dims: dict[str, Annotated[int, Field(ge=0)]]
@@ -39,10 +51,28 @@ class PublishedDimensions(Strict):
         return all(off is not None and abs(off) <= self.tolerance for off in self.differences(dims).values())
 
 
+class PublishedFID(Quoted):
+    """One cell of the paper's Table 2; `spread` stands after ±, `reproduced`: ours is to match it, `note` is ours."""
+
+    method: Annotated[str, Field(min_length=1)]
+    reproduced: bool
+    value: Annotated[float, Field(ge=0)]
+    spread: Annotated[float, Field(ge=0)] | None
+    note: str | None
+
+
+class PublishedResponse(Quoted):
+    """Standard deviation of the predicted class's index while a factor of one input is varied."""
+
+    sigma: dict[str, Annotated[float, Field(ge=0)]]
+
+
 class PublishedExperiment(Strict):
     """Everything published about one experiment."""
 
     dimensions: Annotated[tuple[PublishedDimensions, ...], Tuple]
+    fid: Annotated[tuple[PublishedFID, ...], Tuple]
+    response: Annotated[tuple[PublishedResponse, ...], Tuple]
 
 
 class _File(RootModel[dict[str, PublishedExperiment]]):

@@ -6,8 +6,22 @@ from pathlib import Path
 from typing import Any
 
 from reproduce.errors import UserError
+from reproduce.files import read_json
 
-__all__ = ["Run", "concepts", "experiments", "factors", "find_runs", "load_run", "load_runs", "run_name", "value"]
+__all__ = [
+    "Run",
+    "concepts",
+    "experiments",
+    "factors",
+    "find_runs",
+    "is_number",
+    "load_machines",
+    "load_run",
+    "load_runs",
+    "parse_run",
+    "run_name",
+    "value",
+]
 
 Run = dict[str, Any]
 
@@ -60,12 +74,26 @@ def value(run: Run, *keys: str) -> Any:
     return found
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is an int or a float; JSON's true and false are neither."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def load_run(path: Path) -> Run:
     """One run's JSON; `UserError` where it is missing, broken or lacks a key that tables need."""
     try:
-        run = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"{path}: no such run; run `dvc repro`") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro`") from None
+    return parse_run(text, path)
+
+
+def parse_run(text: str, path: Path) -> Run:
+    """What `load_run` makes of the file's `text`; `path` is where it lies, or lay."""
+    try:
+        run = json.loads(text)
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro`") from None
     for key, kind in REQUIRED.items():
@@ -105,3 +133,12 @@ def load_runs(runs_dir: Path, expected: Sequence[tuple[str, str]] | None = None)
     if not runs:
         raise UserError(f"{runs_dir}: no runs; run `dvc repro`")
     return runs
+
+
+def load_machines(runs_dir: Path, runs: Iterable[Run]) -> list[dict[str, Any] | None]:
+    """For each run what stands in its `.machine.json`: how long it took, on what, with which versions.
+
+    None where there is no such file.
+    """
+    paths = [runs_dir / run["experiment"] / f"{run_name(run)}.machine.json" for run in runs]
+    return [read_json(path) if path.is_file() else None for path in paths]

@@ -1,17 +1,19 @@
 """Every table of the report, from the runs' JSON and the published values."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from reproduce.errors import ReproduceError
 from reproduce.files import write_text
+from reproduce.report.claims import Claim, judge_claims
 from reproduce.report.diff import difference, numbers, settings
 from reproduce.report.formats import Kind, Spread, Table, escape_markdown, markdown_grid, show
 from reproduce.report.published import Published, PublishedDimensions
 from reproduce.report.runs import Run, concepts, experiments, run_name, value
 
-__all__ = ["build_tables", "inject", "readme_table", "write_tables"]
+__all__ = ["SHRUNKEN", "build_tables", "chance_levels", "inject", "readme_table", "write_tables"]
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
@@ -145,10 +147,11 @@ def _unswapped(runs: Sequence[Run]) -> Table:
 
 def _probes(runs: Sequence[Run]) -> Table:
     kinds: dict[str, Kind] = {**_RUN, "factor": "text", "dimensions": "count", "concept": "text"}
-    kinds |= {"probe score": "number"}
+    kinds |= {"chance": "number", "probe score": "number"}
     rows = [
         _run_cells(run)
         | {"factor": name, "dimensions": size, "concept": concept}
+        | {"chance": value(run, "metrics", "chance", concept)}
         | {"probe score": value(run, "metrics", "probe", name, concept)}
         for run in runs
         for name, size in run["dims"].items()
@@ -156,10 +159,24 @@ def _probes(runs: Sequence[Run]) -> Table:
     ]
     note = (
         "How well a linear probe reads each concept from each factor alone, on held-out images: accuracy for a class, "
-        "balanced accuracy for a yes-or-no attribute, R² for a measured value such as a colour."
+        "balanced accuracy for a yes-or-no attribute, R² for a measured value such as a colour. "
+        f"{chance_levels(runs)}"
     )
-    spread = Spread("concept", ("probe score",), by_value=True)
-    return Table.of("probes", "Linear probes", note, _data(runs), rows, kinds, "dataset", split=True, spread=spread)
+    spread, csv_only = Spread("concept", ("probe score",), by_value=True), ("dataset", "chance")
+    return Table.of("probes", "Linear probes", note, _data(runs), rows, kinds, *csv_only, split=True, spread=spread)
+
+
+def chance_levels(runs: Sequence[Run]) -> str:
+    """What a probe scores that knows nothing, in a sentence."""
+    known = {name: value(run, "metrics", "chance", name) for run in runs for name in concepts([run])}
+    told = ", ".join(f"{name} {show(level, 'number')}" for name, level in known.items() if level is not None)
+    return f"A guess scores: {told}." if told else "A guess scores 0.5 for an attribute and 0 in R²."
+
+
+SHRUNKEN = (
+    "Where the correlation comes out below ρ, the variance comes out below 1: the likelihood weighs the distance "
+    "between the members of a pair with 1/(1 − ρ²), about 20 for ρ = 0.975, and a smaller factor has smaller distances."
+)
 
 
 def _factors(runs: Sequence[Run]) -> Table:
@@ -175,7 +192,7 @@ def _factors(runs: Sequence[Run]) -> Table:
     ]
     note = (
         "T is trained towards mean 0, variance 1, and, between images that share a concept, a high correlation of that "
-        "concept's factor. Measured on held-out images."
+        f"concept's factor. {SHRUNKEN} Measured on held-out images."
     )
     return Table.of("factors", "Statistics of the factors", note, _data(runs), rows, kinds, "dataset")
 
@@ -233,11 +250,100 @@ def _variants(runs: Sequence[Run]) -> Table:
     return Table.of("variants", "The variants compared", note, _data(runs), rows, kinds, "dataset", split=True)
 
 
-def build_tables(runs: Sequence[Run], published: Published) -> dict[str, Table]:
-    """Every table by its name, in the order to read them."""
+def _claims(runs: Sequence[Run], claims: Sequence[Claim]) -> Table:
+    kinds: dict[str, Kind] = {"experiment": "text", "dataset": "text", "claim": "text", "run": "text"}
+    kinds |= {"ours": "quantity", "holds": "text", "wanted": "text", "against": "quantity", "tolerance": "quantity"}
+    kinds |= {"quantity": "text", "at": "text", "source": "text"}
+    rows = [
+        {
+            "experiment": verdict.run["experiment"],
+            "dataset": verdict.run["dataset"],
+            "run": run_name(verdict.run),
+            "claim": verdict.claim.says,
+            "source": verdict.claim.source,
+            "wanted": verdict.claim.wanted,
+            "quantity": verdict.claim.quantity,
+            "at": verdict.at,
+            "against": verdict.against,
+            "tolerance": verdict.claim.tolerance,
+            "ours": verdict.ours,
+            "holds": verdict.holds,
+        }
+        for verdict in judge_claims(claims, runs)
+    ]
+    note = (
+        "What the paper says can be seen, and whether our numbers show it. Wanted: the comparison, with a tolerance "
+        "that is ours. Quantity: its place in the run's JSON; where it stands for several numbers, the one that speaks "
+        "most against the claim is given. A dash: the run has no such number."
+    )
+    spread = Spread("run", ("ours", "holds"))
+    return Table.of(
+        "claims",
+        "The paper's claims",
+        note,
+        _data(runs),
+        rows,
+        kinds,
+        *("dataset", "at", "against", "tolerance"),
+        split=True,
+        spread=spread,
+    )
+
+
+_DISTANCES = {
+    "inception": "FID (Inception features)",
+    "classifier": "Fréchet distance (features of our own classifier, not FID)",
+}
+_SAMPLES = {
+    "frechet": "ours: samples through T⁻¹",
+    "frechet_prior": "ours: decoded prior samples",
+    "frechet_reconstruction": "ours: reconstructions",
+}
+
+
+def _frechet(runs: Sequence[Run], published: Published) -> Table:
+    """The paper's Table 2: a row a method, and for each experiment its columns."""
+    measured = [run for run in runs if value(run, "metrics", "frechet")]
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    columns: dict[str, Kind] = {"method": "text", "source": "text", "distance": "text"}
+    notes = []
+    for name, own in experiments(measured).items():
+        theirs = published[name].fid if name in published else ()
+        columns |= {f"{name}: value": "number"}
+        columns |= {f"{name}: ±": "number", f"{name}: − paper's": "deviation"} if theirs else {}
+        for entry in theirs:
+            row = rows.setdefault((entry.method, entry.source, _DISTANCES["inception"]), {})
+            row |= {f"{name}: value": entry.value, f"{name}: ±": entry.spread}
+            notes += [f"{name}, {entry.method}, {entry.source}: {entry.note}."] if entry.note else []
+        paper = next((entry.value for entry in theirs if entry.reproduced), None)
+        for run, (key, method), (features, distance) in product(own, _SAMPLES.items(), _DISTANCES.items()):
+            found = value(run, "metrics", key, features)
+            if found is not None:
+                row = rows.setdefault((method, run_name(run), distance), {})
+                compares = (key, features) == ("frechet", "inception")
+                row |= {f"{name}: value": found, f"{name}: − paper's": difference(paper, found) if compares else None}
+    note = " ".join(
+        [
+            "The Fréchet distance between held-out images and as many samples, in the features of a network; lower is "
+            "nearer, and no sample can be expected to beat a reconstruction. Only FID compares with the published "
+            "values, and only on the paper's data. ±: as printed; the paper doesn't say of what. − paper's: ours minus "
+            "the paper's own row.",
+            *notes,
+        ]
+    )
+    # FID first
+    ordered = sorted(rows.items(), key=lambda item: list(_DISTANCES.values()).index(item[0][2]))
+    cells = [dict(zip(columns, key, strict=False)) | row for key, row in ordered]
+    return Table.of("frechet", "Samples: Fréchet distances", note, _data(measured), cells, columns)
+
+
+def build_tables(runs: Sequence[Run], published: Published, claims: Sequence[Claim] = ()) -> dict[str, Table]:
+    """Every table that has a row by its name, in the order to read them."""
     tables = [
+        _claims(runs, claims),
         _dimensions(runs, published),
         _published(runs, published),
+        _frechet(runs, published),
         _swaps(runs),
         _unswapped(runs),
         _probes(runs),
@@ -245,7 +351,7 @@ def build_tables(runs: Sequence[Run], published: Published) -> dict[str, Table]:
         _fit(runs),
         _variants(runs),
     ]
-    return {table.name: table for table in tables}
+    return {table.name: table for table in tables if len(table.frame)}
 
 
 def write_tables(tables: Mapping[str, Table], folder: Path) -> None:
@@ -264,10 +370,11 @@ def _lowest_staying(run: Run, swapped: Sequence[str]) -> float | None:
 
 
 def readme_table(runs: Sequence[Run]) -> str:
-    """The summary for the README, in Markdown: the dimensions and what each swap changes, a row a run.
+    """The summary for the README, in Markdown: the dimensions and what each swap changes, a row a run with concepts.
 
     Experiments with other factors get a table of their own, since they share few columns.
     """
+    runs = [run for run in runs if concepts([run])]
     grouped: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         grouped.setdefault(tuple(run["dims"]), []).append(run)

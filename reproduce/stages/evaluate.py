@@ -12,6 +12,7 @@ from reproduce.data.base import IMAGES_AT_A_TIME, ImageData, Table, rows
 from reproduce.evaluation.grid import as_uint8, pick_images, swap_cells
 from reproduce.evaluation.look import Look, look_at_images, look_at_logits
 from reproduce.evaluation.metrics import (
+    chance_levels,
     evaluation_pairs,
     factor_statistics,
     headline,
@@ -77,10 +78,12 @@ def run(profile: str, experiment: str, variant: str) -> None:
         **measurement_errors(plain, readings, truth, drawn, factors=factors),
         "judge": judge_rates(judge, images, truth, read=data.read),
         "probe": probe_scores(train_z_tilde, train_truth, z_tilde, truth, dims=dims, factors=factors),
+        "chance": chance_levels(train_truth, truth),
         "factors": factor_statistics(zt_a, zt_b, factor, dims=dims, factors=factors),
         "pairs": config.evaluation.n_pairs,
         "nll": nll,
         "round_trip": round_trip_error,
+        "round_trip_relative": round_trip_error / z.std().item(),
     }
 
     write_arrays(site.evaluation / "grid.npz", _grid(data, network, flow, z, heldout, targets, sources, dims))

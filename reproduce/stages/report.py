@@ -3,9 +3,10 @@
 from reproduce.config import load_pipeline
 from reproduce.files import write_text
 from reproduce.paths import CONFIGS, ROOT, results
+from reproduce.report.claims import load_claims
 from reproduce.report.page import render_page
 from reproduce.report.published import load_published
-from reproduce.report.runs import load_runs
+from reproduce.report.runs import load_machines, load_runs
 from reproduce.report.tables import build_tables, inject, readme_table, write_tables
 
 __all__ = ["run"]
@@ -21,12 +22,13 @@ def run(profile: str) -> None:
     folder = results(profile)
     runs = load_runs(folder / "runs", expected)
     published = load_published(CONFIGS / "published.yaml")
-    tables = build_tables(runs, published)
+    tables = build_tables(runs, published, load_claims(CONFIGS / "claims.yaml"))
     readme = ROOT / "README.md"
     shown = None
     if profile == _README_SHOWS and readme.exists():
         shown = inject(readme.read_text(encoding="utf-8"), readme_table(runs))
     write_tables(tables, folder / "tables")
-    write_text(folder / "index.html", render_page(profile, runs, tables, folder / "figures", published))
+    machines = load_machines(folder / "runs", runs)
+    write_text(folder / "index.html", render_page(profile, runs, machines, tables, folder / "figures", published))
     if shown is not None and shown != readme.read_text(encoding="utf-8"):
         write_text(readme, shown)

@@ -1,0 +1,189 @@
+"""`reproduce check`: a rerun's numbers against those committed, within declared tolerances."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, RootModel
+
+from reproduce.config import Strict, Tuple, read_yaml, validated
+from reproduce.errors import UserError
+from reproduce.report.diff import difference, numbers, settings
+from reproduce.report.formats import kind_of, show
+from reproduce.report.runs import Run, find_runs, load_run, parse_run
+
+__all__ = ["Comparison", "Tolerance", "committed_runs", "compare", "load_tolerances", "main_check"]
+
+Runs = Mapping[tuple[str, str], Run]
+"""By experiment and file name, without its ending."""
+
+
+class Tolerance(Strict):
+    """One entry of `paper_configs/tolerances.yaml`, which explains the keys."""
+
+    quantity: Annotated[str, Field(min_length=1)]
+    absolute: Annotated[float, Field(ge=0)]
+    relative: Annotated[float, Field(ge=0)]
+
+    def around(self, committed: float) -> float:
+        """How far a number may lie from the committed one."""
+        return self.absolute + self.relative * abs(committed)
+
+
+class _File(RootModel[Annotated[tuple[Tolerance, ...], Tuple]]):
+    """The whole file."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """A number that isn't what it was; None: null, or not there. `used`: its distance in units of the tolerance."""
+
+    quantity: str
+    before: float | None
+    after: float | None
+    tolerance: float
+    used: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One run against its committed self: how many numbers were compared, which moved, which settings differ."""
+
+    compared: int
+    moves: Sequence[Move]
+    settings: Sequence[str]
+
+    @property
+    def beyond(self) -> list[Move]:
+        """The moves that their tolerance doesn't cover."""
+        return [move for move in self.moves if move.used > 1]
+
+
+def load_tolerances(path: Path) -> tuple[Tolerance, ...]:
+    """The tolerances in the order of the file; `UserError` where it is missing, no YAML, or not of this shape."""
+    return validated(_File, read_yaml(path), path).root
+
+
+def _tolerance(quantity: str, tolerances: Sequence[Tolerance]) -> Tolerance:
+    found = next((entry for entry in tolerances if fnmatchcase(quantity, entry.quantity)), None)
+    if found is None:
+        raise UserError(f"paper_configs/tolerances.yaml has no pattern that {quantity} fits; add one")
+    return found
+
+
+def compare(before: Run, after: Run, tolerances: Sequence[Tolerance]) -> Comparison:
+    """Every number of either run; one that only one of them has, or that is null in one, is beyond any tolerance."""
+    old, new = numbers(before), numbers(after)
+    moves = []
+    for quantity in old | new:
+        allowed = _tolerance(quantity, tolerances)
+        a, b = old.get(quantity), new.get(quantity)
+        if a == b:
+            continue
+        if a is None or b is None:
+            moves.append(Move(quantity, a, b, 0, float("inf")))
+            continue
+        around = allowed.around(a)
+        # to 12 digits, so that 0.85 is within 0.03 of 0.88
+        off = abs(difference(a, b) or 0)
+        moves.append(Move(quantity, a, b, around, off / around if around else float("inf")))
+    own, other = settings(before), settings(after)
+    changed = [path for path in own | other if own.get(path) != other.get(path)]
+    return Comparison(len(old | new), moves, changed)
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
+    except FileNotFoundError:
+        raise UserError("git is not installed: name a folder of earlier results with --against") from None
+    if done.returncode:
+        reason = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["git failed"])[0]
+        raise UserError(f"git: {reason}; name a commit with --revision, or a folder of earlier results with --against")
+    return done.stdout.decode("utf-8")
+
+
+def committed_runs(root: Path, revision: str, profile: str) -> dict[tuple[str, str], Run]:
+    """The runs of `results/<profile>` as they are in a Git revision of the checkout `root`.
+
+    UserError where there is no Git, no such revision, or no run in it.
+    """
+    _git(root, "rev-parse", "--git-dir")
+    commit = _git(root, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").strip()
+    folder = f"results/{profile}/runs"
+    names = _git(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", folder).split("\0")
+    paths = [Path(name) for name in names if name.endswith(".json") and not name.endswith(".machine.json")]
+    if not paths:
+        raise UserError(f"{revision} has no {folder}: name a folder of earlier results with --against")
+    return {
+        (path.parent.name, path.stem): parse_run(_git(root, "show", f"{commit}:./{path.as_posix()}"), path)
+        for path in paths
+    }
+
+
+def _runs_in(results_dir: Path) -> dict[tuple[str, str], Run]:
+    found = find_runs(results_dir / "runs")
+    if not found:
+        raise UserError(f"{results_dir / 'runs'}: no runs; run `dvc repro`")
+    return {(experiment, name): load_run(path) for experiment, own in found.items() for name, path in own.items()}
+
+
+def _line(move: Move) -> str:
+    kind = kind_of(move.quantity)
+    off = show(difference(move.before, move.after), "offset" if kind == "count" else kind, signed=True)
+    around = f"{move.tolerance:g}" if kind == "count" else show(move.tolerance, kind, signed=True).removeprefix("+")
+    allowed = f"allowed: {around}"
+    if move.before is None or move.after is None:
+        off, allowed = "null, or not there", "allowed: never"
+    return f"  {move.quantity}: {show(move.before, kind)} → {show(move.after, kind)} ({off}; {allowed})"
+
+
+def _report(name: str, comparison: Comparison) -> list[str]:
+    beyond = comparison.beyond
+    within = [move for move in comparison.moves if move.used <= 1]
+    counts = {"the same": comparison.compared - len(comparison.moves), "moved within their tolerance": len(within)}
+    counts |= {"BEYOND it": len(beyond)}
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    lines = [f"{name}: of {comparison.compared} numbers {told}"]
+    if comparison.settings:
+        shown = ", ".join(comparison.settings[:3]) + (", …" if len(comparison.settings) > 3 else "")
+        lines.append(f"  other settings than the committed run's: {shown}")
+    lines += [_line(move) for move in beyond]
+    if within and not beyond:
+        furthest = max(within, key=lambda move: move.used)
+        lines += ["  furthest, by its tolerance:", f"  {_line(furthest)}"]
+    return lines
+
+
+def main_check(
+    root: Path, profile: str, tolerances: Path, revision: str, against: Path | None = None
+) -> tuple[str, bool]:
+    """What `reproduce check` prints, and whether every number is within its tolerance.
+
+    The runs in `root/results/<profile>` are held against those of a Git `revision`, or of the folder `against`, which
+    has `runs/` in it as `results/<profile>` has. A committed run that is missing counts as moved; one that nothing is
+    committed of is told and does not.
+    """
+    allowed = load_tolerances(tolerances)
+    after = _runs_in(root / "results" / profile)
+    if against is None:
+        before, where = committed_runs(root, revision, profile), revision
+    else:
+        before, where = _runs_in(against), str(against)
+    lines, moved, good = [f"results/{profile} against {where}"], 0, 0
+    for key, run in before.items():
+        name = "/".join(key)
+        if key not in after:
+            lines.append(f"{name}: missing")
+            moved += 1
+            continue
+        comparison = compare(run, after[key], allowed)
+        lines += _report(name, comparison)
+        moved += bool(comparison.beyond)
+        good += not comparison.beyond
+    lines += [f"{'/'.join(key)}: extra, nothing to compare it with" for key in after if key not in before]
+    lines.append(f"{good} of {len(before)} runs are within the tolerances" + (f", {moved} moved" if moved else ""))
+    return "\n".join(lines) + "\n", moved == 0

@@ -1,0 +1,141 @@
+"""What the paper says can be seen (`paper_configs/claims.yaml`), held against the numbers of the runs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, RootModel, model_validator
+
+from reproduce.config import Strict, Tuple, read_yaml, validated
+from reproduce.report.formats import kind_of
+from reproduce.report.runs import Run, experiments, is_number, run_name, value
+
+__all__ = ["Claim", "Verdict", "judge_claims", "load_claims"]
+
+Text = Annotated[str, Field(min_length=1)]
+PLACEHOLDERS = ("<concept>", "<other>", "<factor>", "<residual>")
+
+
+def _placeholders(quantity: str) -> set[str]:
+    return {part for part in quantity.split(".") if part.startswith("<")}
+
+
+class Claim(Strict):
+    """One entry of the file, which explains the keys."""
+
+    says: Text
+    source: Text
+    experiments: Annotated[tuple[str, ...], Field(min_length=1), Tuple] | None
+    quantity: Text
+    comparison: Literal["above", "below", "near"]
+    than: float | Text
+    of: Text | None
+    tolerance: Annotated[float, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Claim":
+        other = _placeholders(self.than) if isinstance(self.than, str) else set()
+        if unknown := sorted((_placeholders(self.quantity) | other) - set(PLACEHOLDERS)):
+            raise ValueError(f"{', '.join(unknown)} stands for nothing; there are {', '.join(PLACEHOLDERS)}")
+        if loose := sorted(other - _placeholders(self.quantity)):
+            raise ValueError(f"than has {', '.join(loose)}, which quantity lacks")
+        if self.of is not None and not isinstance(self.than, str):
+            raise ValueError("of names where `than` is looked up: it belongs to a place in the JSON, not to a number")
+        return self
+
+    @property
+    def wanted(self) -> str:
+        """The comparison in a few signs, such as `> reconstruction.<concept> − 10 pp`."""
+        percent = kind_of(self.quantity) == "share"
+        if isinstance(self.than, str):
+            bound = self.than.removeprefix("metrics.") + (f" of {self.of}" if self.of is not None else "")
+        else:
+            bound = f"{100 * self.than:g} %" if percent else f"{self.than:g}"
+        by = f"{100 * self.tolerance:g} pp" if percent else f"{self.tolerance:g}"
+        if self.comparison == "near":
+            return f"{bound} ± {by}"
+        sign, direction = (">", "−") if self.comparison == "above" else ("<", "+")
+        return f"{sign} {bound} {direction} {by}" if self.tolerance else f"{sign} {bound}"
+
+    def margin(self, ours: float, against: float) -> float:
+        """By how much the claim holds, or, below 0, fails; at 0 `near` holds, and the others don't."""
+        if self.comparison == "above":
+            return ours - (against - self.tolerance)
+        if self.comparison == "below":
+            return against + self.tolerance - ours
+        return self.tolerance - abs(ours - against)
+
+
+class _File(RootModel[Annotated[tuple[Claim, ...], Tuple]]):
+    """The whole file."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim in one run: the number that speaks most against it, where that stands, and what it is held against.
+
+    All None where the run lacks the numbers: a factor without dimensions has no probe.
+    """
+
+    claim: Claim
+    run: Run
+    at: str | None
+    ours: float | None
+    against: float | None
+    holds: bool | None
+
+
+def load_claims(path: Path) -> tuple[Claim, ...]:
+    """The claims in the order of the file; `UserError` where it is missing, no YAML, or not of this shape."""
+    return validated(_File, read_yaml(path), path).root
+
+
+def _bindings(run: Run, used: set[str]) -> Iterator[dict[str, str]]:
+    """What the placeholders stand for, in every combination."""
+    *concepts, residual = run["dims"]
+    choices = {"<concept>": concepts, "<other>": concepts, "<factor>": [*concepts, residual], "<residual>": [residual]}
+    names = [name for name in PLACEHOLDERS if name in used]
+    for chosen in product(*(choices[name] for name in names)):
+        binding = dict(zip(names, chosen, strict=True))
+        if "<other>" not in binding or binding["<other>"] != binding.get("<concept>"):
+            yield binding
+
+
+def _judge(claim: Claim, run: Run, held_against: Run) -> Verdict:
+    worst, lowest = Verdict(claim, run, None, None, None, None), None
+    for binding in _bindings(run, _placeholders(claim.quantity)):
+        keys = [binding.get(part, part) for part in claim.quantity.split(".")]
+        ours, against = value(run, *keys), claim.than
+        if isinstance(against, str):
+            against = value(held_against, *(binding.get(part, part) for part in against.split(".")))
+        if not (is_number(ours) and is_number(against)):
+            continue
+        margin = claim.margin(ours, against)
+        if lowest is None or margin < lowest:
+            holds = margin >= 0 if claim.comparison == "near" else margin > 0
+            worst, lowest = Verdict(claim, run, ".".join(keys), ours, against, holds), margin
+    return worst
+
+
+def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Verdict]:
+    """A verdict for each run and each claim that some run of that experiment has the numbers for.
+
+    In the order of the experiments, in each in the order of the claims.
+    """
+    grouped = experiments(runs)
+    verdicts: list[Verdict] = []
+    for experiment, own in grouped.items():
+        for claim in claims:
+            if claim.experiments is not None and experiment not in claim.experiments:
+                continue
+            found = []
+            for run in own:
+                others = [run] if claim.of is None else grouped.get(claim.of, [])
+                found.append(
+                    _judge(claim, run, next((other for other in others if run_name(other) == run_name(run)), {}))
+                )
+            if any(verdict.holds is not None for verdict in found):
+                verdicts += found
+    return verdicts

@@ -1,0 +1,188 @@
+"""`reproduce check`: reruns whose distance from the committed numbers is known."""
+
+import copy
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_results import make_run, save
+
+from reproduce import cli
+from reproduce.errors import UserError
+from reproduce.report.check import Tolerance, compare, load_tolerances, main_check
+from reproduce.report.diff import numbers
+from reproduce.report.runs import load_runs
+
+ROOT = Path(__file__).parent.parent
+TOLERANCES = ROOT / "paper_configs" / "tolerances.yaml"
+SIZES = {"digit": 14, "color": 18, "residual": 32}
+
+
+@pytest.fixture
+def run() -> dict[str, Any]:
+    return make_run("colormnist_ae", "code", SIZES)
+
+
+def entry(quantity: str, absolute: float = 0.0, relative: float = 0.0) -> Tolerance:
+    return Tolerance(quantity=quantity, absolute=absolute, relative=relative)
+
+
+def changed(run: dict[str, Any], **metrics: Any) -> dict[str, Any]:
+    other = copy.deepcopy(run)
+    other["metrics"] |= metrics
+    return other
+
+
+@pytest.mark.parametrize(
+    ("nll", "within"), [(-12.25, True), (-12.5, True), (-12.0, True), (-12.501, False), (-11.999, False), (None, False)]
+)
+def test_a_number_within_its_tolerance_and_beyond(run: dict[str, Any], nll: float | None, within: bool) -> None:
+    comparison = compare(run, changed(run, nll=nll), [entry("metrics.nll", 0.005, 0.02), entry("*")])
+    assert comparison.compared == len(numbers(run))
+    assert [move.quantity for move in comparison.moves] == ([] if nll == -12.25 else ["metrics.nll"])
+    assert [move.quantity for move in comparison.beyond] == ([] if within else ["metrics.nll"])
+
+
+def test_the_first_pattern_counts(run: dict[str, Any]) -> None:
+    other = copy.deepcopy(run)
+    other["dims"] = {"digit": 15, "color": 18, "residual": 31}
+    for patterns, beyond in (
+        ([entry("dims.residual"), entry("*", 1)], ["dims.residual"]),
+        ([entry("dims.*", 1), entry("dims.residual"), entry("*")], []),
+    ):
+        assert [move.quantity for move in compare(run, other, patterns).beyond] == beyond
+    with pytest.raises(UserError, match=r"no pattern that scores\.digit fits"):
+        compare(run, other, [entry("dims.*")])
+
+
+def test_a_decimal_at_the_edge_of_its_tolerance_is_within(run: dict[str, Any]) -> None:
+    before, after = changed(run, x=0.88), changed(run, x=0.85)  # 0.03 apart, in binary a little more
+    assert not compare(before, after, [entry("metrics.x", 0.03), entry("*")]).beyond
+
+
+def test_a_number_that_only_one_has_is_beyond(run: dict[str, Any]) -> None:
+    for before, after in ((run, changed(run, new=1.0)), (changed(run, new=1.0), run), (run, changed(run, nll=None))):
+        (move,) = compare(before, after, [entry("*", 1e9)]).beyond
+        assert move.quantity in ("metrics.new", "metrics.nll")
+
+
+def test_the_committed_tolerances_name_every_number_of_the_committed_runs() -> None:
+    if not (ROOT / "results/embedded/runs").exists():
+        pytest.skip("results/embedded is not there: make reproduce writes it")
+    allowed = load_tolerances(TOLERANCES)
+    for run in load_runs(ROOT / "results/embedded/runs"):
+        assert compare(run, run, allowed).moves == []
+    assert [entry.quantity for entry in allowed if entry.quantity in ("*", "metrics.*")] == ["metrics.*"]
+
+
+def git(folder: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", "-C", str(folder), *who, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, run: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Git repository with the runs code and paper committed, and nothing changed since; below a folder of its own."""
+    root = tmp_path / "repository" / "a project"
+    for variant in ("code", "paper"):
+        save(root / "results" / "embedded", run | {"variant": variant})
+    (root / "results/embedded/runs/colormnist_ae/code.machine.json").write_text("{}")
+    git(tmp_path, "init", "-q", "repository")
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "first")
+    monkeypatch.setattr("reproduce.paths.ROOT", root)
+    return root
+
+
+def checked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    code = cli.main(["check", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out + captured.err
+
+
+def test_a_rerun_with_the_same_numbers(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text = checked(capsys)
+    assert code == 0
+    assert text.startswith("results/embedded against HEAD\n")
+    assert text.endswith("2 of 2 runs are within the tolerances\n")
+    assert "the same" in text
+
+
+def test_what_moved_is_told_with_how_far(
+    checkout: Path, run: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = changed(run, nll=-12.3)
+    other["dims"] = {"digit": 11, "color": 18, "residual": 35}
+    other["metrics"]["swap"]["digit"]["digit"]["source"] = 0.812
+    other["config"]["seed"] = 1
+    save(checkout / "results" / "embedded", other)
+    code, text = checked(capsys)
+    assert code == 1
+    assert "  metrics.swap.digit.digit.source: 86.2 % → 81.2 % (−5.0 pp; allowed: 3.0 pp)\n" in text
+    assert "  dims.digit: 14 → 11 (−3; allowed: 1)\n" in text
+    assert "1 moved within their tolerance, 3 BEYOND it" in text
+    assert "other settings than the committed run's: config.seed" in text
+    assert text.endswith("1 of 2 runs are within the tolerances, 1 moved\n")
+
+    git(checkout, "commit", "-q", "-a", "-m", "second")
+    assert checked(capsys)[0] == 0
+    assert checked(capsys, "--revision", "HEAD~1")[0] == 1
+
+
+def test_a_small_move_is_told_and_is_no_failure(
+    checkout: Path, run: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(checkout / "results" / "embedded", changed(run, nll=-12.3))
+    code, text = checked(capsys)
+    assert code == 0
+    assert "metrics.nll: −12.25 → −12.30 (−0.050; allowed: 1.245)" in text
+
+
+def test_a_missing_run_is_a_failure_and_an_extra_one_is_told(
+    checkout: Path, run: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(checkout / "results" / "embedded", run | {"variant": "half"})
+    code, text = checked(capsys)
+    assert code == 0
+    assert "colormnist_ae/half: extra, nothing to compare it with\n" in text
+    (checkout / "results/embedded/runs/colormnist_ae/paper.json").unlink()
+    code, text = checked(capsys)
+    assert code == 1
+    assert "colormnist_ae/paper: missing\n" in text
+
+
+def test_without_git_a_folder_serves(
+    tmp_path: Path, run: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, earlier = tmp_path / "new", tmp_path / "old"
+    save(root / "results" / "embedded", run)
+    save(earlier, run)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    monkeypatch.setattr("reproduce.paths.ROOT", root)
+    code, text = checked(capsys)
+    assert code == 2
+    assert text.count("\n") == 1
+    assert "--against" in text
+    assert checked(capsys, "--against", str(earlier))[0] == 0
+    save(earlier, changed(run, nll=0.0))
+    assert checked(capsys, "--against", str(earlier))[0] == 1
+    monkeypatch.setenv("PATH", "")
+    code, text = checked(capsys)
+    assert (code, "git is not installed" in text) == (2, True)
+
+
+@pytest.mark.parametrize("arguments", [("--revision", "nope"), ("--revision=-x",), ("--against", "nope")])
+def test_what_is_not_there_is_a_users_mistake(
+    checkout: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text = checked(capsys, *arguments)
+    assert code == 2
+    assert text.startswith("reproduce: error: ")
+    assert text.count("\n") == 1
+
+
+def test_a_profile_that_is_not_committed(checkout: Path, run: dict[str, Any]) -> None:
+    save(checkout / "results" / "sample", run)
+    with pytest.raises(UserError, match="HEAD has no results/sample/runs"):
+        main_check(checkout, "sample", TOLERANCES, "HEAD")

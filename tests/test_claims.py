@@ -1,0 +1,149 @@
+"""Claims against runs whose numbers are known."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_results import make_density, make_run
+
+from reproduce.errors import UserError
+from reproduce.report.claims import Claim, judge_claims, load_claims
+from reproduce.report.tables import build_tables
+
+CLAIMS = Path(__file__).parent.parent / "paper_configs" / "claims.yaml"
+SIZES = {"digit": 14, "color": 18, "residual": 32}
+
+
+def claim(quantity: str, comparison: Any, than: float | str, **other: Any) -> Claim:
+    entry = {"says": "so", "source": "there", "experiments": None, "of": None, "tolerance": 0.0, **other}
+    return Claim(quantity=quantity, comparison=comparison, than=than, **entry)
+
+
+def run_with(metrics: dict[str, Any], experiment: str = "a", variant: str = "code") -> dict[str, Any]:
+    return make_run(experiment, variant, SIZES) | {"metrics": metrics}
+
+
+@pytest.mark.parametrize(
+    ("comparison", "than", "tolerance", "holds"),
+    [
+        ("above", 0.5, 0.0, False),
+        ("above", 0.49, 0.0, True),
+        ("above", 0.75, 0.25, False),
+        ("above", 0.75, 0.5, True),
+        ("below", 0.5, 0.0, False),
+        ("below", 0.51, 0.0, True),
+        ("below", 0.25, 0.5, True),
+        ("near", 0.25, 0.25, True),
+        ("near", 0.75, 0.125, False),
+        ("near", 0.5, 0.0, True),
+    ],
+)
+def test_comparisons(comparison: str, than: float, tolerance: float, holds: bool) -> None:
+    (verdict,) = judge_claims([claim("metrics.x", comparison, than, tolerance=tolerance)], [run_with({"x": 0.5})])
+    assert (verdict.ours, verdict.against, verdict.holds) == (0.5, than, holds)
+
+
+def test_of_several_numbers_the_one_that_speaks_most_against_the_claim_counts() -> None:
+    # digit is lower, but color misses its own bound by more
+    metrics = {"reached": {"digit": 0.6, "color": 0.7}, "bound": {"digit": 0.65, "color": 0.9}}
+    (verdict,) = judge_claims(
+        [claim("metrics.reached.<concept>", "above", "metrics.bound.<concept>", tolerance=0.1)], [run_with(metrics)]
+    )
+    assert (verdict.at, verdict.ours, verdict.against) == ("metrics.reached.color", 0.7, 0.9)
+    assert verdict.holds is False
+
+
+def test_placeholders() -> None:
+    pairs = {"digit": {"digit": 9, "color": 1}, "color": {"digit": 2, "color": 9}, "residual": {"digit": 3, "color": 4}}
+    found = [
+        judge_claims([claim(f"metrics.x.{path}", "below", 0.0)], [run_with({"x": pairs})])[0].at
+        for path in ("<concept>.<concept>", "<concept>.<other>", "<residual>.<concept>", "<factor>.digit")
+    ]
+    assert found == [
+        "metrics.x.digit.digit",
+        "metrics.x.color.digit",
+        "metrics.x.residual.color",
+        "metrics.x.digit.digit",
+    ]
+
+
+def test_another_experiment_is_looked_up_in_the_same_variant() -> None:
+    runs = [run_with({"x": k}, name, variant) for k, (name, variant) in enumerate([("a", "paper"), ("a", "code")])]
+    runs += [run_with({"x": k}, "b", variant) for k, variant in ((2, "paper"), (0, "code"), (5, "half"))]
+    verdicts = judge_claims([claim("metrics.x", "below", "metrics.x", experiments=("b",), of="a")], runs)
+    assert [(v.run["variant"], v.ours, v.against, v.holds) for v in verdicts] == [
+        ("paper", 2, 0, False),
+        ("code", 0, 1, True),
+        ("half", None, None, None),
+    ]
+
+
+def test_a_run_without_the_numbers_has_no_verdict_and_an_experiment_without_any_no_row() -> None:
+    runs = [run_with({"x": None}, variant="paper"), run_with({"x": 1}), run_with({}, "b")]
+    verdicts = judge_claims([claim("metrics.x", "above", 0.0)], runs)
+    assert [(v.run["experiment"], v.run["variant"], v.holds) for v in verdicts] == [
+        ("a", "paper", None),
+        ("a", "code", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("made", "wanted"),
+    [
+        (claim("metrics.swap.<concept>.<concept>.source", "above", "metrics.reconstruction.<concept>", tolerance=0.1),
+         "> reconstruction.<concept> − 10 pp"),
+        (claim("dims.color", "below", "dims.color", of="a"), "< dims.color of a"),
+        (claim("metrics.embedding.digit", "above", 0.8), "> 80 %"),
+        (claim("metrics.factors.<factor>.variance", "near", 1.0, tolerance=0.2), "1 ± 0.2"),
+    ],
+)  # fmt: skip
+def test_what_is_wanted_in_a_few_signs(made: Claim, wanted: str) -> None:
+    assert made.wanted == wanted
+
+
+ENTRY = "says: s\n  source: p\n  experiments: null\n  quantity: dims.a\n  comparison: above\n  than: 1\n  of: null\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f"- {ENTRY}  tolerance: -1\n", "tolerance"),
+        (f"- {ENTRY}  tolerance: 0\n  toleranse: 1\n", "toleranse: unknown key"),
+        (f"- {ENTRY}", "tolerance: missing"),
+        (f"- {ENTRY}  tolerance: 0\n".replace("dims.a", "dims.<concpet>"), "<concpet> stands for nothing"),
+        (f"- {ENTRY}  tolerance: 0\n".replace("than: 1", "than: dims.<concept>"), "which quantity lacks"),
+        (f"- {ENTRY}  tolerance: 0\n".replace("of: null", "of: b"), "not to a number"),
+        (f"- {ENTRY}  tolerance: 0\n".replace("above", "beside"), "comparison"),
+        ("says: a mapping\n", "the whole file"),
+    ],
+)
+def test_a_file_that_is_wrong_is_a_users_mistake(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "claims.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=says):
+        load_claims(path)
+
+
+def test_the_committed_claims_in_a_table() -> None:
+    runs = [make_run("colormnist_ae", "code", SIZES), make_run("colormnist_ae", "paper", dict(SIZES, digit=0, color=0))]
+    runs += [make_run("colormnist_classifier", "code", {"digit": 22, "color": 11, "residual": 31}, images=False)]
+    runs += [make_density("mnist")]
+    table = build_tables(runs, {}, load_claims(CLAIMS))["claims"]
+    frame = table.frame
+
+    def cells(experiment: str, run: str, quantity: str) -> list[list[Any]]:
+        rows = frame[(frame["experiment"] == experiment) & (frame["run"] == run) & (frame["quantity"] == quantity)]
+        return rows[["ours", "against", "holds"]].to_numpy().tolist()
+
+    swapped = "metrics.swap.<concept>.<concept>.source"
+    assert cells("colormnist_ae", "code", swapped) == [[0.862, 0.96, True]]
+    assert cells("colormnist_ae", "paper", swapped) == [[0.04, 0.96, False]]
+    assert cells("colormnist_ae", "code", "dims.color") == [[18, 14, True]]
+    assert cells("colormnist_classifier", "code", "dims.color") == [[11, 22, True], [11, 18, True]]
+    assert cells("mnist", "density", "metrics.linear.z_tilde") == [[0.9, 0.6, True]]
+    assert cells("mnist", "density", "metrics.frechet.classifier") == [[3.25, 41.0, True]]
+    assert not frame.loc[frame["experiment"] == "mnist", "quantity"].str.startswith("metrics.swap").any()
+    shown = table.parts()[0].display()
+    assert shown.iloc[0][["code: ours", "code: holds", "paper: ours", "paper: holds"]].tolist() == [
+        "86.2 %", "yes", "4.0 %", "no"
+    ]  # fmt: skip
