@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from reproduce.config import load_experiment, load_pipeline
 from reproduce.models.flow import Flow
-from reproduce.report.costs import Counts, Machine, costs_table, counted
+from reproduce.report.costs import Counts, Machine, costs_table, counted, full_profile
 from reproduce.training.flow import train_flow
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -61,4 +60,4 @@ def test_a_step_of_t_costs_six_operations_for_each_weight_and_latent():
 
 def test_readme_shows_the_table_that_is_derived():
     shown = README.split("<!-- costs:begin -->\n")[1].split("<!-- costs:end -->")[0]
-    assert shown == costs_table({name: load_experiment("full", name) for name in load_pipeline().experiments}) + "\n"
+    assert shown == costs_table(full_profile()) + "\n"

@@ -6,6 +6,7 @@ operation takes as long as the slowest of three: starting it, its arithmetic, an
 """
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,15 +29,18 @@ from reproduce.config import (
     FlowSize,
     Judge,
     Optimisation,
-    load_experiment,
-    load_pipeline,
+    SmallSetConfig,
+    Unsupervised,
+    load_network_config,
 )
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import Flow
+from reproduce.paths import CONFIGS
 from reproduce.training.first_stage import train_autoencoder, train_classifier
-from reproduce.training.flow import train_flow
+from reproduce.training.flow import train_density, train_flow
+from reproduce.training.perceptual import Perceptual
 
-__all__ = ["MACHINES", "Counts", "Machine", "costs_table", "counted", "main"]
+__all__ = ["MACHINES", "Counts", "Machine", "costs_table", "counted", "full_profile", "main"]
 
 _BATCH = 500  # of encode and evaluate
 _CPU = "2 CPU cores"
@@ -120,6 +124,9 @@ def _saved_bytes() -> Iterator[dict[int, int]]:
         yield kept
 
 
+Config = Experiment | Unsupervised
+
+
 class _Enough(Exception):
     pass
 
@@ -181,11 +188,14 @@ def _duration(seconds: float) -> str:
     return "< 1 min"
 
 
-def _data(config: Experiment) -> tuple[int, int, int]:
+def _data(config: Config) -> tuple[int, int, int]:
     """Training and held-out images, and outputs of a classifier on them."""
     dataset = config.dataset
     if isinstance(dataset, ColorMNISTConfig):
         return dataset.n_train, dataset.n_heldout, 10
+    if isinstance(dataset, SmallSetConfig):
+        n_train = 50_000 if dataset.name == "cifar10" else 60_000
+        return dataset.n_train or n_train, dataset.n_heldout or 10_000, 10
     if isinstance(dataset, CelebAConfig):  # list_eval_partition.txt has 162,770 and 19,962
         return dataset.n_train or 162_770, dataset.n_heldout or 19_962, len(dataset.attributes)
     assert isinstance(dataset, AnimalFacesConfig)  # FUNIT: 117,574 images of 149 classes
@@ -217,20 +227,48 @@ class _Step:
 
 @cache
 def _network_step(network: Autoencoder | Classifier, n_outputs: int, stage: FirstStage | Judge) -> _Step:
-    training, size = stage.training, network.config["image_size"]
+    training, size, channels = stage.training, network.config["image_size"], network.config["in_channels"]
 
     def draw(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        return torch.zeros(n, 3, size, size), torch.zeros(n, n_outputs)
+        return torch.zeros(n, channels, size, size), torch.zeros(n, n_outputs)
 
     def train(draw: Draw) -> object:
         if isinstance(network, Classifier):
             return train_classifier(network, draw, training=training, seed=0)
         assert isinstance(stage, FirstStage)
         assert stage.objective is not None
-        return train_autoencoder(network, draw, objective=stage.objective, training=training, seed=0)
+        objective = stage.objective
+        if objective.adversarial is not None:  # as it costs once the discriminator plays
+            now = objective.adversarial.model_copy(update={"start": 0})
+            objective = objective.model_copy(update={"adversarial": now})
+        looks = _vgg_distance() if objective.perceptual is not None else None
+        return train_autoencoder(network, draw, objective=objective, training=training, seed=0, perceptual=looks)
 
     counts, kept = counted(train, draw)
     return _Step(counts, 4 * _weights(network) + kept)
+
+
+@cache
+def _vgg_distance() -> Perceptual:
+    """LPIPS on an untrained VGG16, which costs what a trained one does."""
+    import lpips
+
+    with warnings.catch_warnings():  # of torchvision, about an argument that the package passes
+        warnings.simplefilter("ignore")
+        network = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False).requires_grad_(False)
+    return lambda images, others: network(images, others).flatten()
+
+
+@cache
+def _density_step(dim: int, size: FlowSize, batch_size: int) -> _Step:
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        return torch.ones(n, dim)
+
+    def train(draw: Draw) -> object:
+        return train_density(draw, steps=2, batch_size=batch_size, **size.model_dump())
+
+    counts, kept = counted(train, draw)
+    return _Step(counts, 4 * _weights(Flow(dim=dim, **size.model_dump())) + kept)
 
 
 @cache
@@ -247,34 +285,40 @@ def _flow_step(dim: int, size: FlowSize, batch_size: int) -> _Step:
 
 
 @cache
-def _classifier(n_classes: int, image_size: int, width: int, latent_dim: int = 64) -> Classifier:
-    return Classifier(n_classes=n_classes, image_size=image_size, width=width, latent_dim=latent_dim)
+def _classifier(n_classes: int, channels: int, image_size: int, width: int, latent_dim: int = 64) -> Classifier:
+    return Classifier(
+        n_classes=n_classes, in_channels=channels, image_size=image_size, width=width, latent_dim=latent_dim
+    )
 
 
 @cache
-def _autoencoder(image_size: int, width: int, latent_dim: int) -> Autoencoder:
-    return Autoencoder(image_size=image_size, width=width, latent_dim=latent_dim)
+def _autoencoder(channels: int, image_size: int, width: int, latent_dim: int) -> Autoencoder:
+    return Autoencoder(in_channels=channels, image_size=image_size, width=width, latent_dim=latent_dim)
 
 
-def _rows(name: str, config: Experiment) -> Iterator[_Row]:
+def _rows(name: str, config: Config) -> Iterator[_Row]:
     stage, size, dim = config.first_stage, config.dataset.image_size, config.first_stage.latent_dim
     n_train, n_heldout, n_outputs = _data(config)
-    n_pool = config.pairs.pool_size or n_train
+    n_pool = (config.images if isinstance(config, Unsupervised) else config.pairs).pool_size or n_train
+    channels = 1 if config.dataset.name in ("mnist", "fashionmnist") else 3
     n_encoded = n_pool + n_heldout
     latent = 2 * 4 * dim  # bytes: mean and log-variance
 
     network: Autoencoder | Classifier
     if config.judge is None:
-        network = judge = _classifier(n_outputs, size, stage.width, dim)
+        network = judge = _classifier(n_outputs, channels, size, stage.width, dim)
         yield _network_step(network, n_outputs, stage).row(name, "first_stage", stage.training)
     else:
-        network, judge = _autoencoder(size, stage.width, dim), _classifier(n_outputs, size, config.judge.width)
+        network, judge = (
+            _autoencoder(channels, size, stage.width, dim),
+            _classifier(n_outputs, channels, size, config.judge.width),
+        )
         yield _network_step(network, n_outputs, stage).row(name, "first_stage", stage.training)
         judged = _network_step(judge, n_outputs, config.judge)
         yield judged.row(name, "first_stage, judge", config.judge.training)
 
     with torch.device("meta"):  # shapes alone are needed
-        images, latents = torch.zeros(_BATCH, 3, size, size), torch.zeros(_BATCH, dim)
+        images, latents = torch.zeros(_BATCH, channels, size, size), torch.zeros(_BATCH, dim)
     network, judge = copy.deepcopy(network).to("meta"), copy.deepcopy(judge).to("meta")
     counts = _forward(lambda: network.encode(images))
     yield _Row(
@@ -286,9 +330,12 @@ def _rows(name: str, config: Experiment) -> Iterator[_Row]:
         seconds={place: n_encoded / _BATCH * counts.seconds(machine) for place, machine in MACHINES.items()},
     )
 
-    yield _flow_step(dim, config.flow, config.training.batch_size).row(
-        name, "train, each variant", config.training, resident=latent * n_pool
-    )
+    if isinstance(config, Unsupervised):
+        step = _density_step(dim, config.flow, config.training.batch_size)
+        yield step.row(name, "train", config.training, resident=latent * n_pool)
+        return
+    step = _flow_step(dim, config.flow, config.training.batch_size)
+    yield step.row(name, "train, each variant", config.training, resident=latent * n_pool)
 
     flow = Flow(dim=dim, **config.flow.model_dump()).to("meta")
 
@@ -307,7 +354,14 @@ def _rows(name: str, config: Experiment) -> Iterator[_Row]:
     )
 
 
-def costs_table(experiments: Mapping[str, Experiment]) -> str:
+def full_profile() -> dict[str, Config]:
+    """The experiments of `paper_configs/full/` by name, those with concepts first."""
+    names = sorted(path.stem for path in (CONFIGS / "full").glob("*.yaml"))
+    loaded = {name: load_network_config("full", name) for name in names}
+    return dict(sorted(loaded.items(), key=lambda item: isinstance(item[1], Unsupervised)))
+
+
+def costs_table(experiments: Mapping[str, Config]) -> str:
     """The Markdown table, and below it what its times rest on."""
     rows = [row.cells() for name, config in experiments.items() for row in _rows(name, config)]
     columns = ["experiment", "stage", "work", "GFLOP a batch", "GB", *MACHINES]
@@ -318,14 +372,15 @@ def costs_table(experiments: Mapping[str, Experiment]) -> str:
     )
     return (
         f"{table}\n\nDerived, not measured: every operation takes as long as its arithmetic, its memory traffic or its "
-        f"start, whichever is longest ({machines}). Without reading and drawing images; memory without the program's "
-        f"own and CUDA's. A batch is {_BATCH} where no steps are given. `python -m reproduce.report.costs` prints this."
+        f"start, whichever is longest ({machines}). An autoencoder's step is one with LPIPS and the discriminator. "
+        "Without reading and drawing images; memory without the program's own and CUDA's. "
+        f"A batch is {_BATCH} where no steps are given. `python -m reproduce.report.costs` prints this."
     )
 
 
 def main() -> None:
     """Print the table for the profile `full`."""
-    print(costs_table({name: load_experiment("full", name) for name in load_pipeline().experiments}))
+    print(costs_table(full_profile()))
 
 
 if __name__ == "__main__":
