@@ -22,14 +22,14 @@ STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 OF = ("--profile", "embedded", "--experiment", "colormnist_ae")
 
 
-@pytest.mark.parametrize("command", [*STAGES, "diff", ""])
+@pytest.mark.parametrize("command", [*STAGES, "diff", "convert-official", ""])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main([*command.split(), "--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
     assert text.startswith(f"usage: reproduce {command}".rstrip())
-    assert command or all(re.search(rf"^ +{name}\s+\w", text, re.M) for name in [*STAGES, "diff"])
+    assert command or all(re.search(rf"^ +{name}\s+\w", text, re.M) for name in [*STAGES, "diff", "convert-official"])
 
 
 def test_stages_are_the_same_everywhere() -> None:
