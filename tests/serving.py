@@ -44,7 +44,11 @@ def serving(files: dict[str, bytes]) -> Iterator[Server]:
                 return
             headers = {} if server.etag is None else {"ETag": server.etag}
             start, match = 0, re.fullmatch(r"bytes=(\d+)-", wanted or "")
-            fresh = self.headers.get("If-Range", server.etag) != server.etag and server.respect_if_range
+            known = self.headers.get("If-Range", server.etag)
+            # a weak tag never matches: RFC 9110, section 13.1.5
+            fresh = server.respect_if_range and (
+                known != server.etag or ("If-Range" in self.headers and known[:2] == "W/")
+            )
             if server.ranges and match and not fresh:
                 start = int(match[1])
                 if start >= len(body):

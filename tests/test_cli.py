@@ -18,34 +18,40 @@ from reproduce.device import pick_device
 from reproduce.errors import ReproduceError, UserError
 
 ROOT = Path(__file__).parent.parent
-STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+DECLARED = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = {name: stage for name, stage in DECLARED.items() if not name.endswith("_density")}
 OF = ("--profile", "embedded", "--experiment", "colormnist_ae")
 
 
-@pytest.mark.parametrize("command", [*STAGES, "diff", "check", ""])
+@pytest.mark.parametrize("command", [*STAGES, "diff", "check", "convert-official", ""])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main([*command.split(), "--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
     assert text.startswith(f"usage: reproduce {command}".rstrip())
-    assert command or all(re.search(rf"^ +{name}\s+\w", text, re.M) for name in [*STAGES, "diff", "check"])
+    named = [*STAGES, "diff", "check", "convert-official"]
+    assert command or all(re.search(rf"^ +{name}\s+\w", text, re.M) for name in named)
 
 
 def test_stages_are_the_same_everywhere() -> None:
     modules = {path.stem for path in (ROOT / "reproduce/stages").glob("*.py")} - {"__init__"}
     assert list(cli._STAGES) == list(STAGES)
-    assert set(STAGES) == modules
+    # the modules of T without concepts: the others serve both
+    assert modules == STAGES.keys() | {f"{name}_density" for name in cli._OF_DENSITY}
+    assert DECLARED.keys() - STAGES.keys() >= modules - STAGES.keys()
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", DECLARED)
 def test_the_pipeline_calls_a_stage_with_the_arguments_it_takes(stage: str) -> None:
-    program, *arguments = re.sub(r"\$\{item\.(\w+)\}", r"some-\1", STAGES[stage]["cmd"]).split()
+    program, *arguments = re.sub(r"\$\{item\.(\w+)\}", r"some-\1", DECLARED[stage]["cmd"]).split()
     parsed = vars(cli._parser().parse_args(arguments))
     assert program == "reproduce"
-    assert parsed.pop("command") == stage
-    assert parsed == {name: f"some-{name}" for name in STAGES[stage]["matrix"]}
-    run = importlib.import_module(f"reproduce.stages.{stage}").run
+    command = stage.removesuffix("_density")
+    assert parsed.pop("command") == command
+    assert parsed == {name: f"some-{name}" for name in DECLARED[stage]["matrix"]}
+    module = stage if command in cli._OF_DENSITY else command
+    run = importlib.import_module(f"reproduce.stages.{module}").run
     assert list(inspect.signature(run).parameters) == list(parsed)
 
 
@@ -221,3 +227,29 @@ def test_a_device_that_is_not_there_is_a_users_mistake(gpus: Any, n: int, name: 
         UserError, match=f"^device: {name} is not available.* sees {there}; name one of these, or auto$"
     ):
         pick_device(name)
+
+
+@pytest.mark.parametrize("stage", sorted(cli._OF_DENSITY))
+def test_the_variant_density_has_modules_of_its_own(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+    for name in (stage, f"{stage}_density"):
+        module = importlib.import_module(f"reproduce.stages.{name}")
+        monkeypatch.setattr(module, "run", lambda name=name, **arguments: ran.append((name, arguments["variant"])))
+    for variant in ("density", "code"):
+        assert cli.main([stage, "--profile", "p", "--experiment", "e", "--variant", variant]) == 0
+    assert ran == [(f"{stage}_density", "density"), (stage, "code")]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["train", "--experiment", "celeba_ae", "--variant", "density"], "celeba_ae.yaml has concepts"),
+        (["train", "--experiment", "mnist", "--variant", "code"], "mnist.yaml is unsupervised"),
+        (["pairs", "--experiment", "mnist"], "mnist.yaml is unsupervised"),
+    ],
+)
+def test_a_variant_of_the_other_kind_of_experiment_is_refused(
+    command: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*command, "--profile", "embedded"]) == 2
+    assert words in capsys.readouterr().err

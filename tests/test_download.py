@@ -162,8 +162,11 @@ def test_a_file_that_changed_meanwhile_starts_over(tmp_path: Path, server: Serve
     server.cuts = [0.5] + [0.0] * 4
     refused(tmp_path, wanted, "4 times")
     server.files[PATH], server.etag, server.respect_if_range = OTHER, '"two"', respect_if_range
+    server.requests.clear()
     obtain(wanted, folder=tmp_path)
     assert (tmp_path / FILE).read_bytes() == OTHER
+    again = [] if respect_if_range else [(PATH, None)]  # the server noticed, or we did
+    assert server.requests == [(PATH, "bytes=500000-"), *again]
 
 
 def test_a_file_that_became_shorter_or_longer_starts_over(tmp_path: Path, server: Server) -> None:
