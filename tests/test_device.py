@@ -43,7 +43,9 @@ def test_a_training_without_float64_uses_none(monkeypatch, what):
     for module in (loop, first_stage):
         monkeypatch.setattr(module, "widest", lambda _: torch.float32)
     training = TRAINING.model_copy(update={"steps": 3})
-    objective = AutoencoderObjective(error="absolute", kl_weight=1.0, initial_logvar=0.0, perceptual_weight=0.0)
+    objective = AutoencoderObjective(
+        error="absolute", kl_weight=1.0, initial_logvar=0.0, perceptual=None, adversarial=None
+    )
     with Doubles() as doubles:
         if what == "flow":
             reproduce.train_flow(draw_pairs, dims=(3, 2, 3), steps=3, n_blocks=1, hidden_dim=8)

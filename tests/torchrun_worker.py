@@ -22,7 +22,9 @@ from reproduce.training.loop import Resume
 
 STEPS = 20
 FLOW = {"dims": (3, 2, 3), "steps": STEPS, "n_blocks": 2, "hidden_dim": 16, "peak_rate": 1e-2, "log_every": 6}
-OBJECTIVE = AutoencoderObjective(error="absolute", kl_weight=1.0, initial_logvar=-1.0, perceptual_weight=0.0)
+OBJECTIVE = AutoencoderObjective(
+    error="absolute", kl_weight=1.0, initial_logvar=-1.0, perceptual=None, adversarial=None
+)
 NETWORKS = TRAINING.model_copy(update={"steps": STEPS, "batch_size": 15})
 
 

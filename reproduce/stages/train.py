@@ -1,12 +1,15 @@
 """train: T, on pairs of latents."""
 
+import shutil
+import sys
 import time
+from dataclasses import replace
 
 import torch
 
 from reproduce.config import load_experiment, load_variant
 from reproduce.device import pick_device
-from reproduce.files import read_arrays, read_json, sha256, write_json, write_text
+from reproduce.files import atomic_path, read_arrays, read_json, sha256, write_json, write_text
 from reproduce.latents import LatentPairs, load_posterior
 from reproduce.machine import describe_machine
 from reproduce.models.convolutional import Posterior
@@ -40,7 +43,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
         "flow": config.flow.model_dump(),
         "weights": config.pairs.weights,
         "balanced": config.pairs.balanced,
-        "variant": choice.model_dump(exclude={"description"}),
+        "variant": choice.model_dump(exclude={"description", "dims"}),
         "dims": dims,
         "inputs": {path.name: sha256(path) for path in sorted(site.latents.glob("train_*.npy"))},
         "pool": sha256(site.pairs / "pool.npz"),
@@ -51,6 +54,9 @@ def run(profile: str, experiment: str, variant: str) -> None:
     log: list[dict[str, float]] = []
     began = time.monotonic()
     with resume.locked():
+        if processes() == 1 and (twin := _twin(site, resume.key)) is not None:
+            _copy(twin, site)
+            return
         flow = train_flow(
             draw,
             dims=list(dims.values()),
@@ -74,5 +80,24 @@ def run(profile: str, experiment: str, variant: str) -> None:
             write_text(site.flow / "training.csv", log_as_csv(log))
             seconds = round(time.monotonic() - began, 1)
             where = {"device": str(device), "processes": processes(), **describe_machine()}
-            write_json(site.train_machine, {"train_seconds": seconds, **where})
+            known = {"training": resume.key, "flow": sha256(site.flow / "flow.safetensors")}
+            write_json(site.train_machine, {"train_seconds": seconds, **known, **where})
         any_process(False)  # the others end when all is written
+
+
+def _twin(site: Run, key: str) -> Run | None:
+    """Another variant that was trained alike to the last bit, as one is whose estimator gives the same sizes."""
+    for file in sorted(site.folder.glob("*/machine.json")):
+        twin, known = replace(site, variant=file.parent.name), read_json(file)
+        flow = twin.flow / "flow.safetensors"
+        if twin != site and known.get("training") == key and flow.exists() and sha256(flow) == known["flow"]:
+            return twin
+    return None
+
+
+def _copy(twin: Run, site: Run) -> None:
+    print(f"reproduce: {site.experiment}: T of {site.variant} is that of {twin.variant}: copied", file=sys.stderr)
+    for name in ("flow.safetensors", "training.csv"):
+        with atomic_path(site.flow / name) as temporary:
+            shutil.copyfile(twin.flow / name, temporary)
+    write_json(site.train_machine, {**read_json(twin.train_machine), "copied_from": twin.variant})

@@ -61,11 +61,15 @@ class Resume:
             folder of its own below it, so that a changed config or code never continues another's run.
         recipe: all that decides the result (config, hashes of the inputs); JSON-able. This package's code is added.
         seconds: time between two saves.
+
+    Attributes:
+        key: stands for recipe and code; two trainings with the same one give the same.
     """
 
     def __init__(self, *, folder: Path, recipe: Mapping[str, Any], seconds: float = 60.0) -> None:
         whole = json.dumps([recipe, _code_digest()], sort_keys=True)
-        self.folder, self.seconds = folder / hashlib.sha256(whole.encode()).hexdigest()[:16], seconds
+        self.key = hashlib.sha256(whole.encode()).hexdigest()[:16]
+        self.folder, self.seconds = folder / self.key, seconds
         self.file = self.folder / "state.pt"
 
     @contextmanager
