@@ -13,11 +13,11 @@ from torch import Tensor
 from reproduce.config import Augmentation, ColorMNISTConfig, load_sources
 from reproduce.data.access import open_dataset
 from reproduce.data.base import Table, rows
-from reproduce.data.colormnist import ColorMNIST, official_test_draws, resize_digits
+from reproduce.data.colormnist import ColorMNIST, official_test_draws
 from reproduce.data.download import Downloads
 from reproduce.data.fetch import fetch_dataset
 from reproduce.data.mnist import embedded_digits
-from reproduce.data.small_sets import whole_set
+from reproduce.data.small_sets import resized, whole_set
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import read_array, write_array
 from reproduce.seeds import numpy_generator, torch_generator
@@ -169,7 +169,7 @@ def test_fetch_writes_resized_digits_and_their_labels(tmp_path: Path) -> None:
     digits = embedded_digits(n_train=60, n_heldout=30)
     for split in ("train", "heldout"):
         images, labels = (read_array(tmp_path / f"data/{split}_{what}.npy") for what in ("images", "labels"))
-        np.testing.assert_array_equal(images, resize_digits(getattr(digits, f"{split}_images"), 32))
+        np.testing.assert_array_equal(images, resized(getattr(digits, f"{split}_images")[..., None], 32)[..., 0])
         np.testing.assert_array_equal(labels, getattr(digits, f"{split}_labels"))
         assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
 
@@ -179,7 +179,9 @@ def test_fetch_takes_the_parts_of_mnist_as_they_are(tmp_path: Path) -> None:
     settings = config(source="torchvision", n_train=7, n_heldout=4)
     fetch_dataset(settings, folder=tmp_path / "data", downloads=no_sources(tmp_path), work=tmp_path / "work")
     heldout = read_array(tmp_path / "data/heldout_images.npy")
-    np.testing.assert_array_equal(heldout, resize_digits(arrays["t10k-images-idx3-ubyte"][:4].astype(np.uint8), 32))
+    np.testing.assert_array_equal(
+        heldout, resized(arrays["t10k-images-idx3-ubyte"][:4].astype(np.uint8)[..., None], 32)[..., 0]
+    )
     labels = read_array(tmp_path / "data/train_labels.npy")
     np.testing.assert_array_equal(labels, arrays["train-labels-idx1-ubyte"])
 

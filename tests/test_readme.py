@@ -33,4 +33,5 @@ def test_the_table_is_that_of_the_committed_results():
         pytest.skip("results/embedded is not there: make reproduce writes it")
     pipeline = load_pipeline()
     expected = [(experiment, variant) for experiment in pipeline.experiments for variant in pipeline.variants]
+    expected += [(experiment, "density") for experiment in pipeline.unsupervised]
     assert inject(README, readme_table(load_runs(runs, expected))) == README
