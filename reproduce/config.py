@@ -10,6 +10,7 @@ from ruamel.yaml.error import YAMLError
 from reproduce.data.base import Dequantise
 from reproduce.dimensions import METHODS, Method
 from reproduce.errors import UserError
+from reproduce.interpret import Vary
 from reproduce.likelihood import Variance
 from reproduce.paths import CONFIGS, experiment_config, shown
 from reproduce.training.loop import Schedule
@@ -342,11 +343,37 @@ class Training(Optimisation):
     rho: Annotated[float, Field(gt=0, lt=1)]
 
 
+class Walk(Strict):
+    """A random walk in one factor: its length, and the correlation of a step with the one before."""
+
+    steps: Positive
+    rho: Annotated[float, Field(gt=0, lt=1)]
+
+
+class Response(Strict):
+    """The first held-out image of the class `shown` in `n_variants` variants of each factor; means over `n_inputs`.
+
+    `vary`: see `reproduce.evaluation.response`. For the means each input gets `n_variants_each`.
+    """
+
+    shown: Annotated[int, Field(ge=0)]
+    vary: Vary
+    n_variants: Positive
+    n_inputs: Positive
+    n_variants_each: Positive
+
+
 class Evaluation(Strict):
-    """Pairs for the swap numbers, and training images for the linear probes."""
+    """Pairs for the swap numbers, training images for the linear probes, held-out ones for the embeddings.
+
+    `response` and `walk` are a classifier's, null for an autoencoder.
+    """
 
     n_pairs: Positive
     n_probe: Annotated[int, Field(ge=100)]
+    n_embedded: Annotated[int, Field(ge=20)]
+    response: Response | None
+    walk: Walk | None
 
 
 class SwapGrid(Strict):
@@ -400,6 +427,9 @@ class Experiment(NetworkConfig):
                 several = isinstance(value, tuple)
                 if (several and len(value) != n) or (not several and self.dataset.name in _WITH_ATTRIBUTES):
                     raise ValueError(f"grid.{key}: {value!r}: {name} has {n} concept(s): list a value for each")
+        for name in ("response", "walk"):
+            if (getattr(self.evaluation, name) is None) == (self.first_stage.kind == "classifier"):
+                raise ValueError(f"evaluation.{name} belongs to a classifier: give it there, set it to null elsewhere")
         return self
 
     @model_validator(mode="after")

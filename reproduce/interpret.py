@@ -1,6 +1,7 @@
-"""What T is for: exchange, or move along, one factor and map the result back."""
+"""What T is for: exchange, move along, or walk at random in one factor, and map the result back."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -9,7 +10,9 @@ from reproduce.errors import UserError
 from reproduce.likelihood import check_dims, factor_slices
 from reproduce.models.flow import Flow
 
-__all__ = ["exchange", "interpolate", "swap"]
+__all__ = ["Vary", "exchange", "interpolate", "ornstein_uhlenbeck", "swap", "vary"]
+
+Vary = Literal["sources", "normal", "walk"]
 
 
 def exchange(
@@ -46,3 +49,42 @@ def interpolate(
 def swap(flow: Flow, z_target: Tensor, z_source: Tensor, *, factor: int, dims: Sequence[int]) -> Tensor:
     """z* = T⁻¹(T(z)*) `[B, N]`: the target's latent with `factor` taken from the source; see `exchange`."""
     return interpolate(flow, z_target, z_source, factor=factor, dims=dims, fraction=1.0)
+
+
+def ornstein_uhlenbeck(start: Tensor, *, steps: int, rho: float, generator: torch.Generator) -> Tensor:
+    """The places `[steps, D]` that a random walk from `start` `[D]` visits, the start itself left out.
+
+    An Ornstein-Uhlenbeck process seen at equal times: x' = ρ·x + √(1-ρ²)·ε with ε ~ N(0, 1), whose stationary
+    distribution is N(0, 1), z̃'s own. Source: the paper's walks by name; the discretisation is exact.
+    """
+    noise = (1 - rho**2) ** 0.5 * torch.randn(steps, len(start), generator=generator, dtype=start.dtype)
+    places, here = torch.empty_like(noise), start
+    for step in range(steps):
+        here = rho * here + noise[step]
+        places[step] = here
+    return places
+
+
+def vary(
+    z_tilde: Tensor, index: int, *, part: slice, how: Vary, n: int, rho: float, generator: torch.Generator
+) -> Tensor:
+    """`n` variants `[n, N]` of row `index` of z̃ `[m, N]`, which differ in the factor `part` alone.
+
+    Arguments:
+        how: the factor is that of another row ("sources": each once, as far as there are enough, at random), is drawn
+            from N(0, 1) ("normal"), or walks from the row's own ("walk", see `ornstein_uhlenbeck`).
+        rho: of the walk.
+    """
+    varied = z_tilde[index].expand(n, -1).clone()
+    size = part.stop - part.start
+    if how == "sources":
+        others = len(z_tilde) - 1
+        if others < 1:
+            raise UserError("a factor is varied by other images' factors: at least 2 images are needed")
+        order = torch.randperm(others, generator=generator).repeat(-(-n // others))[:n]
+        varied[:, part] = z_tilde[order + (order >= index), part]
+    elif how == "normal":
+        varied[:, part] = torch.randn(n, size, generator=generator)
+    else:
+        varied[:, part] = ornstein_uhlenbeck(z_tilde[index, part], steps=n, rho=rho, generator=generator)
+    return varied

@@ -9,13 +9,22 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextPath
 
 from reproduce.files import atomic_path
 
-__all__ = ["save", "styled", "wrapped"]
+__all__ = ["FACTOR_COLORS", "class_colors", "empty_panel", "headed", "save", "styled", "wrapped"]
+
+FACTOR_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Paul Tol's colour-blind-safe set "muted" and its grey
+_CLASSES = (
+    "#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677", "#AA4499", "#44AA99", "#999933", "#882255", "#AAAAAA",
+)  # fmt: skip
 
 
 @contextmanager
@@ -44,3 +53,31 @@ def wrapped(text: str, *, inches: float, fontsize: float, fontweight: str = "nor
         else:
             lines[-1] = longer
     return lines
+
+
+def class_colors(n: int) -> np.ndarray:
+    """A colour for each of `n` classes, RGB in [0, 1], `[n, 3]`; told apart by all where `n` is at most 10."""
+    if n <= len(_CLASSES):
+        return np.array([to_rgb(color) for color in _CLASSES[:n]])
+    return plt.get_cmap("turbo")(np.linspace(0.02, 0.98, n))[:, :3]
+
+
+def empty_panel(ax: Axes, text: str) -> None:
+    """A panel without data that says why."""
+    ax.clear()
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    ax.set_facecolor("#F4F4F4")
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=10, color="#555555")
+
+
+def headed(figure: Figure, title: str, *lines: str) -> None:
+    """Write `title`, and smaller `lines`, above everything that `figure` has, as tall as they need."""
+    width = figure.get_figwidth()
+    place = 0.12
+    styles = [(title, 13.0, "bold", "black"), *((line, 9.0, "normal", "#555555") for line in lines)]
+    for text, fontsize, weight, color in reversed(styles):
+        for line in reversed(wrapped(text, inches=width, fontsize=fontsize, fontweight=weight)):
+            offset = 1 + place / figure.get_figheight()
+            figure.text(0.5, offset, line, ha="center", va="bottom", fontsize=fontsize, fontweight=weight, color=color)
+            place += 1.35 * fontsize / 72

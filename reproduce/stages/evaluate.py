@@ -1,6 +1,8 @@
 """evaluate: the numbers of one run, and the swapped images or predictions that its figures show."""
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 from reproduce.config import Experiment, load_experiment, load_variant
 from reproduce.data.access import open_dataset
 from reproduce.data.base import IMAGES_AT_A_TIME, ImageData, Table, rows
+from reproduce.evaluation.embedding import Embedding, embed_factors, factor_accuracy
 from reproduce.evaluation.grid import as_uint8, pick_images, swap_cells
 from reproduce.evaluation.look import Look, look_at_images, look_at_logits
 from reproduce.evaluation.metrics import (
@@ -25,6 +28,8 @@ from reproduce.evaluation.metrics import (
     swap_rates,
     swap_readings,
 )
+from reproduce.evaluation.response import mean_response, respond, response_numbers
+from reproduce.evaluation.walk import factor_walks, walk_numbers
 from reproduce.files import read_arrays, read_json, write_arrays, write_json
 from reproduce.latents import load_posterior
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
@@ -37,7 +42,7 @@ __all__ = ["run"]
 
 
 def run(profile: str, experiment: str, variant: str) -> None:
-    """Write the run's JSON, its headline and machine files, and `grid.npz` for the figures."""
+    """Write the run's JSON, its headline and machine files, and an .npz for each of the figures."""
     started = time.monotonic()
     config, choice = load_experiment(profile, experiment), load_variant(variant)
     site = Run(profile, experiment, variant)
@@ -72,7 +77,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
         data.render_heldout(rows(heldout, slice(i, i + IMAGES_AT_A_TIME))) for i in range(0, len(z), IMAGES_AT_A_TIME)
     )
     nll, zt_a, zt_b = heldout_nll(flow, z_a, z_b, factor, dims=dims, rho=config.training.rho)
-    metrics = {
+    metrics: dict[str, Any] = {
         "swap": swap_rates(readings, truth, drawn, factors=factors),
         "reconstruction": reconstruction_rates(plain, truth, drawn, concepts=factors[:-1]),
         **measurement_errors(plain, readings, truth, drawn, factors=factors),
@@ -87,6 +92,15 @@ def run(profile: str, experiment: str, variant: str) -> None:
     }
 
     write_arrays(site.evaluation / "grid.npz", _grid(data, network, flow, z, heldout, targets, sources, dims))
+    chosen = numpy_generator(config.seed, "embedded images").permutation(len(z))[: config.evaluation.n_embedded]
+    seen = {concept: value[chosen].numpy() for concept, value in truth.items()}
+    names = np.array(data.classes or [str(k) for k in range(data.n_outputs)])
+    embeddings = embed_factors(z_tilde[chosen].numpy(), dims=dims, factors=factors, seed=config.seed)
+    write_arrays(site.evaluation / "embedding.npz", {**_embedded(embeddings, seen), "class_names": names})
+    metrics["embedding"] = factor_accuracy(embeddings, seen)
+    if isinstance(network, Classifier):
+        metrics |= _respond(site, config, data, network, flow, heldout, z_tilde, estimate["dims"], names)
+        metrics["walk"] = _walk(site, config, network, flow, z, z_tilde, chosen, heldout, estimate["dims"], names)
     write_json(site.headline, headline(metrics, estimate["dims"]))
     settings = {**config.model_dump(mode="json"), "variant": choice.model_dump(mode="json", exclude={"description"})}
     write_json(
@@ -118,6 +132,87 @@ def _networks(site: Run, config: Experiment, data: ImageData) -> tuple[Autoencod
     autoencoder = load_network(path, Autoencoder)
     judge = load_network(site.first_stage / "judge.safetensors", Classifier)
     return autoencoder, judge, look_at_images(autoencoder, judge, data.read)
+
+
+def _embedded(embeddings: Mapping[str, Embedding | None], truth: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """`factor_<name>`: where its embedding puts each image, empty without one; `concept_<name>`: the image's value."""
+    places = {name: np.empty(0) if found is None else found.places[:, 0] for name, found in embeddings.items()}
+    return {
+        **{f"factor_{name}": array for name, array in places.items()},
+        **{f"concept_{name}": array for name, array in truth.items()},
+    }
+
+
+def _respond(
+    site: Run,
+    config: Experiment,
+    data: ImageData,
+    classifier: Classifier,
+    flow: Flow,
+    heldout: Table,
+    z_tilde: Tensor,
+    dims: Mapping[str, int],
+    names: np.ndarray,
+) -> dict[str, Any]:
+    """Write `response.npz`; the numbers of the image shown, and their means."""
+    settings, walk = config.evaluation.response, config.evaluation.walk
+    assert settings is not None  # a classifier has both
+    assert walk is not None
+    ((shown,),) = pick_images(heldout["values"], [settings.shown])
+    how: dict[str, Any] = {"how": settings.vary, "rho": walk.rho, "seed": config.seed, "dims": list(dims.values())}
+    found = respond(classifier, flow, z_tilde, shown, n=settings.n_variants, **how)
+    write_arrays(
+        site.evaluation / "response.npz",
+        {
+            "image": as_uint8(data.render_heldout(rows(heldout, np.array([shown]))))[0],
+            "own": np.array(found.own),
+            "classes": found.classes,
+            "log_softmax": found.log_softmax,
+            "class_names": names,
+            "averaged": np.array(min(settings.n_inputs, len(z_tilde))),
+        },
+    )
+    others = numpy_generator(config.seed, "varied images").permutation(len(z_tilde))[: settings.n_inputs].tolist()
+    numbers = [response_numbers(classes, found.own, n_classes=classifier.n_classes) for classes in found.classes]
+    return {
+        "response": dict(zip(dims, numbers, strict=True)),
+        "response_mean": mean_response(
+            classifier, flow, z_tilde, others, factors=list(dims), n=settings.n_variants_each, **how
+        ),
+    }
+
+
+@torch.no_grad()
+def _walk(
+    site: Run,
+    config: Experiment,
+    classifier: Classifier,
+    flow: Flow,
+    z: Tensor,
+    z_tilde: Tensor,
+    chosen: np.ndarray,
+    heldout: Table,
+    dims: Mapping[str, int],
+    names: np.ndarray,
+) -> dict[str, dict[str, float] | None]:
+    """Write `walk.npz`; how the classifier's answer changes on the way."""
+    settings, walk = config.evaluation.response, config.evaluation.walk
+    assert settings is not None
+    assert walk is not None
+    ((start,),) = pick_images(heldout["values"], [settings.shown])
+    embedding = Embedding(z[chosen].numpy(), dimensions=2, seed=config.seed)
+    arrays = {"places": embedding.places, "classes": heldout["values"][chosen, 0], "class_names": names}
+    numbers: dict[str, dict[str, float] | None] = dict.fromkeys(dims)
+    walks = factor_walks(
+        flow, z_tilde, start, dims=list(dims.values()), steps=walk.steps, rho=walk.rho, seed=config.seed
+    )
+    for factor, path in zip(dims, walks, strict=True):
+        arrays[f"walk_{factor}"] = np.empty((0, 2)) if path is None else embedding.place(path.numpy())
+        if path is not None:
+            numbers[factor] = walk_numbers(classifier.classify(path).argmax(1).numpy())
+    arrays["start"] = classifier.classify(z[start : start + 1]).argmax(1).numpy()
+    write_arrays(site.evaluation / "walk.npz", arrays)
+    return numbers
 
 
 def _grid(

@@ -1,34 +1,103 @@
 """figures: draws one run; computes nothing."""
 
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from reproduce.config import load_experiment, load_variant
 from reproduce.figures.curves import training_curve
+from reproduce.figures.embedding import embedding_figure
+from reproduce.figures.response import response_figure
 from reproduce.figures.style import save, styled
 from reproduce.figures.swap_grid import prediction_grid, swap_grid
-from reproduce.files import read_arrays, read_json
+from reproduce.figures.walk import walk_figure
+from reproduce.files import atomic_path, read_arrays, read_json
 from reproduce.paths import Run
 
 __all__ = ["run"]
 
+Arrays = dict[str, np.ndarray]
+
 
 def run(profile: str, experiment: str, variant: str) -> None:
-    """Write `swap_<factor>.png` or `predictions_<factor>.png`, and `training.png`."""
+    """Write `swap_<factor>.png` or `predictions_<factor>.png`, `training.png`, and what else `evaluate` prepared.
+
+    The latter are `<name>.png` for each `<name>.npz` of `_DRAWN` in the evaluation's folder, which is copied beside it.
+    """
     load_experiment(profile, experiment)  # UserError for a name that isn't known
     load_variant(variant)
     site = Run(profile, experiment, variant)
     result = read_json(site.metrics)
+    words = {"dataset": result["dataset"], "variant": variant}
     grid = read_arrays(site.evaluation / "grid.npz")
     inputs = (grid["targets"], grid["sources"])
     names = grid["class_names"].tolist() if "class_names" in grid else None
     with styled():
         for k, (factor, size) in enumerate(result["dims"].items()):
-            words = {"factor": factor, "size": size, "dataset": result["dataset"], "variant": variant}
             if result["kind"] == "autoencoder":
-                save(swap_grid(*inputs, grid[f"cells_{k}"], **words), site.figures / f"swap_{factor}.png")
+                figure = swap_grid(*inputs, grid[f"cells_{k}"], factor=factor, size=size, **words)
+                save(figure, site.figures / f"swap_{factor}.png")
             else:
                 classes = (grid["target_classes"], grid["source_classes"])
-                figure = prediction_grid(*inputs, *classes, grid[f"cells_{k}"], class_names=names, **words)
+                figure = prediction_grid(
+                    *inputs, *classes, grid[f"cells_{k}"], class_names=names, factor=factor, size=size, **words
+                )
                 save(figure, site.figures / f"predictions_{factor}.png")
         log = pd.read_csv(site.flow / "training.csv")
-        save(training_curve(log, dataset=result["dataset"], variant=variant), site.figures / "training.png")
+        save(training_curve(log, **words), site.figures / "training.png")
+        for name, draw in _DRAWN.items():
+            source = site.evaluation / f"{name}.npz"
+            if source.exists():
+                save(draw(read_arrays(source), result, words), site.figures / f"{name}.png")
+                with atomic_path(site.figures / source.name) as temporary:
+                    shutil.copyfile(source, temporary)
+
+
+def _named(arrays: Arrays, prefix: str) -> Arrays:
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+
+
+def _embedding(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
+    places, truth = _named(arrays, "factor_"), _named(arrays, "concept_")
+    names = arrays["class_names"].tolist()
+    return embedding_figure(places, truth, result["metrics"]["embedding"], class_names=names, **words)
+
+
+def _response(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
+    return response_figure(
+        arrays["image"],
+        int(arrays["own"]),
+        arrays["classes"],
+        arrays["log_softmax"],
+        dims=result["dims"],
+        numbers=result["metrics"]["response"],
+        means=result["metrics"]["response_mean"],
+        averaged=int(arrays["averaged"]),
+        class_names=arrays["class_names"].tolist(),
+        **words,
+    )
+
+
+def _walk(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
+    names = arrays["class_names"].tolist()
+    return walk_figure(
+        arrays["places"],
+        arrays["classes"],
+        _named(arrays, "walk_"),
+        result["metrics"]["walk"],
+        dims=result["dims"],
+        start=names[int(arrays["start"][0])],
+        class_names=names,
+        **words,
+    )
+
+
+_DRAWN: dict[str, Callable[[Arrays, Any, dict[str, str]], Figure]] = {
+    "embedding": _embedding,
+    "response": _response,
+    "walk": _walk,
+}

@@ -1,0 +1,119 @@
+"""Each factor in one dimension, one factor against another, coloured by a concept."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from reproduce.figures.style import class_colors, empty_panel, headed
+
+__all__ = ["color_points", "embedding_figure", "name_classes"]
+
+
+def embedding_figure(
+    places: Mapping[str, np.ndarray],
+    truth: Mapping[str, np.ndarray],
+    accuracy: Mapping[str, float | None],
+    *,
+    class_names: Sequence[str],
+    dataset: str,
+    variant: str,
+) -> Figure:
+    """A panel for each concept: its factor upward, the next factor (of a last concept: the first) to the right.
+
+    Arguments:
+        places: by factor, where its 1-D embedding puts each image, `[n]`; empty for a factor of size 0.
+        truth: by concept, int `[n]` for a class, bool for an attribute, float `[n, 3]` in [0, 1] for a colour.
+        accuracy: by factor, how often neighbours agree; see `evaluation.embedding.neighbour_accuracy`.
+    """
+    factors, concepts = list(places), list(truth)
+    figure, axes = plt.subplots(
+        1, len(concepts), figsize=(4.3 * len(concepts) + 0.4, 4.2), layout="constrained", squeeze=False
+    )
+    for k, (ax, concept) in enumerate(zip(axes[0], concepts, strict=True)):
+        other = factors[1] if len(concepts) == 1 else concepts[(k + 1) % len(concepts)]
+        own, beside = places[concept], places[other]
+        ax.set(xlabel=f"1-D UMAP of the factor {other}", ylabel=f"1-D UMAP of the factor {concept}")
+        if not own.size or not beside.size:
+            nothing = [name for name in (concept, other) if not places[name].size]
+            empty_panel(ax, "\n".join(f"{name}: 0 dimensions" for name in nothing))
+            continue
+        ax.set(xticks=[], yticks=[])
+        points = np.stack([beside, own], 1)
+        color_points(ax, points, truth[concept], concept, class_names, upward=True)
+    names = [f"{name} {100 * value:.1f} %" for name, value in accuracy.items() if value is not None]
+    told = f"10 nearest neighbours in 1-D tell: {', '.join(names)}" if names else ""
+    headed(figure, f"Embedded factors, {variant}", *([told] if told else []), dataset)
+    return figure
+
+
+def color_points(
+    ax: Axes, points: np.ndarray, truth: np.ndarray, concept: str, class_names: Sequence[str], *, upward: bool
+) -> None:
+    """Draw `points` `[n, 2]` in the colours of their `truth`, and say what these mean.
+
+    `upward`: the classes' names stand at the right, as high as their points; else in their midst.
+    """
+    if truth.ndim == 2:
+        ax.scatter(points[:, 0], points[:, 1], s=9, c=truth, linewidths=0.2, edgecolors="#666666")
+        ax.set_title(f"coloured by {concept}", fontsize=10, fontweight="normal")
+        return
+    if truth.dtype == bool:
+        for value, color, word in ((False, "#56B4E9", "without"), (True, "#D55E00", "with")):
+            x, y = points[truth == value].T
+            ax.scatter(x, y, s=9, color=color, linewidths=0, alpha=0.8, label=word)
+        ax.set_title(f"with and without {concept}", fontsize=10, fontweight="normal")
+        ax.legend(loc="upper right", fontsize=8, markerscale=2, frameon=True)
+        return
+    ax.scatter(points[:, 0], points[:, 1], s=9, c=class_colors(len(class_names))[truth], linewidths=0)
+    ax.set_title(f"coloured by {concept}", fontsize=10, fontweight="normal")
+    if len(class_names) <= 10:
+        name_classes(ax, points, truth, class_names, upward=upward)
+
+
+def name_classes(
+    ax: Axes, points: np.ndarray, classes: np.ndarray, class_names: Sequence[str], *, upward: bool
+) -> None:
+    """Write each class's name at the median of its points, or (`upward`) at the right at their median height."""
+    colors = class_colors(len(class_names))
+    present = np.unique(classes)
+    middles = np.array([np.median(points[classes == k], 0) for k in present])
+    if upward:
+        low, high = ax.get_ylim()
+        heights = _apart(middles[:, 1], 0.045 * (high - low))
+        for k, height in zip(present, heights, strict=True):
+            ax.annotate(
+                class_names[k],
+                (1.02, height),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=9,
+                fontweight="bold",
+                color=colors[k],
+                annotation_clip=False,
+                path_effects=[withStroke(linewidth=0.6, foreground="#444444")],
+            )
+        return
+    for k, (x, y) in zip(present, middles, strict=True):
+        ax.text(
+            x, y, class_names[k], ha="center", va="center", fontsize=10, fontweight="bold",
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
+        )  # fmt: skip
+
+
+def _apart(values: np.ndarray, least: float) -> np.ndarray:
+    """The values moved as little as needed, in their order, for neighbours to be `least` apart."""
+    order = np.argsort(values, kind="stable")
+    moved = values[order].astype(float)
+    for _ in range(50):
+        for i in range(len(moved) - 1):
+            lack = least - (moved[i + 1] - moved[i])
+            if lack > 0:
+                moved[i] -= lack / 2
+                moved[i + 1] += lack / 2
+    out = np.empty_like(moved)
+    out[order] = moved
+    return out
