@@ -800,31 +800,34 @@ def test_images_become_bytes_in_hwc_order() -> None:
 
 def test_picked_images_show_the_wanted_values_and_none_twice() -> None:
     values = np.array([[5, 0], [8, 1], [5, 2], [8, 5], [8, 6], [6, 8], [5, 8]])
-    assert pick_images(values, targets=[8, 6, 5], sources=[8, 8, 5]) == [[1, 5, 0], [3, 4, 2]]
-    assert pick_images(values, targets=[5, 5, 5]) == [[0, 2, 6]]
+    assert pick_images(values, {"a": [8, 6, 5], "b": [8, 8, 5]}) == [[1, 5, 0], [3, 4, 2]]
+    assert pick_images(values, {"a": [5, 5, 5]}) == [[0, 2, 6]]
     for wanted in ({"a": [6], "b": [6]}, {"b": [9]}, {"a": [8, 8], "b": [8, 8]}):
-        expected = rf"grid\.b: .* not enough held-out images of {wanted['b'][-1]}; there are 3 of 5, 3 of 8, 1 of 6$"
+        expected = rf"^b: .* not enough held-out images of {wanted['b'][-1]}; there are 3 of 5, 3 of 8, 1 of 6$"
         with pytest.raises(UserError, match=expected):
-            pick_images(values, **wanted)
+            pick_images(values, wanted)
 
 
 def test_picked_images_show_every_value_of_a_tuple() -> None:
     values = np.array([[0, 1, 0], [1, 1, 0], [0, 1, 0], [1, 0, 1], [0, 0, 0], [0, 1, 0]])
-    assert pick_images(values, a=[(0, 1, 0), (1, 0, 1)], b=[(0, 0, 0), (0, 1, 0), (1, 1, 0)]) == [[0, 3], [4, 2, 1]]
+    assert pick_images(values, {"a": [(0, 1, 0), (1, 0, 1)], "b": [(0, 0, 0), (0, 1, 0), (1, 1, 0)]}) == [
+        [0, 3],
+        [4, 2, 1],
+    ]
     # a number beside them is the first value, and takes no image twice either
-    assert pick_images(values, a=[0, (0, 1, 0), 0, 1]) == [[0, 2, 4, 1]]
+    assert pick_images(values, {"a": [0, (0, 1, 0), 0, 1]}) == [[0, 2, 4, 1]]
     for wanted in ([(1, 1, 1)], [(1, 0, 1), (1, 0, 1)], [1, 1, (1, 0, 1)]):
         shown = ", ".join(map(str, wanted[-1]))  # type: ignore[arg-type]
         rest = r"there are 3 of \[0, 1, 0\], 1 of \[0, 0, 0\], 1 of \[1, 0, 1\], 1 of \[1, 1, 0\]$"
         with pytest.raises(UserError, match=rf"not enough held-out images of \[{shown}\]; {rest}"):
-            pick_images(values, a=wanted)
+            pick_images(values, {"a": wanted})
 
 
 @pytest.mark.parametrize("wanted", [(0, 1), (0, 1, 0, 0)])
 def test_a_tuple_of_another_length_is_refused(wanted: tuple[int, ...]) -> None:
     values = np.array([[0, 1, 0], [1, 1, 0]])
     with pytest.raises(UserError, match=rf"{len(wanted)} values, there are 3 concepts"):
-        pick_images(values, targets=[wanted])
+        pick_images(values, {"a": [wanted]})
 
 
 def grid_latents(order: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """What a swap grid shows: inputs at the borders, a factor of each column's source in each row's target inside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,14 +21,14 @@ def as_uint8(images: Tensor) -> np.ndarray:
     return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
-def pick_images(values: np.ndarray, **wanted: Sequence[int | tuple[int, ...]]) -> list[list[int]]:
+def pick_images(values: np.ndarray, wanted: Mapping[str, Sequence[int | tuple[int, ...]]]) -> list[list[int]]:
     """For each list of wanted values, the first images that show them, no image twice.
 
     Arguments:
         values: concept values `[n, K]`.
-        wanted: a number is a value of the first concept, a tuple has one for every concept.
+        wanted: the lists by the config's key. A number is a value of the first concept, a tuple has one for every concept.
 
-    Raises UserError, naming the list, where a tuple has another length, or too few images show a value.
+    Raises UserError, naming the key, where a tuple has another length, or too few images show a value.
     """
     taken: set[int] = set()
     chosen = []
@@ -36,15 +36,13 @@ def pick_images(values: np.ndarray, **wanted: Sequence[int | tuple[int, ...]]) -
         own = []
         for value in several:
             if isinstance(value, tuple) and len(value) != values.shape[1]:
-                raise UserError(
-                    f"grid.{name}: {list(value)} has {len(value)} values, there are {values.shape[1]} concepts"
-                )
+                raise UserError(f"{name}: {list(value)} has {len(value)} values, there are {values.shape[1]} concepts")
             shows = (values == value).all(1) if isinstance(value, tuple) else values[:, 0] == value
             free = next((int(i) for i in np.flatnonzero(shows) if int(i) not in taken), None)
             if free is None:
                 shown = list(value) if isinstance(value, tuple) else value
                 raise UserError(
-                    f"grid.{name}: there are not enough held-out images of {shown}; "
+                    f"{name}: there are not enough held-out images of {shown}; "
                     f"there are {_counted(values, whole=isinstance(value, tuple))}"
                 )
             taken.add(free)

@@ -52,7 +52,9 @@ def run(profile: str, experiment: str, variant: str) -> None:
     factors, dims = list(estimate["dims"]), list(estimate["dims"].values())
     pool, table, pairs = (read_arrays(site.pairs / f"{name}.npz") for name in ("pool", "heldout", "heldout_pairs"))
     heldout = rows(table, slice(data.n_heldout))
-    targets, sources = pick_images(heldout["values"], targets=config.grid.targets, sources=config.grid.sources)
+    targets, sources = pick_images(
+        heldout["values"], {"grid.targets": config.grid.targets, "grid.sources": config.grid.sources}
+    )
     network, judge, look = _networks(site, config, data)
     posterior = load_posterior(site.latents, "heldout")
     z = posterior.mean[: data.n_heldout]
@@ -158,7 +160,7 @@ def _respond(
     settings, walk = config.evaluation.response, config.evaluation.walk
     assert settings is not None  # a classifier has both
     assert walk is not None
-    ((shown,),) = pick_images(heldout["values"], [settings.shown])
+    ((shown,),) = pick_images(heldout["values"], {"evaluation.response.shown": [settings.shown]})
     how: dict[str, Any] = {"how": settings.vary, "rho": walk.rho, "seed": config.seed, "dims": list(dims.values())}
     found = respond(classifier, flow, z_tilde, shown, n=settings.n_variants, **how)
     write_arrays(
@@ -199,7 +201,7 @@ def _walk(
     settings, walk = config.evaluation.response, config.evaluation.walk
     assert settings is not None
     assert walk is not None
-    ((start,),) = pick_images(heldout["values"], [settings.shown])
+    ((start,),) = pick_images(heldout["values"], {"evaluation.response.shown": [settings.shown]})
     embedding = Embedding(z[chosen].numpy(), dimensions=2, seed=config.seed)
     arrays = {"places": embedding.places, "classes": heldout["values"][chosen, 0], "class_names": names}
     numbers: dict[str, dict[str, float] | None] = dict.fromkeys(dims)

@@ -21,7 +21,9 @@ def run(profile: str, experiment: str) -> None:
     ConceptPairs(values=torch.from_numpy(pool["values"]), concepts=data.concepts, weights=pairs.weights)
     heldout = data.heldout()
     # a grid that can't be shown is refused now, not after T is trained
-    pick_images(heldout["values"][: data.n_heldout], targets=config.grid.targets, sources=config.grid.sources)
+    pick_images(
+        heldout["values"][: data.n_heldout], {"grid.targets": config.grid.targets, "grid.sources": config.grid.sources}
+    )
     write_arrays(site.pairs / "pool.npz", pool)
     write_arrays(site.pairs / "heldout.npz", heldout)
     write_arrays(site.pairs / "heldout_pairs.npz", vars(data.heldout_pairs()))
