@@ -14,10 +14,13 @@ from reproduce.config import (
     RenderedConfig,
     Source,
     Sources,
+    Unsupervised,
     Variant,
     load_experiment,
+    load_network_config,
     load_pipeline,
     load_sources,
+    load_unsupervised,
     load_variant,
     read_yaml,
     validated,
@@ -30,7 +33,7 @@ FILES = sorted(CONFIGS.glob("*/*.yaml"))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_config_file_is_valid(path):
-    assert load_experiment(path.parent.name, path.stem).seed == 0
+    assert load_network_config(path.parent.name, path.stem).seed == 0
 
 
 def test_the_pipeline_names_experiments_and_variants_that_exist():
@@ -38,6 +41,8 @@ def test_the_pipeline_names_experiments_and_variants_that_exist():
     for profile in pipeline.profiles:
         for experiment in pipeline.experiments:
             load_experiment(profile, experiment)
+        for experiment in pipeline.unsupervised:
+            load_unsupervised(profile, experiment)
     for variant in pipeline.variants:
         load_variant(variant)
 
@@ -159,6 +164,8 @@ def classify(content, name):
     use(content, name)
     content["first_stage"].update(kind="classifier", objective=None)
     content["judge"] = None
+    classifier = read_yaml(CONFIGS / "embedded" / "colormnist_classifier.yaml")
+    content["evaluation"] = classifier["evaluation"]
 
 
 @pytest.mark.parametrize("name", ["celeba", "rendered_faces"])
@@ -428,3 +435,37 @@ def test_the_data_sets_have_as_many_concepts_as_their_configs_say():
     from reproduce.data.rendered_faces import ATTRIBUTES
 
     assert accepted("rendered_faces").n_concepts == len(ATTRIBUTES)
+
+
+def test_a_file_is_of_one_kind_and_each_reader_says_so():
+    assert load_network_config("embedded", "mnist") == load_unsupervised("embedded", "mnist")
+    assert load_network_config("embedded", "celeba_ae") == load_experiment("embedded", "celeba_ae")
+    with pytest.raises(UserError, match=r"embedded/mnist\.yaml is unsupervised"):
+        load_experiment("embedded", "mnist")
+    with pytest.raises(UserError, match=r"embedded/celeba_ae\.yaml has concepts"):
+        load_unsupervised("embedded", "celeba_ae")
+
+
+def classifier_stage(content):
+    return {**content["first_stage"], "kind": "classifier", "objective": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["first_stage"].update(kind="classifier", objective=None), "judged by its own prediction"),
+        (
+            lambda c: (c["first_stage"].update(kind="classifier", objective=None), c.update(judge=None)),
+            "need a decoder",
+        ),
+        (lambda c: c.update(dataset=value()["dataset"]), "colormnist has its colours for pairs"),
+        (lambda c: c["evaluation"].update(n_samples=5), "evaluation.n_samples"),
+        (lambda c: c.pop("training"), "training: missing"),
+        (lambda c: c.update(pairs={}), "pairs: unknown key"),
+    ],
+)
+def test_an_unsupervised_experiment_refuses_what_it_cannot_use(change, words):
+    content = read_yaml(CONFIGS / "embedded" / "mnist.yaml")
+    change(content)
+    with pytest.raises(UserError, match=words):
+        validated(Unsupervised, content, CONFIGS / "embedded" / "mnist.yaml")

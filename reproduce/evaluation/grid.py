@@ -26,7 +26,7 @@ def pick_images(values: np.ndarray, wanted: Mapping[str, Sequence[int | tuple[in
 
     Arguments:
         values: concept values `[n, K]`.
-        wanted: the lists by the config's key. A number is a value of the first concept, a tuple has one for every concept.
+        wanted: lists by the config's key: a number is a value of the first concept, a tuple has one for every concept.
 
     Raises UserError, naming the key, where a tuple has another length, or too few images show a value.
     """

@@ -64,6 +64,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
 
     z = posterior.sample(torch_generator(config.seed, "heldout posterior"))
     z_tilde, log_det = flow(z)
+    error = round_trip(flow, posterior.mean)
     metrics = {
         **distances,
         "samples": n,
@@ -71,7 +72,8 @@ def run(profile: str, experiment: str, variant: str) -> None:
         "judge": judge_rates(judge, real(), data.truth(rows(table, slice(n_real))), read=data.read),
         "factors": {"residual": density_statistics(z_tilde)},
         "nll": float(np.mean(density_nll(z_tilde, log_det).double().numpy())),
-        "round_trip": round_trip(flow, posterior.mean),
+        "round_trip": error,
+        "round_trip_relative": error / posterior.mean.std().item(),
     }
     write_json(
         site.headline,
