@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS, VARIANTS = ("colormnist_ae", "colormnist_classifier"), ("paper", "code")
+UNSUPERVISED = ("mnist",)
 # the stand-ins go through the same stages in one process: a start of Python for each would take longer than they
 STAND_INS = {
     "celeba_ae": ["Eyeglasses", "No_Beard", "Smiling", "Wearing_Hat", "residual"],
@@ -53,22 +54,28 @@ def edit(path, change):
 def shrink(content):
     labelled = content["dataset"]["name"] != "colormnist"
     for section, values in (TOY_STAND_IN if labelled else TOY).items():
-        if content[section] is not None:
+        if content.get(section) is not None and section != "evaluation":
             content[section].update(values)
     for section in ("first_stage", "judge"):
         if content[section] is not None:
             content[section]["training"].update(steps=40, batch_size=32)
+    if "images" in content:  # an unsupervised experiment
+        content["images"]["pool_size"] = 400
+        content["evaluation"]["n_samples"] = 120
+    else:
+        content["evaluation"].update(TOY["evaluation"])
 
 
-def copy_project(folder, experiments, variants):
+def copy_project(folder, experiments, variants, unsupervised=()):
     skip = shutil.ignore_patterns("__pycache__", "cache", "tmp", "config.local")
     for name in ("reproduce", "paper_configs", ".dvc"):
         shutil.copytree(ROOT / name, folder / name, ignore=skip)
     for name in ("dvc.yaml", ".dvcignore", "README.md"):
         shutil.copy(ROOT / name, folder / name)
-    for experiment in experiments:
+    for experiment in [*experiments, *unsupervised]:
         edit(folder / "paper_configs" / "embedded" / f"{experiment}.yaml", shrink)
-    edit(folder / "paper_configs" / "pipeline.yaml", lambda c: c.update(experiments=experiments, variants=variants))
+    chosen = {"experiments": experiments, "variants": variants, "unsupervised": list(unsupervised)}
+    edit(folder / "paper_configs" / "pipeline.yaml", lambda c: c.update(chosen))
     assert run(folder, "dvc", "config", "--local", "core.no_scm", "true").returncode == 0
 
 
@@ -76,7 +83,7 @@ def copy_project(folder, experiments, variants):
 def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("a checkout") / "with space"
     folder.mkdir()
-    copy_project(folder, list(EXPERIMENTS), list(VARIANTS))
+    copy_project(folder, list(EXPERIMENTS), list(VARIANTS), UNSUPERVISED)
     done = run(folder, "dvc", "repro")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "every concept gets 0 of 64 dimensions" in done.stderr
@@ -215,8 +222,8 @@ def test_dvc_finds_every_file_of_the_stand_ins_where_it_is_declared(stand_ins):
 @pytest.mark.parametrize(
     ("change", "command", "words"),
     [
-        (lambda c: c["pairs"].update(weights=[1.0]), "pairs", ["[1.0]", "Eyeglasses"]),
-        (lambda c: c["grid"].update(targets=[[0, 1]]), "evaluate", ["[0, 1]", "2 values", "4 concepts"]),
+        (lambda c: c["pairs"].update(weights=[1.0]), "pairs", ["pairs.weights", "4 concept"]),
+        (lambda c: c["grid"].update(targets=[[0, 1]]), "evaluate", ["grid.targets", "(0, 1)", "4 concept"]),
     ],
 )
 def test_a_mistake_about_attributes_gets_one_line(stand_ins, change, command, words):
@@ -228,6 +235,21 @@ def test_a_mistake_about_attributes_gets_one_line(stand_ins, change, command, wo
     path.write_text(before)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert all(word in done.stderr for word in words), done.stderr
+
+
+def test_an_unsupervised_run_writes_its_distances(project):
+    found = result(project, "mnist", "density")
+    assert [found[key] for key in ("experiment", "variant", "seed")] == ["mnist", "density", 0]
+    assert found["dims"] == {"residual": 64}
+    metrics = found["metrics"]
+    for name in ("frechet", "frechet_prior", "frechet_reconstruction"):
+        assert metrics[name]["inception"] is None
+        assert metrics[name]["classifier"] > 0
+    assert (metrics["samples"], metrics["heldout"]) == (120, 60)
+    assert np.isfinite(metrics["nll"])
+    assert metrics["round_trip"] < 1e-4
+    assert "features of our own classifier, not FID" in (project / "results/embedded/tables/frechet.md").read_text()
+    assert (project / "results/embedded/figures/mnist/density/training.png").stat().st_size > 0
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
