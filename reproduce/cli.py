@@ -22,7 +22,7 @@ _STAGES = {
 }
 _OF_A_VARIANT = {"dimensions", "train", "evaluate", "figures"}
 _DENSITY = "density"  # the variant of an unsupervised T, which has modules of its own
-_OF_DENSITY = {"train", "evaluate", "figures"}
+_OF_DENSITY = {"train", "evaluate"}
 _IN_PROCESSES = {"first_stage", "train"}  # those that know how to share a batch out
 _TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun sets it in what it starts
 

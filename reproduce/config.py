@@ -447,14 +447,41 @@ class Pool(Strict):
     pool_size: Annotated[int, Field(ge=2)] | None
 
 
-class SampleEvaluation(Strict):
-    """How many samples are drawn, and whether their distance is measured by Inception too (FID).
+class LinearWalks(Strict):
+    """Straight walks from a class to others, a random walk, and pairs whose midpoints are judged.
 
-    Without Inception, whose weights are a download, it is measured by our own classifier alone.
+    `start`, `ends`: classes; a column for each of `ends`, with `rows` images. `steps`, `rho`: of the random walk, and
+    its correlation from one step to the next.
+    """
+
+    start: Annotated[int, Field(ge=0)]
+    ends: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Tuple]
+    rows: Annotated[int, Field(ge=3)]
+    steps: Annotated[int, Field(ge=10)]
+    rho: Annotated[float, Field(gt=0, lt=1)]
+    n_pairs: Positive
+
+
+class Directions(Strict):
+    """How far along an attribute's direction: λ for each column; and how many images, a row each."""
+
+    strengths: Annotated[tuple[float, ...], Field(min_length=2), Tuple]
+    n_images: Positive
+
+
+class SampleEvaluation(Strict):
+    """How many samples are drawn, whether their distance is measured by Inception too (FID), and what figures show.
+
+    Without Inception, whose weights are a download, it is measured by our own classifier alone. `side`: rows and columns
+    of the grids of samples, and of the interpolation between four corners. `linear` is for images of classes,
+    `directions` for those with attributes; null elsewhere.
     """
 
     n_samples: Annotated[int, Field(ge=100)]
     inception: bool
+    side: Annotated[int, Field(ge=2)]
+    linear: LinearWalks | None
+    directions: Directions | None
 
 
 class Unsupervised(NetworkConfig):
@@ -470,6 +497,13 @@ class Unsupervised(NetworkConfig):
             raise ValueError("samples need a decoder: set first_stage.kind to autoencoder")
         if self.dataset.name == "colormnist":
             raise ValueError("dataset: colormnist has its colours for pairs; take mnist")
+        attributes = self.dataset.name in _WITH_ATTRIBUTES
+        for part, fits in (("linear", not attributes), ("directions", attributes)):
+            if (getattr(self.evaluation, part) is not None) != fits:
+                where = "classes" if part == "linear" else "attributes"
+                raise ValueError(
+                    f"evaluation.{part} is for images with {where}: give it there, set it to null elsewhere"
+                )
         return self
 
 

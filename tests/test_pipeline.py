@@ -11,7 +11,7 @@ from reproduce.config import Experiment, Unsupervised, Variant, load_pipeline
 ROOT = Path(__file__).parent.parent
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 # the modules that serve experiments without concepts as well
-MODULES = {f"{name}_density": name for name in ("fetch", "first_stage", "encode")}
+MODULES = {f"{name}_density": name for name in ("fetch", "first_stage", "encode", "figures")}
 # plumbing: it decides where and how files are written, never what is in them; config values are tracked as params
 PLUMBING = {f"reproduce/{name}.py" for name in ("errors", "files", "paths", "config", "machine", "device")}
 

@@ -148,7 +148,7 @@ def judge_rates(classifier: Classifier, images: Iterable[Tensor], truth: Reading
 
     Counted as in `reconstruction_rates`.
     """
-    logits = torch.cat([classifier(batch) for batch in images])
+    logits = torch.cat([classifier(batch).cpu() for batch in images])
     return {concept: _share(said == truth[concept], truth[concept]) for concept, said in read(logits, None).items()}
 
 

@@ -236,7 +236,7 @@ _KINDS = (
         "back by T⁻¹, every step should be an image of the data; along a straight line in z the two ends show through "
         "each other.",
         "Walks in z̃ turn one digit into the other by way of digits; walks in z fade one into the other.",
-        lambda run: _labelled(("Midpoints that the judge is sure of", _told(run, "linear"))),
+        lambda run: _labelled(("Midpoints that the judge is sure of", _told(run, "linear", under="softmax"))),
     ),
     _Kind(
         "transfer.png",

@@ -3,20 +3,26 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from reproduce.config import load_sources, load_unsupervised
+from reproduce.config import Unsupervised, load_sources, load_unsupervised
 from reproduce.data.access import open_dataset
-from reproduce.data.base import IMAGES_AT_A_TIME, rows
+from reproduce.data.base import IMAGES_AT_A_TIME, ImageData, rows
 from reproduce.data.download import Downloads
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError
+from reproduce.evaluation.directions import attribute_directions, direction_pictures, direction_rates
 from reproduce.evaluation.frechet import Extract, classifier_features, features_of, frechet_distance, inception_features
+from reproduce.evaluation.grid import pick_images
+from reproduce.evaluation.linear import midpoint_confidence, walk_pictures
+from reproduce.evaluation.look import look_at_images
 from reproduce.evaluation.metrics import density_statistics, judge_rates, round_trip
-from reproduce.files import read_json, write_json
+from reproduce.evaluation.samples import sample_pictures
+from reproduce.files import read_json, write_arrays, write_json
 from reproduce.latents import load_posterior
 from reproduce.likelihood import density_nll
 from reproduce.models.convolutional import Autoencoder, Classifier
@@ -26,6 +32,8 @@ from reproduce.paths import DOWNLOADS, MIRROR, Run
 from reproduce.seeds import torch_generator
 
 __all__ = ["run"]
+
+_PICTURED, _JUDGED = 2000, 300  # held-out images: for figures, and moved along directions
 
 
 @torch.no_grad()
@@ -65,7 +73,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     z = posterior.sample(torch_generator(config.seed, "heldout posterior"))
     z_tilde, log_det = flow(z)
     error = round_trip(flow, posterior.mean)
-    metrics = {
+    metrics: dict[str, Any] = {
         **distances,
         "samples": n,
         "heldout": n_real,
@@ -75,6 +83,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
         "round_trip": error,
         "round_trip_relative": error / posterior.mean.std().item(),
     }
+    metrics |= _pictured(site, config, data, autoencoder.cpu(), judge.cpu(), flow)
     write_json(
         site.headline,
         {name: {key: value for key, value in distances[name].items() if value is not None} for name in distances},
@@ -97,6 +106,43 @@ def run(profile: str, experiment: str, variant: str) -> None:
     )
     seconds = round(time.monotonic() - started, 1)
     write_json(site.machine, {**read_json(site.train_machine), "evaluate_seconds": seconds})
+
+
+def _pictured(
+    site: Run, config: Unsupervised, data: ImageData, autoencoder: Autoencoder, judge: Classifier, flow: Flow
+) -> dict[str, Any]:
+    """Write an .npz for each of the figures, from the first held-out images; the numbers that they show."""
+    settings, seed = config.evaluation, config.seed
+    table = rows(data.heldout(), slice(min(data.n_heldout, _PICTURED)))
+    z = load_posterior(site.latents, "heldout").mean[: len(table["values"])]
+    pictures = sample_pictures(autoencoder, flow, z[:4], side=settings.side, seed=seed)
+    write_arrays(site.evaluation / "samples.npz", pictures)
+    metrics: dict[str, Any] = {}
+    if settings.linear is not None:
+        walks, classes = settings.linear, table["values"][:, 0]
+        wanted = {"evaluation.linear.start": [walks.start], "evaluation.linear.ends": walks.ends}
+        (start,), ends = pick_images(table["values"], wanted)
+        steps = {"steps": walks.rows, "walk_steps": walks.steps, "rho": walks.rho, "seed": seed}
+        write_arrays(site.evaluation / "linear.npz", walk_pictures(autoencoder, flow, z, start, ends, **steps))
+        metrics["linear"] = midpoint_confidence(autoencoder, judge, flow, z, classes, n_pairs=walks.n_pairs, seed=seed)
+    if settings.directions is not None:
+        pool = data.pool(size=config.images.pool_size, n_colors=None, seed=seed)
+        train = load_posterior(site.latents, "train").mean
+        directions = attribute_directions(flow(train)[0], data.truth(pool))
+        strengths, z_tilde = settings.directions.strengths, flow(z)[0]
+        shown = direction_pictures(
+            autoencoder, flow, z_tilde[: settings.directions.n_images], directions, strengths=strengths
+        )
+        arrays = {f"attribute_{name}": images for name, images in shown.items()}
+        write_arrays(site.evaluation / "directions.npz", {**arrays, "strengths": np.array(strengths)})
+        metrics["directions"] = direction_rates(
+            flow,
+            z_tilde[:_JUDGED],
+            directions,
+            strengths=strengths,
+            look=look_at_images(autoencoder, judge, data.read),
+        )
+    return metrics
 
 
 def _extractors(inception: bool, judge: Classifier, device: torch.device) -> dict[str, Extract | None]:

@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reproduce.config import load_experiment, load_variant
+from reproduce.config import Experiment, load_network_config, load_variant
 from reproduce.figures.curves import training_curve
+from reproduce.figures.directions import directions_figure
 from reproduce.figures.embedding import embedding_figure
+from reproduce.figures.linear import linear_figure
 from reproduce.figures.response import response_figure
+from reproduce.figures.samples import samples_figure
 from reproduce.figures.style import save, styled
 from reproduce.figures.swap_grid import prediction_grid, swap_grid
 from reproduce.figures.walk import walk_figure
@@ -24,29 +27,20 @@ Arrays = dict[str, np.ndarray]
 
 
 def run(profile: str, experiment: str, variant: str) -> None:
-    """Write `swap_<factor>.png` or `predictions_<factor>.png`, `training.png`, and what else `evaluate` prepared.
+    """Write swap grids where there are concepts, `training.png`, and what else `evaluate` prepared.
 
     The latter are `<name>.png` for each `<name>.npz` of `_DRAWN` in the evaluation's folder, which is copied beside it.
     """
-    load_experiment(profile, experiment)  # UserError for a name that isn't known
-    load_variant(variant)
+    # UserError for a name that isn't known
+    with_concepts = isinstance(load_network_config(profile, experiment), Experiment)
+    if with_concepts:
+        load_variant(variant)
     site = Run(profile, experiment, variant)
     result = read_json(site.metrics)
     words = {"dataset": result["dataset"], "variant": variant}
-    grid = read_arrays(site.evaluation / "grid.npz")
-    inputs = (grid["targets"], grid["sources"])
-    names = grid["class_names"].tolist() if "class_names" in grid else None
     with styled():
-        for k, (factor, size) in enumerate(result["dims"].items()):
-            if result["kind"] == "autoencoder":
-                figure = swap_grid(*inputs, grid[f"cells_{k}"], factor=factor, size=size, **words)
-                save(figure, site.figures / f"swap_{factor}.png")
-            else:
-                classes = (grid["target_classes"], grid["source_classes"])
-                figure = prediction_grid(
-                    *inputs, *classes, grid[f"cells_{k}"], class_names=names, factor=factor, size=size, **words
-                )
-                save(figure, site.figures / f"predictions_{factor}.png")
+        if with_concepts:
+            _grids(site, result, words)
         log = pd.read_csv(site.flow / "training.csv")
         save(training_curve(log, **words), site.figures / "training.png")
         for name, draw in _DRAWN.items():
@@ -55,6 +49,23 @@ def run(profile: str, experiment: str, variant: str) -> None:
                 save(draw(read_arrays(source), result, words), site.figures / f"{name}.png")
                 with atomic_path(site.figures / source.name) as temporary:
                     shutil.copyfile(source, temporary)
+
+
+def _grids(site: Run, result: Any, words: dict[str, str]) -> None:
+    """`swap_<factor>.png`, or `predictions_<factor>.png` of a classifier."""
+    grid = read_arrays(site.evaluation / "grid.npz")
+    inputs = (grid["targets"], grid["sources"])
+    names = grid["class_names"].tolist() if "class_names" in grid else None
+    for k, (factor, size) in enumerate(result["dims"].items()):
+        if result["kind"] == "autoencoder":
+            figure = swap_grid(*inputs, grid[f"cells_{k}"], factor=factor, size=size, **words)
+            save(figure, site.figures / f"swap_{factor}.png")
+        else:
+            classes = (grid["target_classes"], grid["source_classes"])
+            figure = prediction_grid(
+                *inputs, *classes, grid[f"cells_{k}"], class_names=names, factor=factor, size=size, **words
+            )
+            save(figure, site.figures / f"predictions_{factor}.png")
 
 
 def _named(arrays: Arrays, prefix: str) -> Arrays:
@@ -96,8 +107,24 @@ def _walk(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
     )
 
 
+def _linear(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
+    return linear_figure(arrays, result["metrics"]["linear"], **words)
+
+
+def _samples(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
+    return samples_figure(arrays, **words)
+
+
+def _directions(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
+    pictures, strengths = _named(arrays, "attribute_"), arrays["strengths"].tolist()
+    return directions_figure(pictures, result["metrics"]["directions"], strengths=strengths, **words)
+
+
 _DRAWN: dict[str, Callable[[Arrays, Any, dict[str, str]], Figure]] = {
     "embedding": _embedding,
     "response": _response,
+    "linear": _linear,
+    "samples": _samples,
+    "directions": _directions,
     "walk": _walk,
 }
