@@ -472,8 +472,8 @@ class Directions(Strict):
 class SampleEvaluation(Strict):
     """How many samples are drawn, whether their distance is measured by Inception too (FID), and what figures show.
 
-    Without Inception, whose weights are a download, it is measured by our own classifier alone. `side`: rows and columns
-    of the grids of samples, and of the interpolation between four corners. `linear` is for images of classes,
+    Without Inception, whose weights are a download, it is measured by our own classifier alone. `side`: rows and
+    columns of the grids of samples, and of the interpolation between four corners. `linear` is for images of classes,
     `directions` for those with attributes; null elsewhere.
     """
 

@@ -40,7 +40,7 @@ def direction_pictures(
     *,
     strengths: Sequence[float],
 ) -> dict[str, np.ndarray]:
-    """For each attribute the decoded z̃ + λ·s, uint8 `[R, L, S, S, C]`: a row for each z̃ `[R, N]`, a column for each λ."""
+    """For each attribute the decoded z̃ + λ·s, uint8 `[R, L, S, S, C]`: rows for z̃ `[R, N]`, columns for λ."""
     amounts = torch.tensor(strengths)[None, :, None]
     pictures = {}
     for name, direction in directions.items():

@@ -122,18 +122,28 @@ def _pictured(
         walks, classes = settings.linear, table["values"][:, 0]
         wanted = {"evaluation.linear.start": [walks.start], "evaluation.linear.ends": walks.ends}
         (start,), ends = pick_images(table["values"], wanted)
-        steps = {"steps": walks.rows, "walk_steps": walks.steps, "rho": walks.rho, "seed": seed}
-        write_arrays(site.evaluation / "linear.npz", walk_pictures(autoencoder, flow, z, start, ends, **steps))
+        shown = walk_pictures(
+            autoencoder,
+            flow,
+            z,
+            start,
+            ends,
+            steps=walks.rows,
+            walk_steps=walks.steps,
+            rho=walks.rho,
+            seed=seed,
+        )
+        write_arrays(site.evaluation / "linear.npz", shown)
         metrics["linear"] = midpoint_confidence(autoencoder, judge, flow, z, classes, n_pairs=walks.n_pairs, seed=seed)
     if settings.directions is not None:
         pool = data.pool(size=config.images.pool_size, n_colors=None, seed=seed)
         train = load_posterior(site.latents, "train").mean
         directions = attribute_directions(flow(train)[0], data.truth(pool))
         strengths, z_tilde = settings.directions.strengths, flow(z)[0]
-        shown = direction_pictures(
+        moved = direction_pictures(
             autoencoder, flow, z_tilde[: settings.directions.n_images], directions, strengths=strengths
         )
-        arrays = {f"attribute_{name}": images for name, images in shown.items()}
+        arrays = {f"attribute_{name}": images for name, images in moved.items()}
         write_arrays(site.evaluation / "directions.npz", {**arrays, "strengths": np.array(strengths)})
         metrics["directions"] = direction_rates(
             flow,

@@ -54,16 +54,23 @@ def run(profile: str, experiment: str, variant: str) -> None:
 def _grids(site: Run, result: Any, words: dict[str, str]) -> None:
     """`swap_<factor>.png`, or `predictions_<factor>.png` of a classifier."""
     grid = read_arrays(site.evaluation / "grid.npz")
-    inputs = (grid["targets"], grid["sources"])
+    targets, sources = grid["targets"], grid["sources"]
     names = grid["class_names"].tolist() if "class_names" in grid else None
     for k, (factor, size) in enumerate(result["dims"].items()):
         if result["kind"] == "autoencoder":
-            figure = swap_grid(*inputs, grid[f"cells_{k}"], factor=factor, size=size, **words)
+            figure = swap_grid(targets, sources, grid[f"cells_{k}"], factor=factor, size=size, **words)
             save(figure, site.figures / f"swap_{factor}.png")
         else:
-            classes = (grid["target_classes"], grid["source_classes"])
             figure = prediction_grid(
-                *inputs, *classes, grid[f"cells_{k}"], class_names=names, factor=factor, size=size, **words
+                targets,
+                sources,
+                grid["target_classes"],
+                grid["source_classes"],
+                grid[f"cells_{k}"],
+                class_names=names,
+                factor=factor,
+                size=size,
+                **words,
             )
             save(figure, site.figures / f"predictions_{factor}.png")
 
