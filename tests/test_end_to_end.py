@@ -62,6 +62,7 @@ def shrink(content):
     if "images" in content:  # an unsupervised experiment
         content["images"]["pool_size"] = 400
         content["evaluation"]["n_samples"] = 120
+        content["evaluation"]["linear"].update(start=7, ends=[9, 5], n_pairs=40)
     else:
         content["evaluation"].update(TOY["evaluation"])
 
