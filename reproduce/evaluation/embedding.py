@@ -40,6 +40,10 @@ class Embedding:
 
 
 def _umap() -> Any:
+    import numba
+
+    # numba's other layers set the number of OpenMP threads, PyTorch's too
+    numba.config.THREADING_LAYER = "workqueue"
     import umap
     from numba.core.dispatcher import Dispatcher
 
