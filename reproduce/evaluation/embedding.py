@@ -43,7 +43,7 @@ def _umap() -> Any:
     import numba
 
     # numba's other layers set the number of OpenMP threads, PyTorch's too
-    numba.config.THREADING_LAYER = "workqueue"
+    numba.config.THREADING_LAYER = "workqueue"  # type: ignore[attr-defined]
     import umap
     from numba.core.dispatcher import Dispatcher
 

@@ -10,8 +10,11 @@ from matplotlib.figure import Figure
 
 from reproduce.config import load_experiment, load_variant
 from reproduce.figures.curves import training_curve
+from reproduce.figures.directions import directions_figure
 from reproduce.figures.embedding import embedding_figure
+from reproduce.figures.linear import linear_figure
 from reproduce.figures.response import response_figure
+from reproduce.figures.samples import samples_figure
 from reproduce.figures.style import save, styled
 from reproduce.figures.swap_grid import prediction_grid, swap_grid
 from reproduce.figures.walk import walk_figure
@@ -96,8 +99,24 @@ def _walk(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
     )
 
 
+def _linear(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
+    return linear_figure(arrays, result["metrics"]["linear"], **words)
+
+
+def _samples(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
+    return samples_figure(arrays, **words)
+
+
+def _directions(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
+    pictures, strengths = _named(arrays, "attribute_"), arrays["strengths"].tolist()
+    return directions_figure(pictures, result["metrics"]["directions"], strengths=strengths, **words)
+
+
 _DRAWN: dict[str, Callable[[Arrays, Any, dict[str, str]], Figure]] = {
     "embedding": _embedding,
     "response": _response,
+    "linear": _linear,
+    "samples": _samples,
+    "directions": _directions,
     "walk": _walk,
 }

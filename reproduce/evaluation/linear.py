@@ -1,0 +1,118 @@
+"""T makes the data linear: straight walks, and random ones, in z̃ mapped back, against the same in z."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reproduce.evaluation.grid import as_uint8
+from reproduce.interpret import ornstein_uhlenbeck
+from reproduce.models.convolutional import Autoencoder, Classifier
+from reproduce.models.flow import Flow
+from reproduce.seeds import torch_generator
+
+__all__ = ["confident", "midpoint_confidence", "nearest_distance", "random_walks", "straight_walks", "walk_pictures"]
+
+_CONFIDENT = 0.9
+_BATCH = 500
+
+
+@torch.no_grad()
+def straight_walks(flow: Flow, z_start: Tensor, z_end: Tensor, *, steps: int) -> tuple[Tensor, Tensor]:
+    """From `z_start` to `z_end` `[C, N]` in equal steps: z on the straight line in z̃, and in z; `[steps, C, N]` each.
+
+    Both ends are among the steps.
+    """
+    fractions = torch.linspace(0, 1, steps)[:, None, None]
+    zt_start, zt_end = flow(z_start)[0], flow(z_end)[0]
+    curved = torch.lerp(zt_start[None], zt_end[None], fractions)
+    back = flow.inverse(curved.flatten(0, 1))[0].view_as(curved)
+    return back, torch.lerp(z_start[None], z_end[None], fractions)
+
+
+def confident(logits: Tensor) -> dict[str, Tensor]:
+    """Of judged images, logits `[B, n_classes]`, which ones the judge is sure of, bool `[B]`, in two readings.
+
+    `softmax`: the largest softmax of the logits is at least 0.9: one class stands out from the others.
+    `sigmoid`: the largest sigmoid is, which is what the judge (trained on each class by itself, with binary
+    cross-entropy) takes for that class's probability: the image is one of the class, not only liker it than others.
+    """
+    return {
+        "softmax": logits.softmax(1).amax(1) >= _CONFIDENT,
+        "sigmoid": logits.sigmoid().amax(1) >= _CONFIDENT,
+    }
+
+
+@torch.no_grad()
+def midpoint_confidence(
+    autoencoder: Autoencoder, judge: Classifier, flow: Flow, z: Tensor, classes: np.ndarray, *, n_pairs: int, seed: int
+) -> dict[str, dict[str, float]]:
+    """The share of decoded midpoints that the judge is sure of: midway in z̃ (`z_tilde`), in z, and of the ends.
+
+    Over `n_pairs` random pairs of latents `[n, N]` of different `classes` `[n]`; see `confident`.
+    """
+    generator = torch_generator(seed, "midpoints")
+    label = torch.from_numpy(classes)
+    first = torch.randint(len(z), (4 * n_pairs,), generator=generator)
+    second = torch.randint(len(z), (4 * n_pairs,), generator=generator)
+    differ = (label[first] != label[second]).nonzero()[:n_pairs, 0]
+    start, end = z[first[differ]], z[second[differ]]
+    curved, straight = straight_walks(flow, start, end, steps=3)
+    found = {}
+    for name, latents in (("z_tilde", curved[1]), ("z", straight[1]), ("ends", start)):
+        logits = torch.cat([judge(autoencoder.decode(part)) for part in latents.split(_BATCH)])
+        found[name] = {reading: sure.double().mean().item() for reading, sure in confident(logits).items()}
+    return found
+
+
+@torch.no_grad()
+def random_walks(flow: Flow, z_start: Tensor, *, steps: int, rho: float, seed: int) -> tuple[Tensor, Tensor]:
+    """z `[steps + 1, N]` on an Ornstein-Uhlenbeck walk in z̃ mapped back, and on one in z, from `z_start` `[N]`.
+
+    The noise is the same, and N(0, 1) is what both tend to: the prior of z̃, and of the autoencoder's z.
+    """
+    zt_start = flow(z_start[None])[0][0]
+    walked, plain = (
+        ornstein_uhlenbeck(start, steps=steps, rho=rho, generator=torch_generator(seed, "random walk"))
+        for start in (zt_start, z_start)
+    )
+    return flow.inverse(torch.cat([zt_start[None], walked]))[0], torch.cat([z_start[None], plain])
+
+
+def nearest_distance(z: Tensor, data: Tensor) -> Tensor:
+    """The Euclidean distance `[B]` from each z `[B, N]` to the nearest row of `data` `[n, N]`."""
+    return torch.cdist(z, data).amin(1)
+
+
+@torch.no_grad()
+def walk_pictures(
+    autoencoder: Autoencoder, flow: Flow, z: Tensor, start: int, ends: Sequence[int], *, steps: int, walk_steps: int,
+    rho: float, seed: int,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """What the figure shows, of latents `[n, N]` and rows `start` and `ends` of them.
+
+    `straight_z_tilde`, `straight_z`: decoded, uint8 `[steps, len(ends), S, S, C]`, a column from `start` to each end.
+    `random_z_tilde`, `random_z`: ten images evenly along a random walk, uint8 `[10, S, S, C]`.
+    `distance_z_tilde`, `distance_z`: of the walks' latents to the nearest data `[walk_steps + 1]`, and
+    `distance_data`: of the data to each other `[n]`.
+    `plane_z_tilde`, `plane_z`, `plane_data`: the same latents in the data's first two principal components.
+    """
+    beginnings = z[start].expand(len(ends), -1)
+    arrays: dict[str, np.ndarray] = {}
+    for name, latents in zip(
+        ("z_tilde", "z"), straight_walks(flow, beginnings, z[list(ends)], steps=steps), strict=True
+    ):
+        images = as_uint8(autoencoder.decode(latents.flatten(0, 1)))
+        arrays[f"straight_{name}"] = images.reshape(steps, len(ends), *images.shape[1:])
+    centre = z.mean(0)
+    axes = torch.linalg.svd(z - centre, full_matrices=False).Vh[:2]
+    pictured = torch.linspace(0, walk_steps, 10).round().long()
+    walks = random_walks(flow, z[start], steps=walk_steps, rho=rho, seed=seed)
+    for name, latents in zip(("z_tilde", "z"), walks, strict=True):
+        arrays[f"random_{name}"] = as_uint8(autoencoder.decode(latents[pictured]))
+        arrays[f"distance_{name}"] = nearest_distance(latents, z).numpy()
+        arrays[f"plane_{name}"] = ((latents - centre) @ axes.T).numpy()
+    arrays["distance_data"] = torch.cdist(z, z).fill_diagonal_(torch.inf).amin(1).numpy()
+    arrays["plane_data"] = ((z - centre) @ axes.T).numpy()
+    return arrays
