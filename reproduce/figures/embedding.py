@@ -30,8 +30,9 @@ def embedding_figure(
         accuracy: by factor, how often neighbours agree; see `evaluation.embedding.neighbour_accuracy`.
     """
     factors, concepts = list(places), list(truth)
+    height = 4.2 if any(places[concept].size for concept in concepts) else 1.5
     figure, axes = plt.subplots(
-        1, len(concepts), figsize=(4.3 * len(concepts) + 0.4, 4.2), layout="constrained", squeeze=False
+        1, len(concepts), figsize=(4.3 * len(concepts) + 0.4, height), layout="constrained", squeeze=False
     )
     for k, (ax, concept) in enumerate(zip(axes[0], concepts, strict=True)):
         other = factors[1] if len(concepts) == 1 else concepts[(k + 1) % len(concepts)]
@@ -40,6 +41,7 @@ def embedding_figure(
         if not own.size or not beside.size:
             nothing = [name for name in (concept, other) if not places[name].size]
             empty_panel(ax, "\n".join(f"{name}: 0 dimensions" for name in nothing))
+            ax.set_title(f"{concept} against {other}", fontsize=10, fontweight="normal")
             continue
         ax.set(xticks=[], yticks=[])
         points = np.stack([beside, own], 1)
@@ -78,7 +80,6 @@ def name_classes(
     ax: Axes, points: np.ndarray, classes: np.ndarray, class_names: Sequence[str], *, upward: bool
 ) -> None:
     """Write each class's name at the median of its points, or (`upward`) at the right at their median height."""
-    colors = class_colors(len(class_names))
     present = np.unique(classes)
     middles = np.array([np.median(points[classes == k], 0) for k in present])
     if upward:
@@ -92,9 +93,7 @@ def name_classes(
                 va="center",
                 fontsize=9,
                 fontweight="bold",
-                color=colors[k],
                 annotation_clip=False,
-                path_effects=[withStroke(linewidth=0.6, foreground="#444444")],
             )
         return
     for k, (x, y) in zip(present, middles, strict=True):

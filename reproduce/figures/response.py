@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from reproduce.figures.style import FACTOR_COLORS, empty_panel, headed
 
@@ -79,7 +80,10 @@ def response_figure(
     left[-1].set_xticks(ticks, words, rotation=45 if long else 0, ha="right" if long else "center")
     left[-1].set_xlabel(f"predicted class, of {n:,} variants")
     right[-1].set_xlabel(f"log-softmax of the original class, {class_names[own]}")
-    for ax in right:
+    for ax, size in zip(right, dims.values(), strict=True):
+        if size == 0:
+            continue
+        ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.set_xlim(edges[0], max(0.0, -0.02 * edges[0]))
         if ax is not right[-1]:
             ax.tick_params(labelbottom=False)

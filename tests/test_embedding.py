@@ -1,0 +1,60 @@
+"""UMAP as it is used here, and what its neighbours tell."""
+
+import numpy as np
+import pytest
+import torch
+
+from reproduce.evaluation.embedding import Embedding, embed_factors, factor_accuracy, neighbour_accuracy
+
+
+def clusters():
+    """Three clusters of 30 in five dimensions, and their numbers."""
+    label = np.repeat([0, 1, 2], 30)
+    points = np.random.default_rng(0).normal(size=(90, 5)).astype(np.float32)
+    points[np.arange(90), label] += 20
+    return points, label
+
+
+def test_neighbours_of_separate_clusters_agree():
+    points, label = clusters()
+    assert neighbour_accuracy(points, label) == 1.0
+
+
+def test_a_point_is_no_neighbour_of_its_own():
+    places = np.repeat(np.arange(4.0), 2)[:, None] + np.tile([0, 0.1], 4)[:, None]  # pairs of different labels
+    assert neighbour_accuracy(places, np.tile([0, 1], 4), neighbours=1) == 0.0
+
+
+def test_every_label_counts_once_however_rare():
+    places, label = np.arange(40.0)[:, None], np.zeros(40, bool)
+    label[20] = True  # one among forty: nobody tells it, all others are told
+    assert neighbour_accuracy(places, label) == 0.5
+
+
+def test_an_embedding_separates_clusters_and_places_others_among_them():
+    points, label = clusters()
+    threads = torch.get_num_threads()
+    embedding = Embedding(points, dimensions=1, seed=0)
+    assert embedding.places.shape == (90, 1)
+    assert neighbour_accuracy(embedding.places, label) > 0.95
+    again = Embedding(points, dimensions=1, seed=0)
+    assert again.places.tobytes() == embedding.places.tobytes()
+    placed = embedding.place(points[::10] + 0.1)
+    nearest = np.abs(placed - embedding.places[:, 0]).argmin(1)
+    assert (label[nearest] == label[::10]).mean() > 0.85
+    assert torch.get_num_threads() == threads
+
+
+def test_a_factor_tells_the_class_where_there_is_one():
+    points, label = clusters()
+    noise = np.random.default_rng(1).normal(size=(90, 2)).astype(np.float32)
+    embedded = embed_factors(np.hstack([points, noise]), dims=[5, 0, 2], factors=["kind", "color", "rest"], seed=0)
+    assert embedded["color"] is None
+    accuracy = factor_accuracy(embedded, {"kind": label, "color": np.zeros((90, 3))})
+    assert accuracy["kind"] > 0.95
+    assert accuracy["color"] is None
+    assert accuracy["rest"] < 0.6
+    own = factor_accuracy(embedded, {"kind": label == 1, "color": label == 2})
+    assert own["kind"] > 0.9
+    assert own["color"] is own["rest"] is None
+    assert accuracy["kind"] == pytest.approx(neighbour_accuracy(embedded["kind"].places, label))
