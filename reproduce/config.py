@@ -615,7 +615,8 @@ def validated(schema: type[M], value: Any, path: Path, prefix: str = "") -> M:
         }.get(first["type"], first["msg"].removeprefix("Value error, "))
         if not isinstance(first["input"], dict):
             reason += f" (it is {first['input']!r:.80})"
-        # a check of the whole file names its key itself; a file that is no mapping has none
+        if not key and first["type"] != "value_error":  # a check of the whole file names its key itself
+            key = "the whole file"
         raise UserError(": ".join([shown(path), *([key] if key else []), reason])) from None
 
 

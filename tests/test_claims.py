@@ -140,7 +140,7 @@ def test_the_committed_claims_in_a_table() -> None:
     assert cells("colormnist_ae", "paper", swapped) == [[0.04, 0.96, False]]
     assert cells("colormnist_ae", "code", "dims.color") == [[18, 14, True]]
     assert cells("colormnist_classifier", "code", "dims.color") == [[11, 22, True], [11, 18, True]]
-    assert cells("mnist", "density", "metrics.linear.z_tilde") == [[0.9, 0.6, True]]
+    assert cells("mnist", "density", "metrics.linear.z_tilde.softmax") == [[0.9, 0.6, True]]
     assert cells("mnist", "density", "metrics.frechet.classifier") == [[3.25, 41.0, True]]
     assert not frame.loc[frame["experiment"] == "mnist", "quantity"].str.startswith("metrics.swap").any()
     shown = table.parts()[0].display()

@@ -246,7 +246,7 @@ def test_an_unsupervised_run_writes_its_distances(project):
     for name in ("frechet", "frechet_prior", "frechet_reconstruction"):
         assert metrics[name]["inception"] is None
         assert metrics[name]["classifier"] > 0
-    assert (metrics["samples"], metrics["heldout"]) == (120, 60)
+    assert metrics["samples"] == 60
     assert np.isfinite(metrics["nll"])
     assert metrics["round_trip"] < 1e-4
     assert "features of our own classifier, not FID" in (project / "results/embedded/tables/frechet.md").read_text()

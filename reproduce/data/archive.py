@@ -84,7 +84,9 @@ def extract_members(archive: Path, members: Mapping[str, Path], *, limit: int) -
                     written.add(member.name)
                 while stream.read(2**20):  # to gzip's own checksum
                     pass
-        except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        except ReproduceError:
+            raise
+        except (tarfile.TarError, ValueError, RecursionError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ReproduceError(
                 f"{where} is damaged or cut short ({reason}): delete it, and fetch it again"

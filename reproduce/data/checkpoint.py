@@ -24,7 +24,11 @@ def fetch_checkpoint(downloads: Downloads, *, archive: str, name: str, out: Path
     packed = downloads.obtain(archive)
     unpacked = work / f"{name}.ckpt"
     try:
-        extract_members(packed, {member.path: unpacked}, limit=member.limit)
+        try:
+            extract_members(packed, {member.path: unpacked}, limit=member.limit)
+        except ReproduceError:
+            downloads.forget(archive)
+            raise
         convert_official(unpacked, kind=member.kind, out=out, name=member.path)
     except UserError as error:
         raise ReproduceError(f"{shown(packed)} holds another {member.path} than expected: {error}") from error

@@ -65,6 +65,13 @@ class Downloads:
         """The verified file of the source `name`; see `obtain`."""
         return obtain(self.sources[name], folder=self.folder, mirror=self.mirror)
 
+    def forget(self, name: str) -> None:
+        """Take back the checksum that was noted when the file was first used: it turned out to be unusable."""
+        notes, file = self.folder / "checksums.json", self.sources[name].file
+        if notes.exists():
+            with _locked(notes):
+                write_json(notes, {key: digest for key, digest in read_json(notes).items() if key != file})
+
     def announce(self, names: Sequence[str], *, profile: str, disk_gb: float | None) -> None:
         """Tell on stderr how much of `names` has to be fetched, what the profile needs and what is free.
 
@@ -148,7 +155,7 @@ def _check(path: Path, source: Source, known: str | None) -> None:
 
 
 def _mismatch(size: int, source: Source, known: str) -> str:
-    noted = "" if source.sha256 or source.md5 else ", as noted in checksums.json when it was first used"
+    noted = "" if source.sha256 or source.md5 else ", as noted in downloads/checksums.json when it was first used"
     algorithm, _, digest = known.partition(":")
     return f"{size:,} bytes (about {source.bytes:,} are expected) whose {algorithm} is not {digest}{noted}"
 
@@ -157,7 +164,7 @@ def _fetch(path: Path, source: Source, known: str | None, mirror: str | None) ->
     addresses = source.urls if mirror is None else (f"{mirror.rstrip('/')}/{source.file}",)
     reasons = []
     for address in addresses:
-        transfer = _Transfer(_part(path))
+        transfer = _Transfer(_part(path), verified=known is not None)
         pooch.get_logger().setLevel("WARNING")  # it would report each file in several lines
         try:
             pooch.retrieve(address, known, fname=path.name, path=path.parent, downloader=transfer)
@@ -185,8 +192,9 @@ class _Transfer:
     The file and a note of what it is part of outlive a broken transfer.
     """
 
-    def __init__(self, part: Path) -> None:
+    def __init__(self, part: Path, *, verified: bool) -> None:
         self.part, self.state = part, part.with_name(f"{part.name}.json")
+        self._verified = verified  # a checksum would tell a mixture of two versions
         self.size = 0
 
     def __call__(self, address: str, output: str, _pooch: Any) -> None:
@@ -194,8 +202,10 @@ class _Transfer:
             self._from_google_drive(address)
         elif re.match(r"https?://", address):
             self._by_http(address)
+        elif re.match(r"\w+:/", address):
+            raise _Refused("neither http(s) nor a path")
         else:
-            self._copy(ROOT / Path(address).expanduser())
+            self._copy(address)
         page = is_web_page(self.part)
         self.size = self.part.stat().st_size
         self.state.unlink(missing_ok=True)
@@ -204,10 +214,10 @@ class _Transfer:
             raise _Refused(_WEB_PAGE)
         os.replace(self.part, output)
 
-    def _copy(self, path: Path) -> None:
+    def _copy(self, path: str) -> None:
         try:
-            shutil.copyfile(path, self.part)
-        except (FileNotFoundError, IsADirectoryError):
+            shutil.copyfile(ROOT / Path(path).expanduser(), self.part)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, RuntimeError):  # the last: no such ~user
             raise _Refused("there is no such file") from None
 
     def _from_google_drive(self, address: str) -> None:
@@ -244,7 +254,8 @@ class _Transfer:
     def _continue(self, address: str) -> None:
         """One request for what is missing. What is there is kept only where the answer shows that it belongs to it."""
         state = read_json(self.state) if self.state.exists() else {}
-        have = _size(self.part) if state.get("address") == address else 0
+        same = state.get("address") == address and bool(state.get("validator") or self._verified)
+        have = _size(self.part) if same else 0
         if have and have == state["total"]:
             return
         headers = {"Accept-Encoding": "identity"}
@@ -256,6 +267,8 @@ class _Transfer:
             with requests.get(address, headers=headers, stream=True, timeout=_TIMEOUT) as response:
                 start, total = self._place(response, have, state)
                 new = {"address": address, "validator": _validator(response), "total": total}
+                if not start:
+                    self.part.unlink(missing_ok=True)  # before the note of what it is part of changes
                 if new != state:
                     write_json(self.state, new)
                 self._receive(response, start, total)

@@ -53,9 +53,12 @@ def direction_pictures(
 @torch.no_grad()
 def direction_rates(
     flow: Flow, z_tilde: Tensor, directions: Mapping[str, Tensor], *, strengths: Sequence[float], look: Look
-) -> dict[str, list[float]]:
+) -> dict[str, dict[str, float]]:
     """For each attribute and λ the share of images, z̃ `[n, N]`, in which z̃ + λ·s is judged to show the attribute."""
     return {
-        name: [look(flow.inverse(z_tilde + amount * direction)[0])[name].double().mean().item() for amount in strengths]
+        name: {
+            f"{amount:g}": look(flow.inverse(z_tilde + amount * direction)[0])[name].double().mean().item()
+            for amount in strengths
+        }
         for name, direction in directions.items()
     }

@@ -49,7 +49,7 @@ def inception_features(weights: Path, device: torch.device) -> Extract:
     """torch-fidelity's Inception (`inception-v3-compat`, 2048 features) on images as bytes; grey ones become RGB.
 
     Arguments:
-        weights: `pt_inception-2015-12-05-6726825d.pth`.
+        weights: `weights-inception-2015-12-05-6726825d.pth`.
 
     Raises ReproduceError where the file is no such network's weights.
     """

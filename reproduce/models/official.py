@@ -104,7 +104,7 @@ def _read(source: Source, wanted: str) -> tuple[dict[str, Tensor], str]:
         if kind != wanted and first is not None:
             article = "an" if wanted == "autoencoder" else "a"
             raise UserError(
-                f"{name} is not {article} {wanted}: its key {first} is that of a {kind} (load_official_{kind} reads it)"
+                f"{name} is not {article} {wanted}: its key {first} is that of {'an' if kind == 'autoencoder' else 'a'} {kind} (load_official_{kind} reads it)"
             )
     return state, name
 

@@ -113,11 +113,14 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
+_PASSING = {"training", "flow", "copied_from"}  # which training it was, for the next one to know
+
+
 def _environment(machine: Mapping[str, Any] | None) -> list[tuple[str, str]]:
     """What the run was made on, without what it took: that would change the page at every rerun."""
     rows = []
     for key, found in (machine or {}).items():
-        if not (key.endswith("_seconds") or key.startswith("peak_memory")):
+        if key not in _PASSING and not (key.endswith("_seconds") or key.startswith("peak_memory")):
             text = ", ".join(f"{name} {of}" for name, of in found.items()) if isinstance(found, dict) else str(found)
             rows.append((key.replace("_", " "), text))
     return rows

@@ -47,20 +47,20 @@ def run(profile: str, experiment: str, variant: str) -> None:
     judge = load_network(site.first_stage / "judge.safetensors", Classifier).to(device)
     flow = load_network(site.flow / "flow.safetensors", Flow)
     table, posterior = data.heldout(), load_posterior(site.latents, "heldout")
-    n, n_real = config.evaluation.n_samples, min(config.evaluation.n_samples, data.n_heldout)
+    n = min(config.evaluation.n_samples, data.n_heldout)  # as many as there are to compare with: a few look farther
     noise = torch.randn(n, flow.dim, generator=torch_generator(config.seed, "samples"))
 
     def decoded(z: Tensor) -> Iterator[Tensor]:
         return (autoencoder.decode(part.to(device)) for part in z.split(IMAGES_AT_A_TIME))
 
     def real() -> Iterator[Tensor]:
-        for start in range(0, n_real, IMAGES_AT_A_TIME):
-            yield data.render_heldout(rows(table, slice(start, min(start + IMAGES_AT_A_TIME, n_real)))).to(device)
+        for start in range(0, n, IMAGES_AT_A_TIME):
+            yield data.render_heldout(rows(table, slice(start, min(start + IMAGES_AT_A_TIME, n)))).to(device)
 
     made: dict[str, Callable[[], Iterator[Tensor]]] = {
         "frechet": lambda: decoded(flow.inverse(noise)[0]),
         "frechet_prior": lambda: decoded(noise),
-        "frechet_reconstruction": lambda: decoded(posterior.mean[:n_real]),
+        "frechet_reconstruction": lambda: decoded(posterior.mean[:n]),
     }
     distances: dict[str, dict[str, float | None]] = {name: {} for name in made}
     for extractor, extract in _extractors(config.evaluation.inception, judge, device).items():
@@ -76,8 +76,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     metrics: dict[str, Any] = {
         **distances,
         "samples": n,
-        "heldout": n_real,
-        "judge": judge_rates(judge, real(), data.truth(rows(table, slice(n_real))), read=data.read),
+        "judge": judge_rates(judge, real(), data.truth(rows(table, slice(n))), read=data.read),
         "factors": {"residual": density_statistics(z_tilde)},
         "nll": float(np.mean(density_nll(z_tilde, log_det).double().numpy())),
         "round_trip": error,
@@ -160,8 +159,13 @@ def _extractors(inception: bool, judge: Classifier, device: torch.device) -> dic
     found: dict[str, Extract | None] = {"inception": None, "classifier": classifier_features(judge)}
     if inception:
         downloads = Downloads(sources=load_sources().sources, folder=DOWNLOADS, mirror=MIRROR)
+        downloads.announce(["inception"], profile="", disk_gb=None)
         try:
             found["inception"] = inception_features(downloads.obtain("inception"), device)
         except ReproduceError as error:
-            print(f"reproduce: warning: no FID, since its network can't be had: {error}", file=sys.stderr)
+            print(
+                f"reproduce: warning: no FID, since its network can't be had: {error}. "
+                "Once it is there, run this stage again with dvc repro -f -s",
+                file=sys.stderr,
+            )
     return found

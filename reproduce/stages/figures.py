@@ -124,7 +124,8 @@ def _samples(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
 
 def _directions(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
     pictures, strengths = _named(arrays, "attribute_"), arrays["strengths"].tolist()
-    return directions_figure(pictures, result["metrics"]["directions"], strengths=strengths, **words)
+    rates = {name: list(shares.values()) for name, shares in result["metrics"]["directions"].items()}
+    return directions_figure(pictures, rates, strengths=strengths, **words)
 
 
 _DRAWN: dict[str, Callable[[Arrays, Any, dict[str, str]], Figure]] = {

@@ -9,6 +9,7 @@ import torch
 
 from reproduce.config import load_experiment, load_variant
 from reproduce.device import pick_device
+from reproduce.errors import ReproduceError
 from reproduce.files import atomic_path, read_arrays, read_json, sha256, write_json, write_text
 from reproduce.latents import LatentPairs, load_posterior
 from reproduce.machine import describe_machine
@@ -50,7 +51,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
         "device": str(device),
         "processes": processes(),
     }
-    resume = Resume(folder=WORK / "train", recipe=recipe)
+    resume = Resume(folder=WORK / "train" / variant, recipe=recipe)
     log: list[dict[str, float]] = []
     began = time.monotonic()
     with resume.locked():
@@ -88,7 +89,11 @@ def run(profile: str, experiment: str, variant: str) -> None:
 def _twin(site: Run, key: str) -> Run | None:
     """Another variant that was trained alike to the last bit, as one is whose estimator gives the same sizes."""
     for file in sorted(site.folder.glob("*/machine.json")):
-        twin, known = replace(site, variant=file.parent.name), read_json(file)
+        twin = replace(site, variant=file.parent.name)
+        try:
+            known = read_json(file)
+        except ReproduceError:  # another process is at it
+            continue
         flow = twin.flow / "flow.safetensors"
         if twin != site and known.get("training") == key and flow.exists() and sha256(flow) == known["flow"]:
             return twin
