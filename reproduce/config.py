@@ -309,9 +309,13 @@ class Experiment(Strict):
             raise ValueError("a classifier is judged by its own prediction: set judge to null")
         if self.first_stage.kind == "classifier" and self.dataset.name in ("celeba", "rendered_faces"):
             raise ValueError(f"a classifier needs classes, {self.dataset.name} has attributes: set kind: autoencoder")
+        return self
+
+    @model_validator(mode="after")
+    def _responds(self) -> "Experiment":
         for name in ("response", "walk"):
             if (getattr(self.evaluation, name) is None) == (self.first_stage.kind == "classifier"):
-                raise ValueError(f"evaluation.{name} belongs to a classifier: give it there, set it to null elsewhere")
+                raise ValueError(f"evaluation.{name} is a classifier's: a classifier needs it, else set it to null")
         return self
 
     @model_validator(mode="after")

@@ -233,6 +233,6 @@ def _grid(
         with torch.no_grad():
             arrays["target_classes"] = network.classify(z[targets]).argmax(1).numpy()
             arrays["source_classes"] = network.classify(z[sources]).argmax(1).numpy()
-        if data.classes is not None:
-            arrays["class_names"] = np.array(data.classes)
+    if data.classes is not None:
+        arrays["class_names"] = np.array(data.classes)
     return arrays

@@ -23,11 +23,14 @@ from reproduce.paths import Run
 
 __all__ = ["run"]
 
+_TRANSFERRED = 3  # rows and columns of the paper's class transfer
 Arrays = dict[str, np.ndarray]
 
 
 def run(profile: str, experiment: str, variant: str) -> None:
     """Write `swap_<factor>.png` or `predictions_<factor>.png`, `training.png`, and what else `evaluate` prepared.
+
+    Where images are swapped in their class, `transfer.png` has the upper left corner of that grid, as the paper shows.
 
     The latter are `<name>.png` for each `<name>.npz` of `_DRAWN` in the evaluation's folder, which is copied beside it.
     """
@@ -44,6 +47,12 @@ def run(profile: str, experiment: str, variant: str) -> None:
             if result["kind"] == "autoencoder":
                 figure = swap_grid(*inputs, grid[f"cells_{k}"], factor=factor, size=size, **words)
                 save(figure, site.figures / f"swap_{factor}.png")
+                if factor == "class":
+                    few = slice(_TRANSFERRED)
+                    figure = swap_grid(
+                        inputs[0][few], inputs[1][few], grid[f"cells_{k}"][few, few], factor=factor, size=size, **words
+                    )
+                    save(figure, site.figures / "transfer.png")
             else:
                 classes = (grid["target_classes"], grid["source_classes"])
                 figure = prediction_grid(
