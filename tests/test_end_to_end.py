@@ -134,6 +134,11 @@ def test_a_run_writes_every_number_that_others_rely_on(project, experiment, vari
         assert figure.read_bytes().startswith(b"\x89PNG")
         evaluated = project / f"artifacts/embedded/{experiment}/{variant}/evaluation/{name}.npz"
         assert figure.with_suffix(".npz").read_bytes() == evaluated.read_bytes()
+    if experiment == "colormnist_ae":
+        for name, most in (("factors", 3_000_000), ("factors_small", 300_000)):
+            content = (project / f"results/embedded/figures/{experiment}/{variant}/{name}.webp").read_bytes()
+            assert content[8:12] == b"WEBP"
+            assert len(content) <= most
     readable = experiment == "colormnist_ae"
     assert (metrics["reconstruction"]["color"] is not None) == readable
     assert (metrics["swap"]["digit"]["color"] is not None) == readable
