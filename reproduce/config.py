@@ -427,9 +427,13 @@ class Experiment(NetworkConfig):
                 several = isinstance(value, tuple)
                 if (several and len(value) != n) or (not several and self.dataset.name in _WITH_ATTRIBUTES):
                     raise ValueError(f"grid.{key}: {value!r}: {name} has {n} concept(s): list a value for each")
+        return self
+
+    @model_validator(mode="after")
+    def _responds(self) -> "Experiment":
         for part in ("response", "walk"):
             if (getattr(self.evaluation, part) is None) == (self.first_stage.kind == "classifier"):
-                raise ValueError(f"evaluation.{part} belongs to a classifier: give it there, set it to null elsewhere")
+                raise ValueError(f"evaluation.{part} is a classifier's: a classifier needs it, else set it to null")
         return self
 
     @model_validator(mode="after")

@@ -160,12 +160,17 @@ def test_an_autoencoder_needs_a_judge():
     assert "images need a judge" in broken(lambda c: c.update(judge=None))
 
 
+RESPONSE = {
+    "response": {"shown": 7, "vary": "sources", "n_variants": 10, "n_inputs": 2, "n_variants_each": 5},
+    "walk": {"steps": 10, "rho": 0.9},
+}
+
+
 def classify(content, name):
     use(content, name)
     content["first_stage"].update(kind="classifier", objective=None)
     content["judge"] = None
-    classifier = read_yaml(CONFIGS / "embedded" / "colormnist_classifier.yaml")
-    content["evaluation"] = classifier["evaluation"]
+    content["evaluation"].update(RESPONSE)
 
 
 @pytest.mark.parametrize("name", ["celeba", "rendered_faces"])
@@ -181,6 +186,21 @@ def test_a_classifier_of_classes_is_accepted(name):
     classify(content, name)
     experiment = validated(Experiment, content, CONFIGS / "embedded" / "colormnist_ae.yaml")
     assert (experiment.first_stage.kind, experiment.dataset.name) == ("classifier", name)
+
+
+@pytest.mark.parametrize("name", ["response", "walk"])
+def test_only_a_classifier_responds_and_every_one_does(name):
+    words = f"evaluation.{name} is a classifier's"
+    assert words in broken(lambda c: c["evaluation"].update({name: RESPONSE[name]}))
+    assert words in broken(lambda c: (classify(c, "colormnist"), c["evaluation"].update({name: None})))
+
+
+def test_how_a_factor_is_varied_is_one_of_three():
+    def change(content):
+        classify(content, "colormnist")
+        content["evaluation"]["response"]["vary"] = "anyhow"
+
+    assert "evaluation.response.vary" in broken(change)
 
 
 def test_a_config_is_frozen():

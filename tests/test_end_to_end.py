@@ -132,6 +132,24 @@ def test_a_run_writes_every_number_that_others_rely_on(project, experiment, vari
     assert metrics["chance"]["color"] == 0
     assert np.isfinite(metrics["nll"])
     assert 0 <= metrics["judge"]["digit"] <= 1
+    assert list(metrics["embedding"]) == factors
+    shown = ["embedding"]
+    if experiment == "colormnist_classifier":
+        assert list(metrics["response"]) == list(metrics["response_mean"]) == list(metrics["walk"]) == factors
+        for numbers in (*metrics["response"].values(), *metrics["response_mean"].values()):
+            assert 0 <= numbers["flip_rate"] <= 1
+            assert 0 <= numbers["entropy"] <= 1
+        shown += ["response", "walk"]
+    for name in shown:
+        figure = project / f"results/embedded/figures/{experiment}/{variant}/{name}.png"
+        assert figure.read_bytes().startswith(b"\x89PNG")
+        evaluated = project / f"artifacts/embedded/{experiment}/{variant}/evaluation/{name}.npz"
+        assert figure.with_suffix(".npz").read_bytes() == evaluated.read_bytes()
+    if experiment == "colormnist_ae":
+        for name, most in (("factors", 3_000_000), ("factors_small", 300_000)):
+            content = (project / f"results/embedded/figures/{experiment}/{variant}/{name}.webp").read_bytes()
+            assert content[8:12] == b"WEBP"
+            assert len(content) <= most
     readable = experiment == "colormnist_ae"
     assert (metrics["reconstruction"]["color"] is not None) == readable
     assert (metrics["swap"]["digit"]["color"] is not None) == readable
@@ -186,6 +204,7 @@ def test_the_figures_of_a_stand_in_show_the_images_of_its_grid(stand_ins, experi
     kind = "predictions" if experiment.endswith("classifier") else "swap"
     for factor in factors:
         assert (folder / f"{kind}_{factor}.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "transfer.png").exists() == (experiment == "animalfaces_ae")
     config = YAML(typ="safe").load((stand_ins / f"paper_configs/embedded/{experiment}.yaml").read_text())
     grid = np.load(stand_ins / f"artifacts/embedded/{experiment}/code/evaluation/grid.npz")
     data = stand_ins / f"artifacts/embedded/{experiment}/data"
@@ -198,7 +217,7 @@ def test_the_figures_of_a_stand_in_show_the_images_of_its_grid(stand_ins, experi
             assert labels[index].tolist() == (value if isinstance(value, list) else [value])
     cells = (len(config["grid"]["targets"]), len(config["grid"]["sources"]))
     assert grid["cells_0"].shape == (cells if kind == "predictions" else (*cells, 64, 64, 3))
-    if kind == "predictions":
+    if factors == ["class", "residual"]:
         assert grid["class_names"].tolist() == json.loads((data / "classes.json").read_text())
 
 

@@ -14,8 +14,15 @@ from matplotlib.figure import Figure
 
 from reproduce.errors import UserError
 from reproduce.figures.curves import training_curve
+from reproduce.figures.directions import directions_figure
+from reproduce.figures.embedding import embedding_figure
+from reproduce.figures.linear import linear_figure
+from reproduce.figures.mosaic import mosaic
+from reproduce.figures.response import response_figure
+from reproduce.figures.samples import samples_figure
 from reproduce.figures.style import save, styled
 from reproduce.figures.swap_grid import prediction_grid, swap_grid
+from reproduce.figures.walk import walk_figure
 from reproduce.files import write_arrays, write_json
 from reproduce.paths import Run
 from reproduce.stages import figures
@@ -298,3 +305,149 @@ def test_the_stage_draws_a_classifier_with_and_without_names(
     assert list(drawn) == ["predictions_class.png", "predictions_residual.png", "training.png"]
     found = [[ax.texts[0].get_text() for ax in row] for row in by_place(drawn["predictions_class.png"])[1:, 1:]]
     assert found == ([["h", "d", "j"], ["f", "i", "f"]] if named else PREDICTED.astype(str).tolist())
+
+
+def test_the_bars_are_the_counts_of_the_predictions() -> None:
+    classes = np.array([[0, 1, 1, 2, 2, 2], [1] * 6, [1, 1, 1, 1, 1, 0]])
+    log_softmax = np.array([[-9.0, -1, -1, -9, -9, -9], [-0.1] * 6, [-0.1] * 5 + [-4.0]], np.float32)
+    numbers = {name: {"sigma": k + 0.5, "flip_rate": 0.25, "entropy": 0.5} for k, name in enumerate("abc")}
+    figure = response_figure(
+        TARGETS[0],
+        1,
+        classes,
+        log_softmax,
+        dims={"a": 3, "b": 0, "c": 5},
+        numbers=numbers,
+        means=numbers,
+        averaged=7,
+        class_names=["ant", "bee", "cat"],
+        dataset="d",
+        variant="v",
+    )
+    _, *panels = figure.axes
+    heights = [[bar.get_height() for bar in ax.patches] for ax in panels]
+    assert heights[0] == [1, 2, 3]
+    assert heights[4] == [1, 5, 0]
+    assert sum(heights[1]) == sum(heights[5]) == 6
+    assert heights[1][0] == 4  # the lowest log-softmax is the left end
+    assert not heights[2]
+    assert not heights[3]
+    assert [text.get_text() for text in panels[2].texts] == ["0 dimensions: nothing to vary"]
+    assert panels[4].get_title() == "this input: σ 2.50 · flips 25.0 % · entropy 50.0 %"
+    assert panels[5].get_title().startswith("mean of 7 inputs: σ 2.50")
+
+
+def test_an_embedded_image_stands_at_its_factors_places() -> None:
+    rng = np.random.default_rng(0)
+    places = {"digit": rng.normal(size=20), "color": rng.normal(size=20), "rest": np.empty(0)}
+    truth = {"digit": np.arange(20) % 4, "color": rng.random((20, 3))}
+    accuracy = {"digit": 0.9, "color": 0.2, "rest": None}
+    figure = embedding_figure(places, truth, accuracy, class_names=list("wxyz"), dataset="d", variant="v")
+    for ax, own, other in zip(figure.axes, ("digit", "color"), ("color", "digit"), strict=True):
+        points = np.asarray(ax.collections[0].get_offsets())
+        np.testing.assert_allclose(points, np.stack([places[other], places[own]], 1))
+        assert own in ax.get_ylabel()
+        assert other in ax.get_xlabel()
+    np.testing.assert_allclose(np.asarray(figure.axes[1].collections[0].get_facecolors())[:, :3], truth["color"])
+    names = {text.get_text(): text.xy[1] for text in figure.axes[0].texts}  # type: ignore[attr-defined]
+    middles = {name: np.median(places["digit"][truth["digit"] == k]) for k, name in enumerate("wxyz")}
+    assert sorted(names, key=names.__getitem__) == sorted(middles, key=middles.__getitem__)
+    assert "digit 90.0 %, color 20.0 %" in written(figure)
+
+
+def test_an_attribute_is_told_in_its_own_panel_and_an_empty_factor_says_so() -> None:
+    places = {"hat": np.arange(6.0), "smile": np.empty(0), "rest": np.arange(6.0)}
+    truth = {"hat": np.arange(6) < 2, "smile": np.arange(6) < 3}
+    alone = embedding_figure(
+        {"hat": places["hat"], "rest": places["rest"]},
+        {"hat": truth["hat"]},
+        {"hat": None, "rest": None},
+        class_names=[],
+        dataset="d",
+        variant="v",
+    )
+    without, having = (np.asarray(points.get_offsets())[:, 1].tolist() for points in alone.axes[0].collections)
+    assert (without, having) == ([2, 3, 4, 5], [0, 1])
+    both = embedding_figure(places, truth, dict.fromkeys(places), class_names=[], dataset="d", variant="v")
+    assert ["smile: 0 dimensions" in ax.texts[0].get_text() for ax in both.axes] == [True, True]
+    assert not any(ax.collections for ax in both.axes)
+
+
+def test_a_walk_is_drawn_from_its_start_on() -> None:
+    rng = np.random.default_rng(0)
+    places, path = rng.normal(size=(10, 2)), rng.normal(size=(5, 2))
+    figure = walk_figure(
+        places,
+        np.arange(10) % 2,
+        {"a": path, "b": np.empty((0, 2))},
+        {"a": {"stays": 0.25, "classes": 2}, "b": None},
+        dims={"a": 4, "b": 0},
+        start="odd",
+        class_names=["even", "odd"],
+        dataset="d",
+        variant="v",
+    )
+    first, second = figure.axes
+    np.testing.assert_array_equal(first.lines[0].get_xydata(), path)
+    data, _, start = first.collections
+    np.testing.assert_array_equal(np.asarray(data.get_offsets()), places)
+    np.testing.assert_array_equal(np.asarray(start.get_offsets()), path[:1])
+    assert first.get_xlabel() == "25 % of steps stay odd; classes seen: 2"
+    assert second.texts[0].get_text() == "0 dimensions:\nnowhere to walk"
+
+
+def test_a_mosaic_has_each_image_in_its_row_and_column() -> None:
+    page = mosaic(CELLS)
+    step = SIZE + 1
+    assert page.shape == (ROWS * step - 1, COLUMNS * step - 1, 3)
+    for r in range(ROWS):
+        for c in range(COLUMNS):
+            np.testing.assert_array_equal(page[r * step : r * step + SIZE, c * step : c * step + SIZE], CELLS[r, c])
+    assert (page[SIZE] == 255).all()
+    assert (page[:, SIZE] == 255).all()
+
+
+def test_the_samples_stand_under_their_own_titles() -> None:
+    arrays = {name: CELLS + k for k, name in enumerate(("corners", "direct", "mapped"))}
+    titles = ["between", "G(z)", "G(T⁻¹"]
+    for ax, name, title in zip(samples_figure(arrays, dataset="d", variant="v").axes, arrays, titles, strict=True):
+        np.testing.assert_array_equal(data_in(ax), mosaic(arrays[name]))
+        assert ax.get_title().startswith(title)
+
+
+def test_a_direction_shows_the_strength_and_the_rate_below_each_column() -> None:
+    pictures = {"hat": CELLS, "smile": CELLS[::-1]}
+    rates = {"hat": [0.0, 0.5, 1.0], "smile": [0.1, 0.2, 0.3]}
+    figure = directions_figure(pictures, rates, strengths=[-1.5, 0.0, 1.5], dataset="d", variant="v")
+    first, second = figure.axes
+    np.testing.assert_array_equal(data_in(first), mosaic(CELLS))
+    np.testing.assert_array_equal(data_in(second), mosaic(CELLS[::-1]))
+    assert [text.get_text() for text in second.get_xticklabels()] == ["-1.5\n10 %", "0\n20 %", "1.5\n30 %"]
+    step = SIZE + 1
+    for k, x in enumerate(first.get_xticks()):
+        assert k * step - 0.5 < x < k * step + SIZE - 0.5
+
+
+def test_walks_in_both_spaces_stand_side_by_side() -> None:
+    rng = np.random.default_rng(0)
+    arrays = {"plane_data": rng.normal(size=(30, 2)), "distance_data": rng.random(30) + 1}
+    for k, name in enumerate(("z_tilde", "z")):
+        arrays |= {f"straight_{name}": CELLS + k, f"random_{name}": CELLS[0] + k}
+        arrays |= {f"plane_{name}": rng.normal(size=(6, 2)), f"distance_{name}": rng.random(6)}
+    confidence = {"z_tilde": {"softmax": 0.91, "sigmoid": 0.8}, "z": {"softmax": 0.52, "sigmoid": 0.4}}
+    figure = linear_figure(arrays, confidence, dataset="d", variant="v")
+    mapped, mapped_random, plain, plain_random, plane, distance = figure.axes
+    for ax, images in (
+        (mapped, arrays["straight_z_tilde"]),
+        (mapped_random, arrays["random_z_tilde"][None]),
+        (plain, arrays["straight_z"]),
+        (plain_random, arrays["random_z"][None]),
+    ):
+        np.testing.assert_array_equal(data_in(ax), mosaic(images))
+    assert "sure of 91 %" in mapped.get_title()
+    assert "sure of 52 %" in plain.get_title()
+    drawn = {line.get_label(): line.get_xydata() for line in plane.lines}
+    np.testing.assert_array_equal(drawn["walk in z"], arrays["plane_z"])
+    np.testing.assert_array_equal(drawn["walk in z̃, mapped back"], arrays["plane_z_tilde"])
+    curves = {line.get_label(): np.asarray(line.get_ydata()) for line in distance.lines}
+    np.testing.assert_array_equal(curves["walk in z"], arrays["distance_z"])

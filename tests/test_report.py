@@ -512,7 +512,7 @@ def test_a_long_animation_is_short_and_small_in_the_page(tmp_path: Path) -> None
     folder = tmp_path / "figures" / AUTOENCODER / "code"
     folder.mkdir(parents=True)
     frames = [Image.new("RGB", (640, 320), (4 * k, 0, 0)) for k in range(60)]
-    frames[0].save(folder / "video.webp", save_all=True, append_images=frames[1:], duration=50, lossless=True)
+    frames[0].save(folder / "factors_small.webp", save_all=True, append_images=frames[1:], duration=50, lossless=True)
     text = page(tmp_path, [make_run(AUTOENCODER, "code", {"digit": 14, "color": 18, "residual": 32})])
     (image,) = Tags(text).named("img")
     with Image.open(io.BytesIO(base64.b64decode(image["src"].split(",")[1]))) as inner:

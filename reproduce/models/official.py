@@ -102,10 +102,8 @@ def _read(source: Source, wanted: str) -> tuple[dict[str, Tensor], str]:
     for kind, mark in _MARKS.items():
         first = next((key for key in state if key.startswith(mark)), None)
         if kind != wanted and first is not None:
-            article = "an" if wanted == "autoencoder" else "a"
-            raise UserError(
-                f"{name} is not {article} {wanted}: its key {first} is that of {'an' if kind == 'autoencoder' else 'a'} {kind} (load_official_{kind} reads it)"
-            )
+            this, that = (f"{'an' if each == 'autoencoder' else 'a'} {each}" for each in (wanted, kind))
+            raise UserError(f"{name} is not {this}: its key {first} is that of {that} (load_official_{kind} reads it)")
     return state, name
 
 

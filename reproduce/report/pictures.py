@@ -269,7 +269,7 @@ _KINDS = (
         _samples,
     ),
     _Kind(
-        "video.webp",
+        "factors_small.webp",
         "The factors in motion",
         "One factor at a time goes from image to image while the others rest; the point in the embeddings shows where "
         "it is.",

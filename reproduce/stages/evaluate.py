@@ -29,9 +29,11 @@ from reproduce.evaluation.metrics import (
     swap_readings,
 )
 from reproduce.evaluation.response import mean_response, respond, response_numbers
+from reproduce.evaluation.tour import factor_tour
 from reproduce.evaluation.walk import factor_walks, walk_numbers
-from reproduce.files import read_arrays, read_json, write_arrays, write_json
+from reproduce.files import read_arrays, read_json, write_array, write_arrays, write_json
 from reproduce.latents import load_posterior
+from reproduce.likelihood import factor_slices
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.models.flow import Flow
 from reproduce.models.weights import load_network
@@ -39,6 +41,8 @@ from reproduce.paths import Run
 from reproduce.seeds import numpy_generator, torch_generator
 
 __all__ = ["run"]
+
+_STEPS = 8  # from one image to the next
 
 
 def run(profile: str, experiment: str, variant: str) -> None:
@@ -103,6 +107,8 @@ def run(profile: str, experiment: str, variant: str) -> None:
     if isinstance(network, Classifier):
         metrics |= _respond(site, config, data, network, flow, heldout, z_tilde, estimate["dims"], names)
         metrics["walk"] = _walk(site, config, network, flow, z, z_tilde, chosen, heldout, estimate["dims"], names)
+    else:
+        _tour(site, network, flow, z_tilde, embeddings, targets[0], sources[1::2], dims)
     write_json(site.headline, headline(metrics, estimate["dims"]))
     settings = {**config.model_dump(mode="json"), "variant": choice.model_dump(mode="json", exclude={"description"})}
     write_json(
@@ -217,6 +223,33 @@ def _walk(
     return numbers
 
 
+@torch.no_grad()
+def _tour(
+    site: Run,
+    autoencoder: Autoencoder,
+    flow: Flow,
+    z_tilde: Tensor,
+    embeddings: Mapping[str, Embedding | None],
+    start: int,
+    others: list[int],
+    dims: list[int],
+) -> None:
+    """Write `factors.npz` (which factor moves, and where to) and `factors_images.npy`."""
+    tour = factor_tour(z_tilde, start, others, dims=dims, steps=_STEPS)
+    arrays = {"moving": tour.moving}
+    for k, (factor, part) in enumerate(zip(embeddings, factor_slices(dims), strict=True)):
+        embedding, own = embeddings[factor], tour.moving == k
+        path = np.empty(0)
+        if embedding is not None:  # the last place of a factor is its first one again, where it also waits
+            placed = embedding.place(tour.z_tilde[own][:, part].numpy())[:, 0]
+            path = np.full(len(own), placed[-1])
+            path[own] = placed
+        arrays[f"path_{factor}"] = path
+    write_arrays(site.evaluation / "factors.npz", arrays)
+    images = as_uint8(autoencoder.decode(flow.inverse(tour.z_tilde)[0]))
+    write_array(site.evaluation / "factors_images.npy", images)
+
+
 def _grid(
     data: ImageData,
     network: Autoencoder | Classifier,
@@ -237,6 +270,6 @@ def _grid(
         with torch.no_grad():
             arrays["target_classes"] = network.classify(z[targets]).argmax(1).numpy()
             arrays["source_classes"] = network.classify(z[sources]).argmax(1).numpy()
-        if data.classes is not None:
-            arrays["class_names"] = np.array(data.classes)
+    if data.classes is not None:
+        arrays["class_names"] = np.array(data.classes)
     return arrays

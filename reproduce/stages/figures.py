@@ -1,12 +1,12 @@
 """figures: draws one run; computes nothing."""
 
-import shutil
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image
 
 from reproduce.config import Experiment, load_network_config, load_variant
 from reproduce.figures.curves import training_curve
@@ -17,17 +17,22 @@ from reproduce.figures.response import response_figure
 from reproduce.figures.samples import samples_figure
 from reproduce.figures.style import save, styled
 from reproduce.figures.swap_grid import prediction_grid, swap_grid
+from reproduce.figures.video import factor_animation, save_animation
 from reproduce.figures.walk import walk_figure
-from reproduce.files import atomic_path, read_arrays, read_json
+from reproduce.files import read_array, read_arrays, read_json, write_arrays
 from reproduce.paths import Run
 
 __all__ = ["run"]
 
+_TRANSFERRED = 3  # rows and columns of the paper's class transfer
 Arrays = dict[str, np.ndarray]
 
 
 def run(profile: str, experiment: str, variant: str) -> None:
     """Write swap grids where there are concepts, `training.png`, and what else `evaluate` prepared.
+
+    Where images are swapped in their class, `transfer.png` has the upper left corner of that grid, as the paper shows.
+    An autoencoder has `factors.webp` and, for the page, `factors_small.webp`.
 
     The latter are `<name>.png` for each `<name>.npz` of `_DRAWN` in the evaluation's folder, which is copied beside it.
     """
@@ -47,8 +52,26 @@ def run(profile: str, experiment: str, variant: str) -> None:
             source = site.evaluation / f"{name}.npz"
             if source.exists():
                 save(draw(read_arrays(source), result, words), site.figures / f"{name}.png")
-                with atomic_path(site.figures / source.name) as temporary:
-                    shutil.copyfile(source, temporary)
+                write_arrays(site.figures / source.name, read_arrays(source))
+        if result["kind"] == "autoencoder":
+            pages = _factors(site, words)
+            save_animation(pages, site.figures / "factors.webp")
+            write_arrays(site.figures / "factors.npz", read_arrays(site.evaluation / "factors.npz"))
+            small = [page.resize((page.width // 2, page.height // 2), Image.Resampling.LANCZOS) for page in pages[::2]]
+            save_animation(small, site.figures / "factors_small.webp", slower=2)
+
+
+def _factors(site: Run, words: dict[str, str]) -> list[Image.Image]:
+    arrays, embedded = (read_arrays(site.evaluation / f"{name}.npz") for name in ("factors", "embedding"))
+    return factor_animation(
+        read_array(site.evaluation / "factors_images.npy"),
+        arrays["moving"],
+        _named(arrays, "path_"),
+        _named(embedded, "factor_"),
+        _named(embedded, "concept_"),
+        n_classes=len(embedded["class_names"]),
+        **words,
+    )
 
 
 def _grids(site: Run, result: Any, words: dict[str, str]) -> None:
@@ -60,6 +83,11 @@ def _grids(site: Run, result: Any, words: dict[str, str]) -> None:
         if result["kind"] == "autoencoder":
             figure = swap_grid(targets, sources, grid[f"cells_{k}"], factor=factor, size=size, **words)
             save(figure, site.figures / f"swap_{factor}.png")
+            if factor == "class":
+                few = slice(_TRANSFERRED)
+                cells = grid[f"cells_{k}"][few, few]
+                figure = swap_grid(targets[few], sources[few], cells, factor=factor, size=size, **words)
+                save(figure, site.figures / "transfer.png")
         else:
             figure = prediction_grid(
                 targets,
