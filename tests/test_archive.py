@@ -193,3 +193,26 @@ def test_a_changed_byte_is_noticed(base: Path) -> None:
 def test_what_is_no_archive_is_one_line(base: Path, content: bytes) -> None:
     refused(base, content, "damaged or cut short", packed=lambda b: b)
     refused(base, content, "damaged or cut short")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"GNU.sparse.map": "a,b"},
+        {"GNU.sparse.size": "zz"},
+        {"GNU.sparse.realsize": "q"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": NAME},
+    ],
+    ids=["map", "size", "realsize", "version 1"],
+)
+def test_sparse_headers_that_make_no_sense_are_damage(base: Path, headers: dict[str, str]) -> None:
+    info, content = entry(NAME, content=b"x" * 1000)
+    info.pax_headers = headers
+    refused(
+        base, raw((info, content), kind=tarfile.PAX_FORMAT), "damaged or cut short|not a plain file|is a sparse file"
+    )
+
+
+def test_headers_without_end_are_damage(base: Path) -> None:
+    name = header("x", tarfile.GNUTYPE_LONGNAME, 1) + b"a" + bytes(511)
+    refused(base, name * 5000, "damaged or cut short")

@@ -275,3 +275,19 @@ def test_a_network_that_the_config_does_not_describe_is_refused(
     assert (run("fetch"), run("first_stage")) == codes
     assert words in capsys.readouterr().err.splitlines()[-1]
     assert not (project / "artifacts/full/colormnist_classifier/first_stage").exists()
+
+
+def test_an_archive_that_was_cut_short_is_not_remembered_as_the_right_one(
+    tmp_path: Path, states: dict[str, State]
+) -> None:
+    whole = pack(tmp_path, colormnist_ae=states["autoencoder"])
+    (tmp_path / "downloads").mkdir()
+    by_hand = tmp_path / "downloads/logs.tar.gz"
+    by_hand.write_bytes(whole[: len(whole) // 2])
+    wanted = {"archive": "official_logs", "name": "colormnist_ae", "work": tmp_path / "work"}
+    out = tmp_path / "network.safetensors"
+    with pytest.raises(ReproduceError, match="damaged or cut short"):
+        fetch_checkpoint(downloads(tmp_path, ""), out=out, **wanted)
+    by_hand.write_bytes(whole)
+    fetch_checkpoint(downloads(tmp_path, ""), out=out, **wanted)
+    assert isinstance(load_network(out, Autoencoder), Autoencoder)

@@ -255,9 +255,9 @@ def test_without_a_published_checksum_the_first_file_decides(tmp_path: Path, ser
     assert noted == {FILE: hashlib.sha256(CONTENT).hexdigest()}
     (tmp_path / FILE).unlink()
     server.files[PATH] = OTHER
-    refused(tmp_path, wanted, "wrong checksum, .* as noted in checksums.json when it was first used")
+    refused(tmp_path, wanted, "wrong checksum, .* as noted in downloads/checksums.json when it was first used")
     (tmp_path / FILE).write_bytes(OTHER)
-    refused(tmp_path, wanted, r"data\.bin is not the file that is expected: .* as noted in checksums.json")
+    refused(tmp_path, wanted, r"data\.bin is not the file that is expected: .* as noted in downloads/checksums.json")
     obtain(source(server.address + PATH, file="more", sha256=None), folder=tmp_path)
     assert json.loads((tmp_path / "checksums.json").read_text()) == noted | {"more": hashlib.sha256(OTHER).hexdigest()}
 
@@ -303,9 +303,17 @@ def test_without_a_network_one_line_says_so(tmp_path: Path) -> None:
     refused(tmp_path, source("http://nowhere.invalid/x"), "no connection to the server")
 
 
-def test_a_full_disk_is_one_line_and_what_is_there_is_kept(tmp_path: Path, server: Server) -> None:
-    (tmp_path / "set").mkdir()
-    (tmp_path / "set/.data.bin.part").symlink_to("/dev/full")
+def test_a_full_disk_is_one_line_and_what_is_there_is_kept(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def receive(transfer: download._Transfer, response: Any, *_: Any) -> None:
+        transfer.part.write_bytes(response.raw.read(300_000))
+        transfer.part.unlink()
+        transfer.part.symlink_to("/dev/full")
+        with transfer.part.open("wb") as file:
+            file.write(b"more")
+
+    monkeypatch.setattr(download._Transfer, "_receive", receive)
     with pytest.raises(
         ReproduceError, match=r"the disk is full: .* of .*data\.bin .*make room and run again"
     ) as caught:
@@ -391,3 +399,49 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     ) as caught:
         downloads(tmp_path).announce(["a", "b"], profile="mine", disk_gb=None)
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_changed_is_never_mixed_with_what_was_there(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed as soon as the new version's answer is noted, before a byte of it has come."""
+    wanted = unlisted(server.address + PATH)
+    server.ranges, server.cuts = False, [0.5] + [0.0] * 4
+    refused(tmp_path, wanted, "4 times")
+    server.files[PATH], server.etag, server.ranges = OTHER, '"two"', True
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(download._Transfer, "_receive", killed)
+        obtain(wanted, folder=tmp_path)
+    obtain(wanted, folder=tmp_path)
+    assert (tmp_path / FILE).read_bytes() == OTHER
+
+
+def test_what_nothing_vouches_for_is_not_continued(tmp_path: Path, server: Server) -> None:
+    """No checksum is known, and the server tells no version from another."""
+    wanted = unlisted(server.address + PATH)
+    server.etag, server.cuts = None, [0.5] + [0.0] * 4
+    refused(tmp_path, wanted, "4 times")
+    server.files[PATH] = OTHER
+    obtain(wanted, folder=tmp_path)
+    assert (tmp_path / FILE).read_bytes() == OTHER
+
+
+@pytest.mark.parametrize("mirror", ["~nobody-of-that-name/x", "ftp://example.org", "/dev/null/below"])
+def test_a_mirror_that_is_none_is_one_line(tmp_path: Path, mirror: str) -> None:
+    refused(tmp_path, source("https://example.org/x"), "no such file|neither http", mirror=mirror)
+
+
+def test_a_checksum_that_was_noted_is_named_and_can_be_taken_back(tmp_path: Path, server: Server) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / FILE).write_bytes(OTHER)
+    downloads = Downloads(sources={"it": unlisted(server.address + PATH)}, folder=tmp_path)
+    downloads.obtain("it")
+    (tmp_path / FILE).unlink()
+    with pytest.raises(ReproduceError, match=r"as noted in downloads/checksums\.json"):
+        downloads.obtain("it")
+    downloads.forget("it")
+    assert downloads.obtain("it").read_bytes() == CONTENT
