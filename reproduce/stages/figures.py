@@ -32,7 +32,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     """Write swap grids where there are concepts, `training.png`, and what else `evaluate` prepared.
 
     Where images are swapped in their class, `transfer.png` has the upper left corner of that grid, as the paper shows.
-    An autoencoder has `factors.webp` and, for the page, `factors_small.webp`.
+    An autoencoder with concepts has `factors.webp` and, for the page, `factors_small.webp`.
 
     The latter are `<name>.png` for each `<name>.npz` of `_DRAWN` in the evaluation's folder, which is copied beside it.
     """
@@ -53,7 +53,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
             if source.exists():
                 save(draw(read_arrays(source), result, words), site.figures / f"{name}.png")
                 write_arrays(site.figures / source.name, read_arrays(source))
-        if result["kind"] == "autoencoder":
+        if with_concepts and result["kind"] == "autoencoder":
             pages = _factors(site, words)
             save_animation(pages, site.figures / "factors.webp")
             write_arrays(site.figures / "factors.npz", read_arrays(site.evaluation / "factors.npz"))
