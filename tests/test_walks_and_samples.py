@@ -137,4 +137,4 @@ def test_images_move_along_a_direction():
         return {"hat": z[:, 0] > 0}
 
     rates = direction_rates(Cube(), z_tilde, {"hat": direction}, strengths=[-1.0, 0.0, 1.0], look=look)
-    assert rates == {"hat": [0.0, 0.5, 1.0]}
+    assert rates == {"hat": {"-1": 0.0, "0": 0.5, "1": 1.0}}
