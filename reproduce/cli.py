@@ -21,8 +21,8 @@ _STAGES = {
     "report": "tables, index.html and README's table, from all runs of a profile",
 }
 _OF_A_VARIANT = {"dimensions", "train", "evaluate", "figures"}
-_DENSITY = "density"  # the variant of an unsupervised T, which has modules of its own
-_OF_DENSITY = {"train", "evaluate"}
+_DENSITY = "density"  # the variant of an unsupervised T
+_OF_DENSITY = {"evaluate"}  # a module of its own does it
 _IN_PROCESSES = {"first_stage", "train"}  # those that know how to share a batch out
 _TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun sets it in what it starts
 

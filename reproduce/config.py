@@ -16,6 +16,7 @@ from reproduce.paths import CONFIGS, experiment_config, shown
 from reproduce.training.loop import Schedule
 
 __all__ = [
+    "DENSITY",
     "AdversarialTerm",
     "AnimalFacesConfig",
     "Augmentation",
@@ -48,6 +49,7 @@ __all__ = [
     "validated",
 ]
 
+DENSITY = "density"  # the one variant of an unsupervised experiment
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0)]

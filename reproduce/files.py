@@ -1,9 +1,11 @@
 """Files that appear under their name whole or not at all."""
 
+import fcntl
 import hashlib
 import json
 import os
 import secrets
+import sys
 import tokenize
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -18,6 +20,7 @@ from reproduce.errors import ReproduceError
 __all__ = [
     "atomic_path",
     "is_web_page",
+    "locked",
     "read_array",
     "read_arrays",
     "read_json",
@@ -48,6 +51,23 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(lock: Path, *, busy: str, wait: bool = False) -> Iterator[None]:
+    """Hold the file `lock` against other processes; `busy` tells what one that holds it does.
+
+    It is waited for, and `busy` goes to stderr; or, without `wait`, ReproduceError says it.
+    """
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise ReproduceError(busy) from None
+            print(busy, file=sys.stderr, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

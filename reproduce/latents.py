@@ -13,7 +13,7 @@ from reproduce.files import read_array, write_array
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.pairs import ConceptPairs
 
-__all__ = ["LatentPairs", "encode_images", "load_posterior", "save_posterior"]
+__all__ = ["LatentPairs", "SingleLatents", "encode_images", "load_posterior", "save_posterior"]
 
 
 @torch.no_grad()
@@ -85,6 +85,22 @@ class LatentPairs:
         return self._take(index_a, generator), self._take(index_b, generator), factor
 
     def _take(self, index: Tensor, generator: torch.Generator) -> Tensor:
-        index = index.to(self._posterior.mean.device)
-        mean, logvar = self._posterior.mean[index], self._posterior.logvar[index]
-        return Posterior(mean, logvar).sample(generator) if self._sample else mean
+        drawn = _rows(self._posterior, index)
+        return drawn.sample(generator) if self._sample else drawn.mean
+
+
+class SingleLatents:
+    """Latents of `posterior` `[n, N]`, each of any image, drawn from the posterior afresh each time."""
+
+    def __init__(self, posterior: Posterior) -> None:
+        self._posterior = posterior
+
+    def __call__(self, n: int, generator: torch.Generator) -> Tensor:
+        """z `[n, N]` on the posterior's device."""
+        index = torch.randint(len(self._posterior.mean), (n,), generator=generator)
+        return _rows(self._posterior, index).sample(generator)
+
+
+def _rows(posterior: Posterior, index: Tensor) -> Posterior:
+    index = index.to(posterior.mean.device)
+    return Posterior(posterior.mean[index], posterior.logvar[index])

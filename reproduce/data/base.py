@@ -1,7 +1,7 @@
 """What the stages ask of a data set. Everything else about one is known to its own module alone."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,7 @@ __all__ = [
     "ImageData",
     "Readings",
     "Table",
+    "heldout_batches",
     "images_from_levels",
     "rows",
     "same_class_partners",
@@ -106,6 +107,12 @@ class ImageData(ABC):
 
         A concept that can't be read off them is left out.
         """
+
+
+def heldout_batches(data: ImageData, table: Table) -> Iterator[Tensor]:
+    """The images `[n, C, S, S]` of all rows of a held-out table, as many at a time as a network is given."""
+    for start in range(0, len(table["values"]), IMAGES_AT_A_TIME):
+        yield data.render_heldout(rows(table, slice(start, start + IMAGES_AT_A_TIME)))
 
 
 def rows(table: Table, part: slice | np.ndarray) -> Table:

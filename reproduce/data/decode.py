@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from reproduce.data.image import OnUnusable, Recipe, Source, close_archives, render_into, stamp_of, start_worker
 from reproduce.errors import ReproduceError, UserError
-from reproduce.files import atomic_path
+from reproduce.files import atomic_path, locked
 from reproduce.paths import shown
 
 __all__ = ["decode_images", "default_workers", "label_array"]
@@ -190,14 +190,9 @@ def _here(task: Task) -> "Future[Entries]":
 @contextmanager
 def _locked(work: Path) -> Iterator[None]:
     """Keep a second process from writing the same rows; an attempt that got nowhere leaves no folder."""
-    import fcntl
-
     work.mkdir(parents=True, exist_ok=True)
-    with (work / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ReproduceError(f"another process decodes into {shown(work)}: wait for it, or end it first") from None
+    busy = f"another process decodes into {shown(work)}: wait for it, or end it first"
+    with locked(work / "lock", busy=busy):
         try:
             yield
         except BaseException:

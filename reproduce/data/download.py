@@ -5,14 +5,13 @@ server can (RFC 9110, sections 13 and 14), from Google Drive by gdown, or from a
 """
 
 import errno
-import fcntl
 import os
 import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from tqdm import tqdm
 
 from reproduce.config import Source
 from reproduce.errors import ReproduceError
-from reproduce.files import is_web_page, read_json, sha256, write_json
+from reproduce.files import is_web_page, locked, read_json, sha256, write_json
 from reproduce.paths import ROOT, shown
 
 __all__ = ["Downloads", "obtain"]
@@ -72,8 +71,8 @@ class Downloads:
             with _locked(notes):
                 write_json(notes, {key: digest for key, digest in read_json(notes).items() if key != file})
 
-    def announce(self, names: Sequence[str], *, profile: str, disk_gb: float | None) -> None:
-        """Tell on stderr how much of `names` has to be fetched, what the profile needs and what is free.
+    def announce(self, names: Sequence[str], *, profile: str = "", disk_gb: float | None = None) -> None:
+        """Tell on stderr how much of `names` has to be fetched, what the `profile` needs in all and what is free.
 
         Nothing is said where nothing is missing.
 
@@ -354,13 +353,7 @@ def _readable(size: float) -> str:
     return f"{size:.3g} GB" if size < 999.5 else f"{size:.0f} GB"
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> AbstractContextManager[None]:
     """Hold `path` against other processes, waiting for one that holds it."""
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting for another process that fetches {shown(path)}", file=sys.stderr, flush=True)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    busy = f"waiting for another process that fetches {shown(path)}"
+    return locked(path.with_name(f".{path.name}.lock"), busy=busy, wait=True)

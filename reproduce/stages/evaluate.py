@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reproduce.config import Experiment, load_experiment, load_variant
 from reproduce.data.access import open_dataset
-from reproduce.data.base import IMAGES_AT_A_TIME, ImageData, Table, rows
+from reproduce.data.base import ImageData, Table, heldout_batches, rows
 from reproduce.evaluation.embedding import Embedding, embed_factors, factor_accuracy
 from reproduce.evaluation.grid import as_uint8, pick_images, swap_cells
 from reproduce.evaluation.look import Look, look_at_images, look_at_logits
@@ -79,15 +79,12 @@ def run(profile: str, experiment: str, variant: str) -> None:
         for member in ("first", "second")
     )
     factor = torch.from_numpy(pairs["factor"])
-    images = (
-        data.render_heldout(rows(heldout, slice(i, i + IMAGES_AT_A_TIME))) for i in range(0, len(z), IMAGES_AT_A_TIME)
-    )
     nll, zt_a, zt_b = heldout_nll(flow, z_a, z_b, factor, dims=dims, rho=config.training.rho)
     metrics: dict[str, Any] = {
         "swap": swap_rates(readings, truth, drawn, factors=factors),
         "reconstruction": reconstruction_rates(plain, truth, drawn, concepts=factors[:-1]),
         **measurement_errors(plain, readings, truth, drawn, factors=factors),
-        "judge": judge_rates(judge, images, truth, read=data.read),
+        "judge": judge_rates(judge, heldout_batches(data, heldout), truth, read=data.read),
         "probe": probe_scores(train_z_tilde, train_truth, z_tilde, truth, dims=dims, factors=factors),
         "chance": chance_levels(train_truth, truth),
         "factors": factor_statistics(zt_a, zt_b, factor, dims=dims, factors=factors),
@@ -105,8 +102,13 @@ def run(profile: str, experiment: str, variant: str) -> None:
     write_arrays(site.evaluation / "embedding.npz", {**_embedded(embeddings, seen), "class_names": names})
     metrics["embedding"] = factor_accuracy(embeddings, seen)
     if isinstance(network, Classifier):
-        metrics |= _respond(site, config, data, network, flow, heldout, z_tilde, estimate["dims"], names)
-        metrics["walk"] = _walk(site, config, network, flow, z, z_tilde, chosen, heldout, estimate["dims"], names)
+        response = config.evaluation.response
+        assert response is not None  # a classifier has one
+        ((shown,),) = pick_images(heldout["values"], {"evaluation.response.shown": [response.shown]})
+        metrics |= _respond(site, config, data, network, flow, heldout, z_tilde, shown, estimate["dims"], names)
+        metrics["walk"] = _walk(
+            site, config, network, flow, z, z_tilde, shown, chosen, heldout, estimate["dims"], names
+        )
     else:
         _tour(site, network, flow, z_tilde, embeddings, targets[0], sources[1::2], dims)
     write_json(site.headline, headline(metrics, estimate["dims"]))
@@ -159,6 +161,7 @@ def _respond(
     flow: Flow,
     heldout: Table,
     z_tilde: Tensor,
+    shown: int,
     dims: Mapping[str, int],
     names: np.ndarray,
 ) -> dict[str, Any]:
@@ -166,7 +169,6 @@ def _respond(
     settings, walk = config.evaluation.response, config.evaluation.walk
     assert settings is not None  # a classifier has both
     assert walk is not None
-    ((shown,),) = pick_images(heldout["values"], {"evaluation.response.shown": [settings.shown]})
     how: dict[str, Any] = {"how": settings.vary, "rho": walk.rho, "seed": config.seed, "dims": list(dims.values())}
     found = respond(classifier, flow, z_tilde, shown, n=settings.n_variants, **how)
     write_arrays(
@@ -198,16 +200,15 @@ def _walk(
     flow: Flow,
     z: Tensor,
     z_tilde: Tensor,
+    start: int,
     chosen: np.ndarray,
     heldout: Table,
     dims: Mapping[str, int],
     names: np.ndarray,
 ) -> dict[str, dict[str, float] | None]:
     """Write `walk.npz`; how the classifier's answer changes on the way."""
-    settings, walk = config.evaluation.response, config.evaluation.walk
-    assert settings is not None
-    assert walk is not None
-    ((start,),) = pick_images(heldout["values"], {"evaluation.response.shown": [settings.shown]})
+    walk = config.evaluation.walk
+    assert walk is not None  # a classifier has one
     embedding = Embedding(z[chosen].numpy(), dimensions=2, seed=config.seed)
     arrays = {"places": embedding.places, "classes": heldout["values"][chosen, 0], "class_names": names}
     numbers: dict[str, dict[str, float] | None] = dict.fromkeys(dims)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reproduce.config import Unsupervised, load_sources, load_unsupervised
 from reproduce.data.access import open_dataset
-from reproduce.data.base import IMAGES_AT_A_TIME, ImageData, rows
+from reproduce.data.base import IMAGES_AT_A_TIME, ImageData, Table, heldout_batches, rows
 from reproduce.data.download import Downloads
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError
@@ -46,19 +46,20 @@ def run(profile: str, experiment: str, variant: str) -> None:
     autoencoder = load_network(site.first_stage / "network.safetensors", Autoencoder).to(device)
     judge = load_network(site.first_stage / "judge.safetensors", Classifier).to(device)
     flow = load_network(site.flow / "flow.safetensors", Flow)
-    table, posterior = data.heldout(), load_posterior(site.latents, "heldout")
+    heldout, posterior = data.heldout(), load_posterior(site.latents, "heldout")
     n = min(config.evaluation.n_samples, data.n_heldout)  # as many as there are to compare with: a few look farther
+    table = rows(heldout, slice(n))
     noise = torch.randn(n, flow.dim, generator=torch_generator(config.seed, "samples"))
+    samples = flow.inverse(noise)[0]
 
     def decoded(z: Tensor) -> Iterator[Tensor]:
         return (autoencoder.decode(part.to(device)) for part in z.split(IMAGES_AT_A_TIME))
 
     def real() -> Iterator[Tensor]:
-        for start in range(0, n, IMAGES_AT_A_TIME):
-            yield data.render_heldout(rows(table, slice(start, min(start + IMAGES_AT_A_TIME, n)))).to(device)
+        return (images.to(device) for images in heldout_batches(data, table))
 
     made: dict[str, Callable[[], Iterator[Tensor]]] = {
-        "frechet": lambda: decoded(flow.inverse(noise)[0]),
+        "frechet": lambda: decoded(samples),
         "frechet_prior": lambda: decoded(noise),
         "frechet_reconstruction": lambda: decoded(posterior.mean[:n]),
     }
@@ -76,13 +77,15 @@ def run(profile: str, experiment: str, variant: str) -> None:
     metrics: dict[str, Any] = {
         **distances,
         "samples": n,
-        "judge": judge_rates(judge, real(), data.truth(rows(table, slice(n))), read=data.read),
+        "judge": judge_rates(judge, real(), data.truth(table), read=data.read),
         "factors": {"residual": density_statistics(z_tilde)},
         "nll": float(np.mean(density_nll(z_tilde, log_det).double().numpy())),
         "round_trip": error,
         "round_trip_relative": error / posterior.mean.std().item(),
     }
-    metrics |= _pictured(site, config, data, autoencoder.cpu(), judge.cpu(), flow)
+    metrics |= _pictured(
+        site, config, data, autoencoder.cpu(), judge.cpu(), flow, posterior.mean, rows(heldout, slice(data.n_heldout))
+    )
     write_json(
         site.headline,
         {name: {key: value for key, value in distances[name].items() if value is not None} for name in distances},
@@ -108,12 +111,19 @@ def run(profile: str, experiment: str, variant: str) -> None:
 
 
 def _pictured(
-    site: Run, config: Unsupervised, data: ImageData, autoencoder: Autoencoder, judge: Classifier, flow: Flow
+    site: Run,
+    config: Unsupervised,
+    data: ImageData,
+    autoencoder: Autoencoder,
+    judge: Classifier,
+    flow: Flow,
+    z: Tensor,
+    heldout: Table,
 ) -> dict[str, Any]:
     """Write an .npz for each of the figures, from the first held-out images; the numbers that they show."""
     settings, seed = config.evaluation, config.seed
-    table = rows(data.heldout(), slice(min(data.n_heldout, _PICTURED)))
-    z = load_posterior(site.latents, "heldout").mean[: len(table["values"])]
+    table = rows(heldout, slice(_PICTURED))
+    z = z[: len(table["values"])]
     pictures = sample_pictures(autoencoder, flow, z[:4], side=settings.side, seed=seed)
     write_arrays(site.evaluation / "samples.npz", pictures)
     metrics: dict[str, Any] = {}
@@ -159,7 +169,7 @@ def _extractors(inception: bool, judge: Classifier, device: torch.device) -> dic
     found: dict[str, Extract | None] = {"inception": None, "classifier": classifier_features(judge)}
     if inception:
         downloads = Downloads(sources=load_sources().sources, folder=DOWNLOADS, mirror=MIRROR)
-        downloads.announce(["inception"], profile="", disk_gb=None)
+        downloads.announce(["inception"])
         try:
             found["inception"] = inception_features(downloads.obtain("inception"), device)
         except ReproduceError as error:

@@ -31,10 +31,9 @@ Arrays = dict[str, np.ndarray]
 def run(profile: str, experiment: str, variant: str) -> None:
     """Write swap grids where there are concepts, `training.png`, and what else `evaluate` prepared.
 
+    The latter are `<name>.png` for each `<name>.npz` of `_DRAWN` in the evaluation's folder, which is copied beside it.
     Where images are swapped in their class, `transfer.png` has the upper left corner of that grid, as the paper shows.
     An autoencoder with concepts has `factors.webp` and, for the page, `factors_small.webp`.
-
-    The latter are `<name>.png` for each `<name>.npz` of `_DRAWN` in the evaluation's folder, which is copied beside it.
     """
     # UserError for a name that isn't known
     with_concepts = isinstance(load_network_config(profile, experiment), Experiment)
@@ -51,8 +50,9 @@ def run(profile: str, experiment: str, variant: str) -> None:
         for name, draw in _DRAWN.items():
             source = site.evaluation / f"{name}.npz"
             if source.exists():
-                save(draw(read_arrays(source), result, words), site.figures / f"{name}.png")
-                write_arrays(site.figures / source.name, read_arrays(source))
+                arrays = read_arrays(source)
+                save(draw(arrays, result, words), site.figures / f"{name}.png")
+                write_arrays(site.figures / source.name, arrays)
         if with_concepts and result["kind"] == "autoencoder":
             pages = _factors(site, words)
             save_animation(pages, site.figures / "factors.webp")

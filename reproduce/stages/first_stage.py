@@ -60,9 +60,8 @@ def run(profile: str, experiment: str) -> None:
 
 def _vgg16() -> Path:
     """VGG16's weights, fetched by need; several processes wait for the one that fetches."""
-    sources = load_sources().sources
-    downloads = Downloads(sources=sources, folder=DOWNLOADS, mirror=MIRROR)
-    downloads.announce(["vgg16"], profile="", disk_gb=None)
+    downloads = Downloads(sources=load_sources().sources, folder=DOWNLOADS, mirror=MIRROR)
+    downloads.announce(["vgg16"])
     return downloads.obtain("vgg16")
 
 

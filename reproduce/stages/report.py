@@ -1,6 +1,6 @@
 """report: tables, index.html, and README's table, from the JSON and the figures of all runs of a profile."""
 
-from reproduce.config import load_pipeline
+from reproduce.config import DENSITY, load_pipeline
 from reproduce.files import write_text
 from reproduce.paths import CONFIGS, ROOT, results
 from reproduce.report.claims import load_claims
@@ -18,7 +18,7 @@ def run(profile: str) -> None:
     """Write `tables/` and `index.html`; for the embedded profile, README's table too."""
     pipeline = load_pipeline()
     expected = [(experiment, variant) for experiment in pipeline.experiments for variant in pipeline.variants]
-    expected += [(experiment, "density") for experiment in pipeline.unsupervised]
+    expected += [(experiment, DENSITY) for experiment in pipeline.unsupervised]
     folder = results(profile)
     runs = load_runs(folder / "runs", expected)
     published = load_published(CONFIGS / "published.yaml")

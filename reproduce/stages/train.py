@@ -1,23 +1,27 @@
-"""train: T, on pairs of latents."""
+"""train: T, on pairs of latents; or, without concepts, on single ones."""
 
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import torch
 
-from reproduce.config import load_experiment, load_variant
+from reproduce.config import DENSITY, Unsupervised, load_experiment, load_unsupervised, load_variant
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError
 from reproduce.files import atomic_path, read_arrays, read_json, sha256, write_json, write_text
-from reproduce.latents import LatentPairs, load_posterior
+from reproduce.latents import LatentPairs, SingleLatents, load_posterior
 from reproduce.machine import describe_machine
 from reproduce.models.convolutional import Posterior
+from reproduce.models.flow import Flow
 from reproduce.models.weights import save_network
 from reproduce.paths import WORK, Run
 from reproduce.training.distributed import any_process, is_first, own_device, processes, started
-from reproduce.training.flow import train_flow
+from reproduce.training.flow import train_density, train_flow
 from reproduce.training.loop import Resume, log_as_csv
 
 __all__ = ["run"]
@@ -26,31 +30,37 @@ __all__ = ["run"]
 @started()
 def run(profile: str, experiment: str, variant: str) -> None:
     """Write `flow.safetensors`, `training.csv`, and beside them how long it took, on what."""
-    config, choice = load_experiment(profile, experiment), load_variant(variant)
-    site = Run(profile, experiment, variant)
-    dims = read_json(site.dimensions)["dims"]
-    training, device = config.training, own_device(pick_device(config.device))
-    posterior = load_posterior(site.latents, "train")
-    draw = LatentPairs(
-        posterior=Posterior(posterior.mean.to(device), posterior.logvar.to(device)),
-        values=torch.from_numpy(read_arrays(site.pairs / "pool.npz")["values"]),
-        concepts=list(dims)[:-1],
-        weights=config.pairs.weights,
-        balanced=config.pairs.balanced,
-        sample=True,
-    )
+    config = load_unsupervised(profile, experiment) if variant == DENSITY else load_experiment(profile, experiment)
+    choice = None if variant == DENSITY else load_variant(variant)
+    site, device = Run(profile, experiment, variant), own_device(pick_device(config.device))
+    latents = load_posterior(site.latents, "train")
+    posterior = Posterior(latents.mean.to(device), latents.logvar.to(device))
     recipe = {
-        "training": training.model_dump(),
+        "training": config.training.model_dump(),
         "flow": config.flow.model_dump(),
-        "weights": config.pairs.weights,
-        "balanced": config.pairs.balanced,
-        "variant": choice.model_dump(exclude={"description", "dims"}),
-        "dims": dims,
         "inputs": {path.name: sha256(path) for path in sorted(site.latents.glob("train_*.npy"))},
-        "pool": sha256(site.pairs / "pool.npz"),
         "device": str(device),
         "processes": processes(),
     }
+    train: Callable[..., Flow]
+    if isinstance(config, Unsupervised):
+        train = partial(train_density, SingleLatents(posterior), seed=config.seed)
+        recipe |= {"seed": config.seed}
+    else:
+        assert choice is not None
+        dims = read_json(site.dimensions)["dims"]
+        draw = LatentPairs(
+            posterior=posterior,
+            values=torch.from_numpy(read_arrays(site.pairs / "pool.npz")["values"]),
+            concepts=list(dims)[:-1],
+            weights=config.pairs.weights,
+            balanced=config.pairs.balanced,
+            sample=True,
+        )
+        settings: dict[str, Any] = {"seed": choice.seed, "variance": choice.variance, "half": choice.half}
+        train = partial(train_flow, draw, dims=list(dims.values()), **settings)
+        pool = {"weights": config.pairs.weights, "balanced": config.pairs.balanced}
+        recipe |= {**settings, **pool, "dims": dims, "pool": sha256(site.pairs / "pool.npz")}
     resume = Resume(folder=WORK / "train" / variant, recipe=recipe)
     log: list[dict[str, float]] = []
     began = time.monotonic()
@@ -58,24 +68,8 @@ def run(profile: str, experiment: str, variant: str) -> None:
         if processes() == 1 and (twin := _twin(site, resume.key)) is not None:
             _copy(twin, site)
             return
-        flow = train_flow(
-            draw,
-            dims=list(dims.values()),
-            steps=training.steps,
-            seed=choice.seed,
-            batch_size=training.batch_size,
-            peak_rate=training.peak_rate,
-            schedule=training.schedule,
-            decay_from=training.decay_from,
-            betas=training.betas,
-            rho=training.rho,
-            variance=choice.variance,
-            half=choice.half,
-            log=log,
-            resume=resume,
-            title=f"T {experiment} {variant}",
-            **config.flow.model_dump(),
-        )
+        budget = {**config.training.model_dump(), **config.flow.model_dump()}
+        flow = train(log=log, resume=resume, title=f"T {experiment} {variant}", **budget)
         if is_first():
             save_network(site.flow / "flow.safetensors", flow)
             write_text(site.flow / "training.csv", log_as_csv(log))

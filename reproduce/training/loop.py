@@ -1,7 +1,6 @@
 """The training loop that every network here shares: steps, a log, and a state file to continue from."""
 
 import csv
-import fcntl
 import hashlib
 import io
 import json
@@ -20,7 +19,7 @@ from tqdm import tqdm
 
 from reproduce.device import widest
 from reproduce.errors import ReproduceError
-from reproduce.files import atomic_path
+from reproduce.files import atomic_path, locked
 from reproduce.training.distributed import any_process, from_first, is_first, processes
 
 __all__ = ["Resume", "Schedule", "Stateful", "learning_rate", "log_as_csv", "run_steps"]
@@ -82,14 +81,9 @@ class Resume:
             yield
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ReproduceError(
-                    f"another process is training this already (it holds {self.folder / 'lock'}): "
-                    "wait for it, or end it first"
-                ) from None
+        lock = self.folder / "lock"
+        busy = f"another process is training this already (it holds {lock}): wait for it, or end it first"
+        with locked(lock, busy=busy):
             yield
             self.file.unlink(missing_ok=True)
 
