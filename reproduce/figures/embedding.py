@@ -12,6 +12,8 @@ from reproduce.figures.style import class_colors, empty_panel, headed
 
 __all__ = ["color_points", "embedding_figure", "name_classes"]
 
+_COLUMNS = 2
+
 
 def embedding_figure(
     places: Mapping[str, np.ndarray],
@@ -22,7 +24,7 @@ def embedding_figure(
     dataset: str,
     variant: str,
 ) -> Figure:
-    """A panel for each concept: its factor upward, the next factor (of a last concept: the first) to the right.
+    """A panel for each concept, two a row: its factor upward, the next factor (of the last: the first) to the right.
 
     Arguments:
         places: by factor, where its 1-D embedding puts each image, `[n]`; empty for a factor of size 0.
@@ -31,10 +33,14 @@ def embedding_figure(
     """
     factors, concepts = list(places), list(truth)
     height = 4.2 if any(places[concept].size for concept in concepts) else 1.5
+    columns = min(_COLUMNS, len(concepts))
+    rows = -(-len(concepts) // columns)
     figure, axes = plt.subplots(
-        1, len(concepts), figsize=(4.3 * len(concepts) + 0.4, height), layout="constrained", squeeze=False
+        rows, columns, figsize=(4.3 * columns + 0.4, height * rows), layout="constrained", squeeze=False
     )
-    for k, (ax, concept) in enumerate(zip(axes[0], concepts, strict=True)):
+    for ax in axes.flat[len(concepts) :]:
+        ax.set_visible(False)
+    for k, (ax, concept) in enumerate(zip(axes.flat, concepts, strict=False)):
         other = factors[1] if len(concepts) == 1 else concepts[(k + 1) % len(concepts)]
         own, beside = places[concept], places[other]
         ax.set(xlabel=f"1-D UMAP of the factor {other}", ylabel=f"1-D UMAP of the factor {concept}")

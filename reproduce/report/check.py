@@ -11,6 +11,7 @@ from pydantic import Field, RootModel
 
 from reproduce.config import Strict, Tuple, read_yaml, validated
 from reproduce.errors import UserError
+from reproduce.paths import shown
 from reproduce.report.diff import difference, numbers, settings
 from reproduce.report.formats import kind_of, show
 from reproduce.report.runs import Run, find_runs, load_run, parse_run
@@ -127,7 +128,7 @@ def committed_runs(root: Path, revision: str, profile: str) -> dict[tuple[str, s
 def _runs_in(results_dir: Path) -> dict[tuple[str, str], Run]:
     found = find_runs(results_dir / "runs")
     if not found:
-        raise UserError(f"{results_dir / 'runs'}: no runs; run `dvc repro`")
+        raise UserError(f"{shown(results_dir / 'runs')}: no runs; run `dvc repro`")
     return {(experiment, name): load_run(path) for experiment, own in found.items() for name, path in own.items()}
 
 
@@ -149,8 +150,8 @@ def _report(name: str, comparison: Comparison) -> list[str]:
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     lines = [f"{name}: of {comparison.compared} numbers {told}"]
     if comparison.settings:
-        shown = ", ".join(comparison.settings[:3]) + (", …" if len(comparison.settings) > 3 else "")
-        lines.append(f"  other settings than the committed run's: {shown}")
+        named = ", ".join(comparison.settings[:3]) + (", …" if len(comparison.settings) > 3 else "")
+        lines.append(f"  other settings than the committed run's: {named}")
     lines += [_line(move) for move in beyond]
     if within and not beyond:
         furthest = max(within, key=lambda move: move.used)

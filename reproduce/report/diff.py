@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from reproduce.errors import UserError
+from reproduce.paths import shown
 from reproduce.report.formats import kind_of, show
 from reproduce.report.runs import Run, find_runs, is_number, load_run
 
@@ -89,14 +90,15 @@ def main_diff(
     """
     found = find_runs(results_dir / "runs")
     if not found:
-        raise UserError(f"{results_dir / 'runs'}: no runs; run `dvc repro`")
+        raise UserError(f"{shown(results_dir / 'runs')}: no runs; run `dvc repro`")
     if experiment is not None and experiment not in found:
-        raise UserError(f"no runs of the experiment {experiment!r} in {results_dir}; there are {', '.join(found)}")
+        there = ", ".join(found)
+        raise UserError(f"no runs of the experiment {experiment!r} in {shown(results_dir)}; there are {there}")
     chosen = found if experiment is None else {experiment: found[experiment]}
     for variant in (variant_a, variant_b):
         if all(variant not in named for named in chosen.values()):
             known = dict.fromkeys(name for named in chosen.values() for name in named)
-            raise UserError(f"no run of the variant {variant!r} in {results_dir}; there are {', '.join(known)}")
+            raise UserError(f"no run of the variant {variant!r} in {shown(results_dir)}; there are {', '.join(known)}")
     pairs = [
         (load_run(named[variant_a]), load_run(named[variant_b]))
         for named in chosen.values()

@@ -254,18 +254,13 @@ _KINDS = (
         "Two blocks of faces in seven columns; the lower one goes from serious to smiling.",
     ),
     _Kind(
-        "interpolation.png",
-        "Interpolation between four images",
-        "The corners are images; what lies between is decoded from the mixtures of their z̃. Every cell should be as "
-        "good an image as the corners, and neighbours should be alike.",
-        "A five by five grid of faces.",
-    ),
-    _Kind(
         "samples.png",
-        "Samples",
-        "Drawn from N(0, 1): decoded directly, as the autoencoder's prior would have it, beside z̃ that went through "
-        "T⁻¹ first. The second should look like the data.",
-        "Decoded directly, the faces are broken; through T⁻¹ they are whole.",
+        "Interpolation and samples",
+        "Left, the corners are images, and what lies between is decoded from the mixtures of their z̃: every cell "
+        "should be as good an image as the corners, and neighbours should be alike. Then samples of N(0, 1): decoded "
+        "directly, as the autoencoder's prior would have it, and right, through T⁻¹ first, which should look like the "
+        "data.",
+        "A grid of faces between four; samples that are broken when decoded directly, and whole through T⁻¹.",
         _samples,
     ),
     _Kind(

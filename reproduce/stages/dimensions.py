@@ -54,6 +54,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
                 "no factor and no swap will change anything; the run goes on to show it",
                 file=sys.stderr,
             )
+    print(f"{experiment}, {variant}: {', '.join(f'{name} {n}' for name, n in zip(factors, dims, strict=True))}")
     write_json(
         site.dimensions,
         {"dims": dict(zip(factors, dims, strict=True)), "scores": dict(zip(factors, scores, strict=True))},

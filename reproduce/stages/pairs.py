@@ -20,11 +20,16 @@ def run(profile: str, experiment: str) -> None:
     pool = data.pool(size=pairs.pool_size, n_colors=pairs.n_colors, seed=config.seed)
     ConceptPairs(values=torch.from_numpy(pool["values"]), concepts=data.concepts, weights=pairs.weights)
     heldout = data.heldout()
-    # a grid that can't be shown is refused now, not after T is trained
-    pick_images(
-        heldout["values"][: data.n_heldout], {"grid.targets": config.grid.targets, "grid.sources": config.grid.sources}
-    )
+    # images that can't be shown are refused now, not after T is trained
+    measured = heldout["values"][: data.n_heldout]
+    pick_images(measured, {"grid.targets": config.grid.targets, "grid.sources": config.grid.sources})
+    if (response := config.evaluation.response) is not None:
+        pick_images(measured, {"evaluation.response.shown": [response.shown]})
     write_arrays(site.pairs / "pool.npz", pool)
     write_arrays(site.pairs / "heldout.npz", heldout)
     write_arrays(site.pairs / "heldout_pairs.npz", vars(data.heldout_pairs()))
     write_json(site.pairs / "concepts.json", data.concepts)
+    print(
+        f"{experiment}: {len(pool['values']):,} images to pair, {data.n_heldout:,} held out, "
+        f"concept(s) {', '.join(data.concepts)}"
+    )
