@@ -122,7 +122,7 @@ def test_grey_images_keep_their_grey_levels() -> None:
 
 TARGET_CLASSES, SOURCE_CLASSES = np.array([3, 5]), np.array([7, 8, 5])
 PREDICTED = np.array([[7, 3, 9], [5, 8, 5]])
-KINDS = [["source's", "target's", "neither"], ["target's", "source's", "target's"]]
+KINDS = [["source's", "target's", "neither"], ["target's", "source's", "both"]]
 
 
 def predictions(**changes: Any) -> Figure:
@@ -156,8 +156,8 @@ def test_the_tint_of_a_prediction_is_what_the_legend_says() -> None:
         text.get_text().split()[0]: patch.get_facecolor()
         for text, patch in zip(legend.get_texts(), legend.get_patches(), strict=True)
     }
-    assert sorted(colors) == ["neither", "source's", "target's"]
-    assert len(set(colors.values())) == 3
+    assert sorted(colors) == ["both", "neither", "source's", "target's"]
+    assert len(set(colors.values())) == 4
     for place, ax in np.ndenumerate(by_place(figure)[1:, 1:]):
         assert to_rgba(ax.get_facecolor()) == colors[KINDS[place[0]][place[1]]], place
 
@@ -204,7 +204,7 @@ def log(n: int = 40) -> pd.DataFrame:
 
 
 def test_a_training_curve_is_the_log() -> None:
-    (ax,) = training_curve(log(), dataset=WORDS["dataset"], variant="code").axes
+    (ax,) = training_curve(log(), of="pairs", dataset=WORDS["dataset"], variant="code").axes
     (line,) = ax.lines
     np.testing.assert_array_equal(line.get_xdata(), log()["step"])
     np.testing.assert_array_equal(line.get_ydata(), log()["loss"])
@@ -216,9 +216,17 @@ def test_a_training_curve_is_the_log() -> None:
     assert all(word in words for word in ("code", "step", "nats", WORDS["dataset"]))
 
 
+def test_a_step_that_went_astray_does_not_flatten_a_training_curve() -> None:
+    astray = log()
+    astray.loc[len(astray) // 2, "loss"] = 4000.0
+    (ax,) = training_curve(astray, of="latents", dataset="d", variant="v").axes
+    assert ax.get_ylim()[1] < 70
+    assert "batch of latents" in ax.get_ylabel()
+
+
 def test_a_long_title_of_a_training_curve_stays_inside() -> None:
     dataset = "Rendered faces, a stand-in for CelebA, drawn by this package " * 3
-    figure = training_curve(log(), dataset=dataset, variant="normalised")
+    figure = training_curve(log(), of="pairs", dataset=dataset, variant="normalised")
     figure.canvas.draw()
     (ax,) = figure.axes
     (below,) = ax.texts
@@ -232,7 +240,7 @@ def test_a_long_title_of_a_training_curve_stays_inside() -> None:
 
 
 def test_a_training_curve_of_a_single_step_is_drawn() -> None:
-    figure = training_curve(log(1), dataset="d", variant="v")
+    figure = training_curve(log(1), of="pairs", dataset="d", variant="v")
     figure.canvas.draw()
     assert len(figure.axes[0].lines[0].get_xdata()) == 1  # type: ignore[arg-type]
 
@@ -242,7 +250,7 @@ def test_a_training_curve_of_a_single_step_is_drawn() -> None:
     [
         lambda: swap_grid(TARGETS, SOURCES, CELLS, **WORDS),
         predictions,
-        lambda: training_curve(log(), dataset="d", variant="v"),
+        lambda: training_curve(log(), of="pairs", dataset="d", variant="v"),
     ],
     ids=["swap", "predictions", "training"],
 )
@@ -333,8 +341,8 @@ def test_the_bars_are_the_counts_of_the_predictions() -> None:
     assert not heights[2]
     assert not heights[3]
     assert [text.get_text() for text in panels[2].texts] == ["0 dimensions: nothing to vary"]
-    assert panels[4].get_title() == "this input: σ 2.50 · flips 25.0 % · entropy 50.0 %"
-    assert panels[5].get_title().startswith("mean of 7 inputs: σ 2.50")
+    words = "σ 2.50 · flips 25.0 % · entropy 50.0 %"
+    assert panels[4].get_title() == f"this input: {words}\nmean of 7 inputs: {words}"
 
 
 def test_an_embedded_image_stands_at_its_factors_places() -> None:
@@ -418,7 +426,8 @@ def test_the_samples_stand_under_their_own_titles() -> None:
 def test_a_direction_shows_the_strength_and_the_rate_below_each_column() -> None:
     pictures = {"hat": CELLS, "smile": CELLS[::-1]}
     rates = {"hat": [0.0, 0.5, 1.0], "smile": [0.1, 0.2, 0.3]}
-    figure = directions_figure(pictures, rates, strengths=[-1.5, 0.0, 1.5], dataset="d", variant="v")
+    figure = directions_figure(pictures, rates, strengths=[-1.5, 0.0, 1.5], judged=1234, dataset="d", variant="v")
+    assert "share of 1,234 held-out images" in " ".join(text.get_text() for text in figure.texts)
     first, second = figure.axes
     np.testing.assert_array_equal(data_in(first), mosaic(CELLS))
     np.testing.assert_array_equal(data_in(second), mosaic(CELLS[::-1]))
@@ -430,13 +439,13 @@ def test_a_direction_shows_the_strength_and_the_rate_below_each_column() -> None
 
 def test_walks_in_both_spaces_stand_side_by_side() -> None:
     rng = np.random.default_rng(0)
-    arrays = {"plane_data": rng.normal(size=(30, 2)), "distance_data": rng.random(30) + 1}
+    arrays = {"plane_data": rng.normal(size=(30, 2))}
     for k, name in enumerate(("z_tilde", "z")):
         arrays |= {f"straight_{name}": CELLS + k, f"random_{name}": CELLS[0] + k}
-        arrays |= {f"plane_{name}": rng.normal(size=(6, 2)), f"distance_{name}": rng.random(6)}
+        arrays |= {f"plane_{name}": rng.normal(size=(6, 2)), f"sure_{name}": rng.random(4)}
     confidence = {"z_tilde": {"softmax": 0.91, "sigmoid": 0.8}, "z": {"softmax": 0.52, "sigmoid": 0.4}}
     figure = linear_figure(arrays, confidence, dataset="d", variant="v")
-    mapped, mapped_random, plain, plain_random, plane, distance = figure.axes
+    mapped, mapped_random, plain, plain_random, plane, sureness = figure.axes
     for ax, images in (
         (mapped, arrays["straight_z_tilde"]),
         (mapped_random, arrays["random_z_tilde"][None]),
@@ -449,5 +458,6 @@ def test_walks_in_both_spaces_stand_side_by_side() -> None:
     drawn = {line.get_label(): line.get_xydata() for line in plane.lines}
     np.testing.assert_array_equal(drawn["walk in z"], arrays["plane_z"])
     np.testing.assert_array_equal(drawn["walk in z̃, mapped back"], arrays["plane_z_tilde"])
-    curves = {line.get_label(): np.asarray(line.get_ydata()) for line in distance.lines}
-    np.testing.assert_array_equal(curves["walk in z"], arrays["distance_z"])
+    reached = next(line.get_xydata() for line in sureness.lines if line.get_label() == "walks in z")
+    assert [x for x, _ in reached] == sorted(arrays["sure_z"])
+    assert [y for _, y in reached] == pytest.approx([100 * np.mean(arrays["sure_z"] >= x) for x, _ in reached])

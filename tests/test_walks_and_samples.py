@@ -9,7 +9,7 @@ from reproduce.evaluation.directions import attribute_directions, direction_pict
 from reproduce.evaluation.linear import (
     confident,
     midpoint_confidence,
-    nearest_distance,
+    random_walk_logits,
     random_walks,
     straight_walks,
     walk_pictures,
@@ -67,14 +67,24 @@ def test_midpoints_are_judged_between_images_of_different_classes():
     assert found["z_tilde"] == {"softmax": 1.0, "sigmoid": 1.0}
 
 
-def test_both_random_walks_start_at_the_image_and_take_the_same_noise():
-    start = torch.tensor([0.5, -0.5, 1.0, 0.0])
-    back, plain = random_walks(Cube(), start, steps=4, rho=0.5, seed=1)
-    torch.testing.assert_close(back[0], start)
-    torch.testing.assert_close(plain[0], start)
-    steps_back = (back[1:] ** 3 - 0.5 * back[:-1] ** 3) / 0.75**0.5
-    steps_plain = (plain[1:] - 0.5 * plain[:-1]) / 0.75**0.5
+def test_both_random_walks_start_at_the_images_and_take_the_same_noise():
+    starts = torch.tensor([[0.5, -0.5, 1.0, 0.0], [-1.0, 0.2, 0.3, 0.9]])
+    back, plain = random_walks(Cube(), starts, steps=4, rho=0.5, seed=1)
+    assert back.shape == plain.shape == (2, 5, 4)
+    torch.testing.assert_close(back[:, 0], starts)
+    torch.testing.assert_close(plain[:, 0], starts)
+    steps_back = (back[:, 1:] ** 3 - 0.5 * back[:, :-1] ** 3) / 0.75**0.5
+    steps_plain = (plain[:, 1:] - 0.5 * plain[:, :-1]) / 0.75**0.5
     torch.testing.assert_close(steps_back, steps_plain, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(steps_plain[0], steps_plain[1])
+
+
+def test_every_step_of_the_random_walks_is_judged_but_the_start():
+    starts = torch.tensor([[0.5, -0.5, 1.0, 0.0], [-1.0, 0.2, 0.3, 0.9]])
+    walks = random_walks(Cube(), starts, steps=4, rho=0.5, seed=1)
+    logits = random_walk_logits(Painter(), judge, Cube(), starts, steps=4, rho=0.5, seed=1)
+    for walk, of in zip(walks, (logits["z_tilde"], logits["z"]), strict=True):
+        torch.testing.assert_close(of, judge(Painter().decode(walk[:, 1:].reshape(8, 4))))
 
 
 def test_the_pictures_of_the_walks_are_those_latents_decoded():
@@ -85,18 +95,11 @@ def test_the_pictures_of_the_walks_are_those_latents_decoded():
     np.testing.assert_array_equal(arrays["straight_z_tilde"][2, 0].ravel(), grey(z[5]))
     for name in ("z", "z_tilde"):
         assert arrays[f"random_{name}"].shape == (10, 2, 2, 1)
-        assert arrays[f"distance_{name}"].shape == (21,)
-        assert arrays[f"distance_{name}"][0] == pytest.approx(0, abs=1e-3)
+        assert arrays[f"plane_{name}"].shape == (21, 2)
         np.testing.assert_allclose(arrays[f"plane_{name}"][0], arrays["plane_data"][3], atol=1e-5)
     centred = (z - z.mean(0)).numpy()
     spread = np.linalg.eigvalsh(centred.T @ centred)[::-1][:2]
     np.testing.assert_allclose((arrays["plane_data"] ** 2).sum(0), spread, rtol=1e-4)
-    assert (arrays["distance_data"] > 0).all()
-
-
-def test_the_nearest_data_is_found():
-    data = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
-    assert nearest_distance(torch.tensor([[3.0, 0.0], [3.0, 3.0]]), data).tolist() == pytest.approx([3.0, 1.0])
 
 
 def test_the_grid_between_corners_is_bilinear_in_z_tilde():

@@ -1,6 +1,6 @@
 """T makes the data linear: straight walks, and random ones, in z̃ mapped back, against the same in z."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,7 +12,15 @@ from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import Flow
 from reproduce.seeds import torch_generator
 
-__all__ = ["confident", "midpoint_confidence", "nearest_distance", "random_walks", "straight_walks", "walk_pictures"]
+__all__ = [
+    "confident",
+    "midpoint_confidence",
+    "random_walk_logits",
+    "random_walks",
+    "shares",
+    "straight_walks",
+    "walk_pictures",
+]
 
 _CONFIDENT = 0.9
 _BATCH = 500
@@ -60,29 +68,50 @@ def midpoint_confidence(
     start, end = z[first[differ]], z[second[differ]]
     curved, straight = straight_walks(flow, start, end, steps=3)
     found = {}
-    for name, latents in (("z_tilde", curved[1]), ("z", straight[1]), ("ends", start)):
-        logits = torch.cat([judge(autoencoder.decode(part)) for part in latents.split(_BATCH)])
-        found[name] = {reading: sure.double().mean().item() for reading, sure in confident(logits).items()}
+    for name, latents in (("z_tilde", curved[1]), ("z", straight[1]), ("ends", torch.cat([start, end]))):
+        found[name] = shares(confident(_judged(autoencoder, judge, latents)))
     return found
+
+
+def shares(sure: Mapping[str, Tensor]) -> dict[str, float]:
+    """The share that is true, of each reading of `confident`."""
+    return {reading: true.double().mean().item() for reading, true in sure.items()}
+
+
+def _judged(autoencoder: Autoencoder, judge: Classifier, z: Tensor) -> Tensor:
+    """Logits `[B, n_classes]` of the decoded latents `[B, N]`."""
+    return torch.cat([judge(autoencoder.decode(part)) for part in z.split(_BATCH)])
 
 
 @torch.no_grad()
 def random_walks(flow: Flow, z_start: Tensor, *, steps: int, rho: float, seed: int) -> tuple[Tensor, Tensor]:
-    """z `[steps + 1, N]` on an Ornstein-Uhlenbeck walk in z̃ mapped back, and on one in z, from `z_start` `[N]`.
+    """z on Ornstein-Uhlenbeck walks in z̃ mapped back, and on such in z, from each of `z_start` `[W, N]`.
 
-    The noise is the same, and N(0, 1) is what both tend to: the prior of z̃, and of the autoencoder's z.
+    `[W, steps + 1, N]` each, the start first. The noise is the same, and N(0, 1) is what both tend to: the prior of z̃,
+    and of the autoencoder's z.
     """
-    zt_start = flow(z_start[None])[0][0]
-    walked, plain = (
-        ornstein_uhlenbeck(start, steps=steps, rho=rho, generator=torch_generator(seed, "random walk"))
-        for start in (zt_start, z_start)
-    )
-    return flow.inverse(torch.cat([zt_start[None], walked]))[0], torch.cat([z_start[None], plain])
+    found = []
+    for start in (flow(z_start)[0], z_start):
+        generator = torch_generator(seed, "random walk")
+        walked = [ornstein_uhlenbeck(one, steps=steps, rho=rho, generator=generator) for one in start]
+        found.append(torch.cat([start[:, None], torch.stack(walked)], 1))
+    mapped, plain = found
+    return flow.inverse(mapped.flatten(0, 1))[0].view_as(mapped), plain
 
 
-def nearest_distance(z: Tensor, data: Tensor) -> Tensor:
-    """The Euclidean distance `[B]` from each z `[B, N]` to the nearest row of `data` `[n, N]`."""
-    return torch.cdist(z, data).amin(1)
+@torch.no_grad()
+def random_walk_logits(
+    autoencoder: Autoencoder, judge: Classifier, flow: Flow, z_start: Tensor, *, steps: int, rho: float, seed: int
+) -> dict[str, Tensor]:
+    """What the judge says of the decoded steps of `random_walks`, logits `[W · steps, n_classes]`.
+
+    By where they walk: `z_tilde` or `z`. The starts are left out.
+    """
+    walks = random_walks(flow, z_start, steps=steps, rho=rho, seed=seed)
+    return {
+        name: _judged(autoencoder, judge, latents[:, 1:].flatten(0, 1))
+        for name, latents in zip(("z_tilde", "z"), walks, strict=True)
+    }
 
 
 @torch.no_grad()
@@ -94,9 +123,8 @@ def walk_pictures(
 
     `straight_z_tilde`, `straight_z`: decoded, uint8 `[steps, len(ends), S, S, C]`, a column from `start` to each end.
     `random_z_tilde`, `random_z`: ten images evenly along a random walk, uint8 `[10, S, S, C]`.
-    `distance_z_tilde`, `distance_z`: of the walks' latents to the nearest data `[walk_steps + 1]`, and
-    `distance_data`: of the data to each other `[n]`.
-    `plane_z_tilde`, `plane_z`, `plane_data`: the same latents in the data's first two principal components.
+    `plane_z_tilde`, `plane_z`, `plane_data`: the walks' latents `[walk_steps + 1, 2]` and the data's `[n, 2]` in the
+    data's first two principal components.
     """
     beginnings = z[start].expand(len(ends), -1)
     arrays: dict[str, np.ndarray] = {}
@@ -108,11 +136,9 @@ def walk_pictures(
     centre = z.mean(0)
     axes = torch.linalg.svd(z - centre, full_matrices=False).Vh[:2]
     pictured = torch.linspace(0, walk_steps, 10).round().long()
-    walks = random_walks(flow, z[start], steps=walk_steps, rho=rho, seed=seed)
-    for name, latents in zip(("z_tilde", "z"), walks, strict=True):
+    walks = random_walks(flow, z[start : start + 1], steps=walk_steps, rho=rho, seed=seed)
+    for name, (latents,) in zip(("z_tilde", "z"), walks, strict=True):
         arrays[f"random_{name}"] = as_uint8(autoencoder.decode(latents[pictured]))
-        arrays[f"distance_{name}"] = nearest_distance(latents, z).numpy()
         arrays[f"plane_{name}"] = ((latents - centre) @ axes.T).numpy()
-    arrays["distance_data"] = torch.cdist(z, z).fill_diagonal_(torch.inf).amin(1).numpy()
     arrays["plane_data"] = ((z - centre) @ axes.T).numpy()
     return arrays

@@ -9,15 +9,15 @@ from reproduce.figures.style import wrapped
 __all__ = ["training_curve"]
 
 
-def training_curve(log: pd.DataFrame, *, dataset: str, variant: str) -> Figure:
-    """`log` has the columns step and loss (mean pair NLL in nats, constants dropped)."""
+def training_curve(log: pd.DataFrame, *, of: str, dataset: str, variant: str) -> Figure:
+    """`log` has the columns step and loss (mean NLL in nats, constants dropped) `of` pairs or latents."""
     figure, ax = plt.subplots(figsize=(5.2, 3.0))
     ax.plot(log["step"], log["loss"])
-    # the first steps are far off and would flatten the rest
-    later = log["loss"][len(log) // 10 :]
-    margin = 0.05 * (later.max() - later.min() + 1e-9)
-    ax.set_ylim(later.min() - margin, later.max() + 4 * margin)
-    ax.set(xlabel="training step", ylabel="pair NLL of a batch (nats)")
+    # the first steps, and a step that went astray, would flatten the rest
+    low, high = log["loss"].min(), log["loss"].quantile(0.9)
+    margin = 0.05 * (high - low + 1e-9)
+    ax.set_ylim(low - margin, high + 4 * margin)
+    ax.set(xlabel="training step", ylabel=f"NLL of a batch of {of} (nats)")
     below = wrapped(dataset, inches=figure.get_figwidth(), fontsize=8.5)
     ax.set_title(f"Training T, {variant}" + "\n" * len(below), fontsize=11)
     ax.text(0.5, 1.03, "\n".join(below), transform=ax.transAxes, ha="center", fontsize=8.5, color="#555555")

@@ -20,6 +20,7 @@ def directions_figure(
     rates: Mapping[str, Sequence[float]],
     *,
     strengths: Sequence[float],
+    judged: int,
     dataset: str,
     variant: str,
 ) -> Figure:
@@ -27,7 +28,7 @@ def directions_figure(
 
     Arguments:
         pictures: uint8 `[R, L, S, S, C]`; see `evaluation.directions.direction_pictures`.
-        rates: by attribute, the share of images judged to show it at each λ.
+        rates: by attribute, the share of `judged` images that are judged to show it at each λ.
     """
     columns = min(_COLUMNS, len(pictures))
     rows = -(-len(pictures) // columns)
@@ -47,8 +48,8 @@ def directions_figure(
     headed(
         figure,
         f"Attributes as directions in z̃, {variant}",
-        "s: mean of images with the attribute minus mean of those without; below: λ and the share of images judged to"
-        " show it",
+        "s: mean of images with the attribute minus mean of those without; below: λ, and the share of"
+        f" {judged:,} held-out images judged to show it",
         dataset,
     )
     return figure

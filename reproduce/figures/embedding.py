@@ -52,9 +52,11 @@ def embedding_figure(
         ax.set(xticks=[], yticks=[])
         points = np.stack([beside, own], 1)
         color_points(ax, points, truth[concept], concept, class_names, upward=True)
+    of_class = next((concept for concept, values in truth.items() if values.dtype.kind == "i"), None)
+    asked = "an attribute told from its factor" if of_class is None else f"the {of_class} told from the factor"
     names = [f"{name} {100 * value:.1f} %" for name, value in accuracy.items() if value is not None]
-    told = f"10 nearest neighbours in 1-D tell: {', '.join(names)}" if names else ""
-    headed(figure, f"Embedded factors, {variant}", *([told] if told else []), dataset)
+    told = [f"{asked}, by 10 nearest neighbours in 1-D: {', '.join(names)}"] if names else []
+    headed(figure, f"Embedded factors, {variant}", *told, dataset)
     return figure
 
 
@@ -72,9 +74,11 @@ def color_points(
     if truth.dtype == bool:
         for value, color, word in ((False, "#56B4E9", "without"), (True, "#D55E00", "with")):
             x, y = points[truth == value].T
-            ax.scatter(x, y, s=9, color=color, linewidths=0, alpha=0.8, label=word)
-        ax.set_title(f"with and without {concept}", fontsize=10, fontweight="normal")
-        ax.legend(loc="upper right", fontsize=8, markerscale=2, frameon=True)
+            ax.scatter(x, y, s=9, color=color, linewidths=0, alpha=0.8, label=f"{word} {concept}")
+        ax.legend(  # in the title's place, off the points
+            loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9, markerscale=2, frameon=False,
+            columnspacing=1.2, handletextpad=0.2,
+        )  # fmt: skip
         return
     ax.scatter(points[:, 0], points[:, 1], s=9, c=class_colors(len(class_names))[truth], linewidths=0)
     ax.set_title(f"coloured by {concept}", fontsize=10, fontweight="normal")

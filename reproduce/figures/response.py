@@ -38,7 +38,7 @@ def response_figure(
         numbers, means: by factor `sigma`, `flip_rate` and `entropy`, of this input, and the means of `averaged` inputs.
     """
     rows, n = len(dims), classes.shape[1]
-    height = 1.5 * rows + 0.7
+    height = 1.65 * rows + 0.7
     figure = plt.figure(figsize=(9.6, height), layout="constrained")
     grid = figure.add_gridspec(rows, 3, width_ratios=[1.55, 4, 4])
     shown = figure.add_subplot(grid[0, 0])
@@ -67,8 +67,8 @@ def response_figure(
         a.axvline(own, color="#999999", linewidth=1, linestyle=":", zorder=0)
         b.hist(log_softmax[row].clip(edges[0], 0), bins=edges.tolist(), color=color)
         _log_axis(b, n)
-        a.set_title(_words("this input", numbers[factor]), fontsize=9, fontweight="normal")
-        b.set_title(_words(f"mean of {averaged} inputs", means[factor]), fontsize=9, fontweight="normal")
+        told = (_words("this input", numbers[factor]), _words(f"mean of {averaged} inputs", means[factor]))
+        a.set_title("\n".join(told), fontsize=8.5, fontweight="normal")
     for ax in left:
         ax.set_xlim(-0.6, len(class_names) - 0.4)
         if ax.lines:

@@ -15,7 +15,7 @@ __all__ = ["prediction_grid", "swap_grid"]
 
 # size, weight and colour of the title's parts: factor, variant, data set
 _TITLE = ((13.0, "bold", "black"), (10.5, "normal", "black"), (8.5, "normal", "#555555"))
-_FOLLOWED, _STAYED, _NEITHER = "#F6C9A8", "#CFE3F2", "#E4E4E4"
+_FOLLOWED, _STAYED, _BOTH, _NEITHER = "#F6C9A8", "#CFE3F2", "#DCEBD3", "#BDBDBD"
 
 
 def swap_grid(
@@ -50,20 +50,25 @@ def prediction_grid(
     for r, own in enumerate(target_classes):
         for c, other in enumerate(source_classes):
             predicted = cells[r, c]
-            tint = _STAYED if predicted == own else _FOLLOWED if predicted == other else _NEITHER
+            tint = {
+                (True, True): _BOTH,
+                (True, False): _STAYED,
+                (False, True): _FOLLOWED,
+                (False, False): _NEITHER,
+            }[predicted == own, predicted == other]
             ax = axes[r + 1, c + 1]
             ax.set_facecolor(tint)
             ax.text(0.5, 0.5, words[r][c], ha="center", va="center", fontsize=fontsize, transform=ax.transAxes)
-    handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in (_STAYED, _FOLLOWED, _NEITHER)]
+    handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in (_STAYED, _FOLLOWED, _BOTH, _NEITHER)]
     figure.legend(
         handles,
-        ["target's class", "source's class", "neither"],
+        ["target's class", "source's class", "both", "neither"],
         loc="upper center",
-        ncols=3,
+        ncols=4,
         bbox_to_anchor=(0.5, 0.0),
-        fontsize=min(9.0, 2.6 * figure.get_figwidth()),
+        fontsize=min(9.0, 2.1 * figure.get_figwidth()),
         handlelength=1.0,
-        columnspacing=1.2,
+        columnspacing=0.9,
     )
     return figure
 

@@ -18,7 +18,7 @@ from reproduce.errors import ReproduceError
 from reproduce.evaluation.directions import attribute_directions, direction_pictures, direction_rates
 from reproduce.evaluation.frechet import Extract, classifier_features, features_of, frechet_distance, inception_features
 from reproduce.evaluation.grid import pick_images
-from reproduce.evaluation.linear import midpoint_confidence, walk_pictures
+from reproduce.evaluation.linear import confident, midpoint_confidence, random_walk_logits, shares, walk_pictures
 from reproduce.evaluation.look import look_at_images
 from reproduce.evaluation.metrics import density_statistics, judge_rates, round_trip
 from reproduce.evaluation.samples import sample_pictures
@@ -142,8 +142,13 @@ def _pictured(
             rho=walks.rho,
             seed=seed,
         )
-        write_arrays(site.evaluation / "linear.npz", shown)
         metrics["linear"] = midpoint_confidence(autoencoder, judge, flow, z, classes, n_pairs=walks.n_pairs, seed=seed)
+        walked = random_walk_logits(
+            autoencoder, judge, flow, z[[start, *ends]], steps=walks.steps, rho=walks.rho, seed=seed
+        )
+        metrics["random_walk"] = {name: shares(confident(logits)) for name, logits in walked.items()}
+        sure = {f"sure_{name}": logits.softmax(1).amax(1).numpy() for name, logits in walked.items()}
+        write_arrays(site.evaluation / "linear.npz", shown | sure)
     if settings.directions is not None:
         pool = data.pool(size=config.images.pool_size, n_colors=None, seed=seed)
         train = load_posterior(site.latents, "train").mean
@@ -153,10 +158,12 @@ def _pictured(
             autoencoder, flow, z_tilde[: settings.directions.n_images], directions, strengths=strengths
         )
         arrays = {f"attribute_{name}": images for name, images in moved.items()}
-        write_arrays(site.evaluation / "directions.npz", {**arrays, "strengths": np.array(strengths)})
+        judged = z_tilde[:_JUDGED]
+        arrays |= {"strengths": np.array(strengths), "judged": np.array(len(judged))}
+        write_arrays(site.evaluation / "directions.npz", arrays)
         metrics["directions"] = direction_rates(
             flow,
-            z_tilde[:_JUDGED],
+            judged,
             directions,
             strengths=strengths,
             look=look_at_images(autoencoder, judge, data.read),

@@ -46,7 +46,8 @@ def run(profile: str, experiment: str, variant: str) -> None:
         if with_concepts:
             _grids(site, result, words)
         log = pd.read_csv(site.flow / "training.csv")
-        save(training_curve(log, **words), site.figures / "training.png")
+        of = "pairs" if with_concepts else "latents"
+        save(training_curve(log, of=of, **words), site.figures / "training.png")
         for name, draw in _DRAWN.items():
             source = site.evaluation / f"{name}.npz"
             if source.exists():
@@ -153,7 +154,7 @@ def _samples(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
 def _directions(arrays: Arrays, result: Any, words: dict[str, str]) -> Figure:
     pictures, strengths = _named(arrays, "attribute_"), arrays["strengths"].tolist()
     rates = {name: list(shares.values()) for name, shares in result["metrics"]["directions"].items()}
-    return directions_figure(pictures, rates, strengths=strengths, **words)
+    return directions_figure(pictures, rates, strengths=strengths, judged=int(arrays["judged"]), **words)
 
 
 _DRAWN: dict[str, Callable[[Arrays, Any, dict[str, str]], Figure]] = {
