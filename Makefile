@@ -1,5 +1,6 @@
-# make reproduce   everything the embedded profile shows, from nothing      make test   the tests      make check   lint and types
-.PHONY: reproduce test check format clean
+# make reproduce   everything the embedded profile shows, from nothing      make install   only what that needs, into .venv
+# make test        the tests                                                make check     lint and types
+.PHONY: reproduce install test check format clean
 .DEFAULT_GOAL := reproduce
 
 PYTHON ?= python3
@@ -10,6 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; name one with: make PYTHON=python3.12' >&2; exit 2; }
+	@echo 'installing the locked packages into .venv: some minutes'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[test]'
 	@touch $(STAMP)
@@ -21,6 +23,8 @@ $(STAMP): pyproject.toml requirements.lock
 
 reproduce: $(STAMP) .dvc/config.local
 	$(BIN)/python -m dvc repro
+
+install: $(STAMP) .dvc/config.local
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -621,7 +621,9 @@ def validated(schema: type[M], value: Any, path: Path, prefix: str = "") -> M:
     try:
         return schema.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
+        found = error.errors()
+        # of a misspelt key both are told, the right one missing and this one unknown: the latter says what to do
+        first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
         key = ".".join([*([prefix] if prefix else []), *_keys(value, first["loc"])])
         reason = {
             "extra_forbidden": "unknown key; remove it or correct its spelling",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from reproduce.errors import ReproduceError
+from reproduce.paths import shown
 
 __all__ = [
     "atomic_path",
@@ -87,10 +88,12 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise ReproduceError(f"{path} does not exist: run the stage that writes it") from None
+        raise ReproduceError(f"{shown(path)} does not exist: `dvc repro` runs the stage that writes it") from None
     except (ValueError, EOFError, KeyError, tokenize.TokenError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
-        raise ReproduceError(f"{path} is damaged ({reason}): delete it and run the stage that writes it") from None
+        raise ReproduceError(
+            f"{shown(path)} is damaged ({reason}): delete it, and `dvc repro` runs the stage that writes it"
+        ) from None
 
 
 def read_json(path: Path) -> Any:

@@ -87,6 +87,8 @@ def broken(change):
 
 def test_an_unknown_key_is_named():
     assert "training.stpes: unknown key" in broken(lambda c: c["training"].update(stpes=3))
+    # misspelt: the right one is missing as well
+    assert "training.roh: unknown key" in broken(lambda c: c["training"].update(roh=c["training"].pop("rho")))
 
 
 def test_a_missing_key_is_named():

@@ -12,6 +12,7 @@ from torch import nn
 
 from reproduce.errors import ReproduceError
 from reproduce.files import atomic_path
+from reproduce.paths import shown
 
 __all__ = ["load_network", "save_network", "trained_on"]
 
@@ -72,9 +73,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             header: dict[str, Any] = json.loads((file.metadata() or {}).get("network", "{}"))
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except FileNotFoundError:
-        raise ReproduceError(f"{path} does not exist: run the stage that writes it") from None
+        raise ReproduceError(f"{shown(path)} does not exist: `dvc repro` runs the stage that writes it") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise ReproduceError(f"{path} is not a readable safetensors file ({error}): restore it and run again") from None
+        raise ReproduceError(
+            f"{shown(path)} is not a readable safetensors file ({error}): restore it and run again"
+        ) from None
 
 
 def load_network(path: Path, expected: type[N]) -> N:
