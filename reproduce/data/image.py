@@ -158,7 +158,7 @@ def read_source(source: Source) -> tuple[bytes, str]:
     try:
         if source.root.suffix == ".zip":
             return _archive(source.root).read(_in_archive(source)), stamp_of(source)
-        with open(source.path, "rb") as file:
+        with open(source.path, "rb", buffering=0) as file:  # one read takes it whole
             stamp = _file_stamp(os.fstat(file.fileno()))
             return file.read(), stamp
     except FileNotFoundError:
