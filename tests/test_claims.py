@@ -87,6 +87,36 @@ def test_a_run_without_the_numbers_has_no_verdict_and_an_experiment_without_any_
     ]
 
 
+def test_a_factor_without_dimensions_is_not_judged() -> None:
+    entries = [
+        claim("metrics.swap.<concept>.<other>.target", "above", 0.9),
+        claim("metrics.response.color.flip_rate", "near", 0.0),
+        claim("metrics.walk.digit.classes", "above", "metrics.walk.color.classes"),
+        claim("metrics.swap.<residual>.<concept>.target", "above", 0.9),
+        claim("dims.color", "above", "dims.digit"),
+    ]
+    stays = {name: {other: {"target": 0.99} for other in ("digit", "color")} for name in SIZES}
+    metrics = {
+        "swap": stays,
+        "response": {"color": {"flip_rate": 0.0}},
+        "walk": {"digit": {"classes": 10}, "color": {"classes": 1}},
+    }
+    full = run_with(metrics)
+    partly, empty = (full | {"variant": name, "dims": SIZES | zero} for name, zero in (
+        ("partly", {"color": 0}), ("empty", {"digit": 0, "color": 0})
+    ))  # fmt: skip
+    partly["metrics"] = metrics | {"swap": stays | {"color": {"digit": {"target": 0.0}}}}
+    verdicts = judge_claims(entries, [full, partly, empty])
+    found = [[verdict.holds for verdict in verdicts if verdict.claim == entry] for entry in entries]
+    assert found == [
+        [True, True, None],  # of `partly` only the swap of the digit counts
+        [True, None, None],
+        [True, None, None],
+        [True, True, True],  # the residual has dimensions
+        [True, False, False],  # a size of 0 is a number like any other
+    ]
+
+
 @pytest.mark.parametrize(
     ("made", "wanted"),
     [
@@ -137,7 +167,7 @@ def test_the_committed_claims_in_a_table() -> None:
 
     swapped = "metrics.swap.<concept>.<concept>.source"
     assert cells("colormnist_ae", "code", swapped) == [[0.862, 0.96, True]]
-    assert cells("colormnist_ae", "paper", swapped) == [[0.04, 0.96, False]]
+    assert cells("colormnist_ae", "paper", swapped) == [[None, None, None]]
     assert cells("colormnist_ae", "code", "dims.color") == [[18, 14, True]]
     assert cells("colormnist_classifier", "code", "dims.color") == [[11, 22, True], [11, 18, True]]
     assert cells("mnist", "density", "metrics.linear.z_tilde.softmax") == [[0.9, 0.6, True]]
@@ -145,5 +175,5 @@ def test_the_committed_claims_in_a_table() -> None:
     assert not frame.loc[frame["experiment"] == "mnist", "quantity"].str.startswith("metrics.swap").any()
     shown = table.parts()[0].display()
     assert shown.iloc[0][["code: ours", "code: holds", "paper: ours", "paper: holds"]].tolist() == [
-        "86.2 %", "yes", "4.0 %", "no"
+        "86.2 %", "yes", "–", "–"
     ]  # fmt: skip

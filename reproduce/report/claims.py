@@ -16,6 +16,7 @@ __all__ = ["Claim", "Verdict", "judge_claims", "load_claims"]
 
 Text = Annotated[str, Field(min_length=1)]
 PLACEHOLDERS = ("<concept>", "<other>", "<factor>", "<residual>")
+_OF_A_FACTOR = ("swap", "probe", "factors", "embedding", "response", "response_mean", "walk")  # metrics by factor
 
 
 def _placeholders(quantity: str) -> set[str]:
@@ -76,7 +77,7 @@ class _File(RootModel[Annotated[tuple[Claim, ...], Tuple]]):
 class Verdict:
     """A claim in one run: the number that speaks most against it, where that stands, and what it is held against.
 
-    All None where the run lacks the numbers: a factor without dimensions has no probe.
+    All None where the run has nothing to judge: it lacks the numbers, or they are of factors without dimensions.
     """
 
     claim: Claim
@@ -103,14 +104,24 @@ def _bindings(run: Run, used: set[str]) -> Iterator[dict[str, str]]:
             yield binding
 
 
+def _is_empty(run: Run, keys: Sequence[str]) -> bool:
+    """Whether the number at `keys` is about a factor without dimensions: nothing changes where nothing is swapped.
+
+    A size itself, as in `dims.color`, is what was measured, even where it is 0.
+    """
+    top, *rest = keys
+    return top == "metrics" and rest[0] in _OF_A_FACTOR and len(rest) > 1 and value(run, "dims", rest[1]) == 0
+
+
 def _judge(claim: Claim, run: Run, held_against: Run) -> Verdict:
     worst, lowest = Verdict(claim, run, None, None, None, None), None
     for binding in _bindings(run, _placeholders(claim.quantity)):
         keys = [binding.get(part, part) for part in claim.quantity.split(".")]
-        ours, against = value(run, *keys), claim.than
+        ours, against, empty = value(run, *keys), claim.than, _is_empty(run, keys)
         if isinstance(against, str):
-            against = value(held_against, *(binding.get(part, part) for part in against.split(".")))
-        if not (is_number(ours) and is_number(against)):
+            other = [binding.get(part, part) for part in against.split(".")]
+            against, empty = value(held_against, *other), empty or _is_empty(held_against, other)
+        if empty or not (is_number(ours) and is_number(against)):
             continue
         margin = claim.margin(ours, against)
         if lowest is None or margin < lowest:

@@ -274,7 +274,8 @@ def _claims(runs: Sequence[Run], claims: Sequence[Claim]) -> Table:
     note = (
         "What the paper says can be seen, and whether our numbers show it. Wanted: the comparison, with a tolerance "
         "that is ours. Quantity: its place in the run's JSON; where it stands for several numbers, the one that speaks "
-        "most against the claim is given. A dash: the run has no such number."
+        "most against the claim is given. A dash: the run has no such number, or it is of a factor without dimensions, "
+        "in which nothing can be swapped or varied."
     )
     spread = Spread("run", ("ours", "holds"))
     return Table.of(
