@@ -67,6 +67,15 @@ def test_placeholders() -> None:
     ]
 
 
+def test_the_ends_of_the_directions_whose_keys_have_dots() -> None:
+    rates = {"Smiling": {"-1.5": 0.02, "-1": 0.3, "1": 0.7, "1.5": 0.9}, "Hat": {"-1.5": 0.1, "1.5": 0.8}}
+    runs = [run_with({"directions": rates}), run_with({"directions": None})]
+    for end, comparison, at, ours in (("highest", "above", "Hat.1.5", 0.8), ("lowest", "below", "Hat.-1.5", 0.1)):
+        first, second = judge_claims([claim(f"metrics.directions.<attribute>.<{end}>", comparison, 0.5)], runs)
+        assert (first.at, first.ours, first.holds) == (f"metrics.directions.{at}", ours, True)
+        assert second.holds is None
+
+
 def test_another_experiment_is_looked_up_in_the_same_variant() -> None:
     runs = [run_with({"x": k}, name, variant) for k, (name, variant) in enumerate([("a", "paper"), ("a", "code")])]
     runs += [run_with({"x": k}, "b", variant) for k, variant in ((2, "paper"), (0, "code"), (5, "half"))]
@@ -157,7 +166,9 @@ def test_a_file_that_is_wrong_is_a_users_mistake(tmp_path: Path, text: str, says
 def test_the_committed_claims_in_a_table() -> None:
     runs = [make_run("colormnist_ae", "code", SIZES), make_run("colormnist_ae", "paper", dict(SIZES, digit=0, color=0))]
     runs += [make_run("colormnist_classifier", "code", {"digit": 22, "color": 11, "residual": 31}, images=False)]
+    runs[2]["metrics"]["walk"] = {"digit": {"classes": 10, "stays": 0.1}, "color": {"classes": 3, "stays": 0.8}}
     runs += [make_density("mnist")]
+    runs[3]["metrics"]["directions"] = {"Smiling": {"-1.5": 0.3, "0": 0.5, "1.5": 0.9}}
     table = build_tables(runs, {}, load_claims(CLAIMS))["claims"]
     frame = table.frame
 
@@ -172,6 +183,11 @@ def test_the_committed_claims_in_a_table() -> None:
     assert cells("colormnist_classifier", "code", "dims.color") == [[11, 22, True], [11, 18, True]]
     assert cells("mnist", "density", "metrics.linear.z_tilde.softmax") == [[0.9, 0.6, True]]
     assert cells("mnist", "density", "metrics.frechet.classifier") == [[3.25, 41.0, True]]
+    assert cells("colormnist_classifier", "code", "metrics.walk.digit.classes") == [[10, 10, True]]
+    assert cells("colormnist_classifier", "code", "metrics.walk.color.classes") == [[3, 10, True]]
+    assert cells("colormnist_classifier", "code", "metrics.walk.color.stays") == [[0.8, 0.9, False]]
+    assert cells("mnist", "density", "metrics.directions.<attribute>.<highest>") == [[0.9, 0.75, True]]
+    assert cells("mnist", "density", "metrics.directions.<attribute>.<lowest>") == [[0.3, 0.25, False]]
     assert not frame.loc[frame["experiment"] == "mnist", "quantity"].str.startswith("metrics.swap").any()
     shown = table.parts()[0].display()
     assert shown.iloc[0][["code: ours", "code: holds", "paper: ours", "paper: holds"]].tolist() == [

@@ -18,7 +18,7 @@ from PIL import Image, ImageSequence
 from reproduce.errors import ReproduceError, UserError
 from reproduce.report.claims import load_claims
 from reproduce.report.diff import diff_runs, main_diff
-from reproduce.report.formats import escape_latex, escape_markdown, show
+from reproduce.report.formats import escape_latex, escape_markdown, kind_of, show
 from reproduce.report.page import render_page
 from reproduce.report.published import load_published
 from reproduce.report.runs import factors, load_runs
@@ -369,6 +369,7 @@ def test_diff_without_a_common_experiment(results: Path) -> None:
         (-1e-9, "share", True, "0.0 pp"),
         (10000, "count", False, "10,000"),
         (3, "count", True, "+3"),
+        (10.0, "count", False, "10"),
         (0, "count", True, "0"),
         (1.3e-5, "number", False, "1.3e-5"),
         (-12.3456, "number", False, "−12.35"),
@@ -378,6 +379,20 @@ def test_diff_without_a_common_experiment(results: Path) -> None:
 )
 def test_show(value: Any, kind: Any, signed: bool, text: str) -> None:
     assert show(value, kind, signed=signed) == text
+
+
+@pytest.mark.parametrize(
+    ("quantity", "kind"),
+    [
+        ("dims.digit", "count"),
+        ("metrics.walk.digit.classes", "count"),
+        ("metrics.walk.digit.stays", "share"),
+        ("metrics.directions.Smiling.-1.5", "share"),
+        ("metrics.response.digit.sigma", "number"),
+    ],
+)
+def test_how_a_quantity_is_written(quantity: str, kind: str) -> None:
+    assert kind_of(quantity) == kind
 
 
 def test_escaping(tmp_path: Path, odd_runs: list[dict[str, Any]]) -> None:

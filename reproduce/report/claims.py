@@ -15,7 +15,7 @@ from reproduce.report.runs import Run, experiments, is_number, run_name, value
 __all__ = ["Claim", "Verdict", "judge_claims", "load_claims"]
 
 Text = Annotated[str, Field(min_length=1)]
-PLACEHOLDERS = ("<concept>", "<other>", "<factor>", "<residual>")
+PLACEHOLDERS = ("<concept>", "<other>", "<factor>", "<residual>", "<attribute>", "<lowest>", "<highest>")
 _OF_A_FACTOR = ("swap", "probe", "factors", "embedding", "response", "response_mean", "walk")  # metrics by factor
 
 
@@ -97,6 +97,10 @@ def _bindings(run: Run, used: set[str]) -> Iterator[dict[str, str]]:
     """What the placeholders stand for, in every combination."""
     *concepts, residual = run["dims"]
     choices = {"<concept>": concepts, "<other>": concepts, "<factor>": [*concepts, residual], "<residual>": [residual]}
+    moved = value(run, "metrics", "directions") or {}
+    # how far is itself a key, such as "-1.5", whose dot is part of it
+    amounts = sorted({amount for rates in moved.values() for amount in rates}, key=float)
+    choices |= {"<attribute>": list(moved), "<lowest>": amounts[:1], "<highest>": amounts[-1:]}
     names = [name for name in PLACEHOLDERS if name in used]
     for chosen in product(*(choices[name] for name in names)):
         binding = dict(zip(names, chosen, strict=True))
