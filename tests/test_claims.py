@@ -133,6 +133,7 @@ def test_a_factor_without_dimensions_is_not_judged() -> None:
          "> reconstruction.<concept> − 10 pp"),
         (claim("dims.color", "below", "dims.color", of="a"), "< dims.color of a"),
         (claim("metrics.embedding.digit", "above", 0.8), "> 80 %"),
+        (claim("metrics.walk.digit.classes", "near", 10), "= 10"),
         (claim("metrics.factors.<factor>.variance", "near", 1.0, tolerance=0.2), "1 ± 0.2"),
     ],
 )  # fmt: skip
@@ -190,6 +191,13 @@ def test_the_committed_claims_in_a_table() -> None:
     assert cells("mnist", "density", "metrics.directions.<attribute>.<lowest>") == [[0.3, 0.25, False]]
     assert not frame.loc[frame["experiment"] == "mnist", "quantity"].str.startswith("metrics.swap").any()
     shown = table.parts()[0].display()
-    assert shown.iloc[0][["code: ours", "code: holds", "paper: ours", "paper: holds"]].tolist() == [
-        "86.2 %", "yes", "–", "–"
+    columns = [f"{name}: {column}" for name in ("code", "paper") for column in ("ours", "against", "holds")]
+    assert shown.iloc[0][columns].tolist() == [
+        "86.2 %", "96.0 %", "yes", "–", "–", "–"
     ]  # fmt: skip
+    # the bound that is another number of the run is told on the page and in the files
+    mnist = next(part for part in table.parts() if part.name == "claims-mnist").display()
+    row = mnist[mnist["quantity"] == "metrics.linear.z_tilde.softmax"].iloc[0]
+    assert row[["density: ours", "density: against", "wanted"]].tolist() == ["90.0 %", "60.0 %", "> linear.z.softmax"]
+    assert "60.0 %" in table.markdown()
+    assert r"60.0 \%" in table.latex()

@@ -56,7 +56,7 @@ class Claim(Strict):
             bound = f"{100 * self.than:g} %" if percent else f"{self.than:g}"
         by = f"{100 * self.tolerance:g} pp" if percent else f"{self.tolerance:g}"
         if self.comparison == "near":
-            return f"{bound} ± {by}"
+            return f"{bound} ± {by}" if self.tolerance else f"= {bound}"
         sign, direction = (">", "−") if self.comparison == "above" else ("<", "+")
         return f"{sign} {bound} {direction} {by}" if self.tolerance else f"{sign} {bound}"
 

@@ -57,7 +57,7 @@ def kind_of(quantity: str) -> Kind:
         return "text"
     if top == "dims" or rest in ("pairs", "samples", "heldout") or rest.endswith(".classes"):
         return "count"
-    shares = ("swap", "reconstruction", "judge", "linear", "embedding", "directions")
+    shares = ("swap", "reconstruction", "judge", "linear", "random_walk", "embedding", "directions")
     return "share" if rest.split(".")[0] in shares or rest.endswith((".flip_rate", ".entropy", ".stays")) else "number"
 
 
