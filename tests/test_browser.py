@@ -52,9 +52,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         own = folder / "figures" / run["experiment"] / run["variant"]
         own.mkdir(parents=True)
         for name in FIGURES:
-            (own / f"{name}.png").write_bytes(png(900, 700))
-    frames = [Image.new("RGB", (640, 320), (40 * k, 0, 0)) for k in range(4)]
-    frames[0].save(own / "video.webp", save_all=True, append_images=frames[1:], duration=50)
+            (own / f"{name}.png").write_bytes(png(1500 if name == "walk" else 900, 700))
+    frames = [Image.new("RGB", (200, 100), (40 * k, 0, 0)) for k in range(4)]
+    frames[0].save(own / "factors_small.webp", save_all=True, append_images=frames[1:], duration=50)
     published = load_published(CONFIGS / "published.yaml")
     tables = build_tables(runs, published, load_claims(CONFIGS / "claims.yaml"))
     machines = [{"platform": "x" * 90, "packages": {"torch": "2.14.1"}}] * len(runs)
@@ -95,6 +95,24 @@ def test_the_page_is_quiet_loads_nothing_and_fits(
     page.close()
     assert told == []
     assert [url for url in asked if not url.startswith("data:")] == [path.as_uri()]
+
+
+def test_how_wide_the_figures_are(browser: Any, made: Path) -> None:
+    page = browser.new_page(viewport={"width": DESK, "height": 800})
+    page.goto(made.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    widths = {
+        name: page.locator(f"#{name}")
+        .locator("xpath=ancestor::fieldset")
+        .locator("img:visible")
+        .bounding_box()["width"]
+        for name in ("colormnist_ae-walk-1", "colormnist_ae-swap_digit-1")
+    }
+    column = page.locator("main").bounding_box()["width"]
+    assert widths == {"colormnist_ae-walk-1": column, "colormnist_ae-swap_digit-1": 46 * 16}
+    assert page.locator("details .pictures img").first.bounding_box()["width"] == 2 * 200
+    assert page.locator("figure.wide > a").first.get_attribute("href") == "figures/colormnist_ae/paper/walk.png"
+    page.close()
 
 
 def test_the_variants_are_chosen_by_keyboard(browser: Any, made: Path) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import subprocess
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,26 @@ def test_the_committed_tolerances_name_every_number_of_the_committed_runs() -> N
     allowed = load_tolerances(TOLERANCES)
     for run in load_runs(ROOT / "results/embedded/runs"):
         assert compare(run, run, allowed).moves == []
+        for quantity in numbers(run):
+            assert next(entry.quantity for entry in allowed if fnmatchcase(quantity, entry.quantity)) != "metrics.*"
     assert [entry.quantity for entry in allowed if entry.quantity in ("*", "metrics.*")] == ["metrics.*"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "within"),
+    [
+        ({"round_trip_relative": 3e-6}, {"round_trip_relative": 9e-5}, True),
+        ({"round_trip_relative": 3e-6}, {"round_trip_relative": 0.009}, False),
+        ({"walk": {"color": {"classes": 3, "stays": 0.99}}}, {"walk": {"color": {"classes": 1, "stays": 0.9}}}, True),
+        ({"walk": {"color": {"classes": 3, "stays": 0.99}}}, {"walk": {"color": {"classes": 3, "stays": 0.85}}}, False),
+        ({"walk": {"color": {"classes": 3, "stays": 0.99}}}, {"walk": {"color": {"classes": 6, "stays": 0.99}}}, False),
+    ],
+)
+def test_how_far_the_walk_and_the_round_trip_may_move(
+    run: dict[str, Any], before: dict[str, Any], after: dict[str, Any], within: bool
+) -> None:
+    beyond = compare(changed(run, **before), changed(run, **after), load_tolerances(TOLERANCES)).beyond
+    assert bool(beyond) != within
 
 
 def git(folder: Path, *arguments: str) -> None:

@@ -18,7 +18,7 @@ from PIL import Image, ImageSequence
 from reproduce.errors import ReproduceError, UserError
 from reproduce.report.claims import load_claims
 from reproduce.report.diff import diff_runs, main_diff
-from reproduce.report.formats import escape_latex, escape_markdown, show
+from reproduce.report.formats import escape_latex, escape_markdown, kind_of, show
 from reproduce.report.page import render_page
 from reproduce.report.published import load_published
 from reproduce.report.runs import factors, load_runs
@@ -369,6 +369,7 @@ def test_diff_without_a_common_experiment(results: Path) -> None:
         (-1e-9, "share", True, "0.0 pp"),
         (10000, "count", False, "10,000"),
         (3, "count", True, "+3"),
+        (10.0, "count", False, "10"),
         (0, "count", True, "0"),
         (1.3e-5, "number", False, "1.3e-5"),
         (-12.3456, "number", False, "−12.35"),
@@ -378,6 +379,20 @@ def test_diff_without_a_common_experiment(results: Path) -> None:
 )
 def test_show(value: Any, kind: Any, signed: bool, text: str) -> None:
     assert show(value, kind, signed=signed) == text
+
+
+@pytest.mark.parametrize(
+    ("quantity", "kind"),
+    [
+        ("dims.digit", "count"),
+        ("metrics.walk.digit.classes", "count"),
+        ("metrics.walk.digit.stays", "share"),
+        ("metrics.directions.Smiling.-1.5", "share"),
+        ("metrics.response.digit.sigma", "number"),
+    ],
+)
+def test_how_a_quantity_is_written(quantity: str, kind: str) -> None:
+    assert kind_of(quantity) == kind
 
 
 def test_escaping(tmp_path: Path, odd_runs: list[dict[str, Any]]) -> None:
@@ -444,6 +459,30 @@ def test_samples_stand_beside_the_published_fid() -> None:
     assert "+6.100" in table.markdown()
 
 
+def test_why_there_is_no_fid_of_ours() -> None:
+    runs = [make_density("mnist"), make_density("celeba")]
+    full = build_tables(runs, load_published(PUBLISHED))["frechet"]
+    assert "No FID of ours" not in full.note
+    assert "− paper's: " in full.note
+    for key in ("frechet", "frechet_prior", "frechet_reconstruction"):
+        runs[1]["metrics"][key]["inception"] = None
+    partly = build_tables(runs, load_published(PUBLISHED))["frechet"]
+    assert "No FID of ours on celeba: the configuration has inception: false there" in partly.note
+    assert "mnist: − paper's" in partly.frame
+    assert "celeba: − paper's" not in partly.frame
+    none = build_tables(runs[1:], load_published(PUBLISHED))["frechet"]
+    assert "− paper's" not in none.markdown()
+
+
+def test_the_likelihood_of_single_latents_is_not_that_of_pairs() -> None:
+    runs = [make_run(AUTOENCODER, "code", {"digit": 14, "color": 18, "residual": 32}), make_density("mnist")]
+    frame = build_tables(runs, {})["fit"].frame
+    columns = ["pair NLL (nats)", "NLL of single latents (nats)"]
+    assert frame[columns].astype(object).where(frame[columns].notna(), None).to_numpy().tolist() == [
+        [-12.25, None], [None, -3.5]
+    ]  # fmt: skip
+
+
 def test_the_slip_in_table_2_is_told() -> None:
     note = build_tables([make_density("cifar10")], load_published(PUBLISHED))["frechet"].note
     assert "BEGAN" in note
@@ -460,13 +499,15 @@ def test_the_page_of_a_density(tmp_path: Path) -> None:
     runs = [make_density("mnist"), make_run(AUTOENCODER, "code", {"digit": 14, "color": 18, "residual": 32})]
     folder = tmp_path / "figures" / "mnist" / "density"
     folder.mkdir(parents=True)
-    for name in ("linear", "samples"):
+    for name in ("linear", "samples", "training"):
         (folder / f"{name}.png").write_bytes(png(7, 5))
     text = page(tmp_path, runs)
     section = text[text.index('<h2 id="mnist"') :]
     section = section[: section.index("</section>")]
     assert "No concept is named" in section
-    assert "Midpoints that the judge is sure of: z_tilde 90.0" in section
+    assert "Midpoints that the judge is sure of: z̃ 90.0" in section
+    assert "Ends at an NLL of single held-out latents of −3.500 nats" in section
+    assert "pair NLL" not in section
     assert "Fréchet distance through T⁻¹: inception 12.50, classifier 3.250" in section
     for absent in ("Swapping one factor", "How many dimensions", "Linear probes", "concept's factor"):
         assert absent not in section
@@ -502,7 +543,8 @@ def test_the_response_stands_beside_the_papers(results: Path) -> None:
     text = page(results, runs)
     assert "σ as printed (paper, network response): digit 2.74, color 0.19, residual 0." in text
     assert "σ of the class index: digit 2.800, color 0.200, residual 0.000." in text
-    assert "answers that differ: digit 90.0\N{NO-BREAK SPACE}%, color 0.4\N{NO-BREAK SPACE}%" in text
+    assert "Answers that differ, of 1,000 as printed: color 4, residual 0." in text
+    assert "Answers that differ: digit 90.0\N{NO-BREAK SPACE}%, color 0.4\N{NO-BREAK SPACE}%" in text
     assert text.count("<h4>The network&#39;s response</h4>") == 1
 
 
@@ -514,11 +556,108 @@ def test_a_long_animation_is_short_and_small_in_the_page(tmp_path: Path) -> None
     text = page(tmp_path, [make_run(AUTOENCODER, "code", {"digit": 14, "color": 18, "residual": 32})])
     (image,) = Tags(text).named("img")
     with Image.open(io.BytesIO(base64.b64decode(image["src"].split(",")[1]))) as inner:
-        assert (inner.size, inner.n_frames) == ((240, 120), 15)
+        assert (inner.size, inner.n_frames) == ((400, 200), 15)
         durations = [frame.load() and frame.info["duration"] for frame in ImageSequence.Iterator(inner)]
         assert durations == [60 * 50 / 15] * 15
-    assert [image["width"], image["height"]] == ["240", "120"]
+    assert [image["width"], image["height"]] == ["400", "200"]
     assert "<summary>Play</summary>" in text
+    where = f"figures/{AUTOENCODER}/code"
+    assert f'<a href="{where}/factors_small.webp" style="max-width: 800px"><img' in text  # twice its own width
+    (folder / "factors.webp").write_bytes((folder / "factors_small.webp").read_bytes())
+    text = page(tmp_path, [make_run(AUTOENCODER, "code", {"digit": 14, "color": 18, "residual": 32})])
+    assert text.count(f'href="{where}/factors.webp"') == 2  # the picture, and in words
+    assert "Dimensions: digit 14, color 18, residual 32." in text
+
+
+def test_a_picture_opens_its_file_and_a_wide_one_has_the_whole_column(tmp_path: Path) -> None:
+    folder = tmp_path / "figures" / "faces_ae" / "code"
+    folder.mkdir(parents=True)
+    shapes = {"swap_a b": (100, 80), "response": (170, 100), "walk": (1196, 1000), "embedding": (160, 100)}
+    for name, shape in shapes.items():
+        (folder / f"{name}.png").write_bytes(png(*shape))
+    text = page(tmp_path, [make_run("faces_ae", "code", {"a b": 9, "residual": 55})])
+    found = re.findall(r'<figure( class="wide")?>\s*<p.*?</p>\s*<a href="(.*?)"><img', text)
+    assert {link.removeprefix("figures/faces_ae/code/"): bool(wide) for wide, link in found} == {
+        "swap_a%20b.png": False, "response.png": True, "walk.png": True, "embedding.png": False
+    }  # fmt: skip
+
+
+def test_the_captions_of_walks_and_directions_have_our_numbers(results: Path) -> None:
+    run = load_runs(results / "runs")[-1]
+    run["metrics"]["walk"] = {"digit": {"stays": 0.088, "classes": 10}, "color": None}
+    run["metrics"]["directions"] = {"No-Hat": {"-1.5": 0.06, "0": 0.4, "1.5": 0.96}}
+    run["metrics"]["linear"] = {"z_tilde": {"softmax": 0.9}, "z": {"softmax": 0.6}}
+    run["metrics"]["random_walk"] = {"z_tilde": {"softmax": 0.8}, "z": {"softmax": 0.3}}
+    run["metrics"]["embedding"] = {"digit": 0.9, "color": 0.1, "residual": 0.2}
+    for name in ("walk", "directions", "linear", "embedding", "transfer"):
+        (results / "figures" / CLASSIFIER / "code" / f"{name}.png").write_bytes(png(7, 5))
+    captions = re.findall("<figcaption>(.*?)</figcaption>", page(results, [run]).replace("\N{NO-BREAK SPACE}", " "))
+    assert "Classes visited by a walk in: digit 10. Steps that keep the first answer: digit 8.8 %." in captions
+    assert "Judged to show the attribute: No-Hat from 6.0 % at λ = −1.5 to 96.0 % at 1.5." in captions
+    assert (
+        "Midpoints that the judge is sure of: z̃ 90.0 %, z 60.0 %. Steps of random walks: z̃ 80.0 %, z 30.0 %."
+        in captions
+    )
+    assert any(caption.startswith("The class told from the factor, by the nearest") for caption in captions)
+    run["metrics"]["embedding"]["residual"] = None
+    assert "An attribute told from its own factor, by the nearest" in page(results, [run])
+
+
+def test_what_the_papers_figures_show_names_their_data(results: Path) -> None:
+    runs = [make_run(ANIMALS_CLASSIFIER, "code", {"class": 20, "residual": 44}, images=False), make_density("mnist")]
+    for run in runs:
+        folder = results / "figures" / run["experiment"] / run["variant"]
+        folder.mkdir(parents=True)
+        for name in ("response", "embedding", "walk", "linear", "transfer", "directions", "samples"):
+            (folder / f"{name}.png").write_bytes(png(7, 5))
+    paragraphs = re.findall("<p>(.*?)</p>", page(results, runs))
+    told = [text[text.index("In the paper") :] for text in paragraphs if "In the paper" in text]
+    assert len(told) == 2 * 7
+    assert all(re.match("In the paper, on (ColorMNIST|MNIST|AnimalFaces|CelebA): ", text) for text in told)
+
+
+def test_variants_with_the_same_sizes_are_told(results: Path) -> None:
+    runs = load_runs(results / "runs")[:3]
+    assert "give the same sizes" not in page(results, runs)
+    runs[1]["dims"] = dict(runs[2]["dims"])
+    runs[1]["metrics"] = copy.deepcopy(runs[2]["metrics"])
+    same = "normalised and code give the same sizes here"
+    assert page(results, runs).count(f"<p>{same}, so their T, numbers and figures are the same.</p>") == 1
+    runs[1]["metrics"]["nll"] = -12.0
+    assert f"<p>{same}.</p>" in page(results, runs)
+
+
+def test_what_is_the_same_for_every_experiment_is_said_once(results: Path) -> None:
+    text = page(results, load_runs(results / "runs"))
+    for sentence in (
+        "about 20 for ρ = 0.975",
+        "How well a linear probe reads",
+        "leaves out constants that depend on the dimensions, as",
+    ):
+        assert text.count(sentence) == 1
+    assert text.count('<a href="#reading">how to read it</a>') == 2
+
+
+def test_every_source_of_a_published_value_is_named(results: Path) -> None:
+    text = page(results, [*load_runs(results / "runs"), make_density("mnist")])
+    quoted = text[text.index("Published values are quoted from") :]
+    items = re.findall('<li>(.*?): <a href="https://.*?">(.*?)</a></li>', quoted)
+    assert items == [
+        (f"{AUTOENCODER}, dimensions (residual derived), tolerance ±3", "paper, Table 1"),
+        (f"{AUTOENCODER}, dimensions, tolerance ±3", "official README"),
+        (f"{CLASSIFIER}, dimensions (residual derived), tolerance ±4", "paper, Table 1"),
+        (f"{CLASSIFIER}, dimensions, tolerance ±4", "official README"),
+        (f"{CLASSIFIER}, the network&#39;s response", "paper, network response"),
+        ("mnist, FID", "paper, Table 2"),
+        ("mnist, FID", "official README"),
+    ]
+    assert "quoted from" in page(results, [make_density("mnist")])  # without dimensions to compare, too
+
+
+def test_the_claims_that_hold_are_counted_in_the_order_of_the_variants(results: Path) -> None:
+    text = page(results, load_runs(results / "runs"))
+    section = text[text.index('<h2 id="claims">') :]
+    assert re.findall(r"<li><code>(.*?)</code>: \d+ of \d+ hold</li>", section) == ["paper", "normalised", "code"]
 
 
 def test_what_should_be_long_is_told_from_what_should_be_short(results: Path) -> None:

@@ -15,7 +15,8 @@ from reproduce.report.runs import Run, experiments, is_number, run_name, value
 __all__ = ["Claim", "Verdict", "judge_claims", "load_claims"]
 
 Text = Annotated[str, Field(min_length=1)]
-PLACEHOLDERS = ("<concept>", "<other>", "<factor>", "<residual>")
+PLACEHOLDERS = ("<concept>", "<other>", "<factor>", "<residual>", "<attribute>", "<lowest>", "<highest>")
+_OF_A_FACTOR = ("swap", "probe", "factors", "embedding", "response", "response_mean", "walk")  # metrics by factor
 
 
 def _placeholders(quantity: str) -> set[str]:
@@ -55,7 +56,7 @@ class Claim(Strict):
             bound = f"{100 * self.than:g} %" if percent else f"{self.than:g}"
         by = f"{100 * self.tolerance:g} pp" if percent else f"{self.tolerance:g}"
         if self.comparison == "near":
-            return f"{bound} ± {by}"
+            return f"{bound} ± {by}" if self.tolerance else f"= {bound}"
         sign, direction = (">", "−") if self.comparison == "above" else ("<", "+")
         return f"{sign} {bound} {direction} {by}" if self.tolerance else f"{sign} {bound}"
 
@@ -76,7 +77,7 @@ class _File(RootModel[Annotated[tuple[Claim, ...], Tuple]]):
 class Verdict:
     """A claim in one run: the number that speaks most against it, where that stands, and what it is held against.
 
-    All None where the run lacks the numbers: a factor without dimensions has no probe.
+    All None where the run has nothing to judge: it lacks the numbers, or they are of factors without dimensions.
     """
 
     claim: Claim
@@ -96,6 +97,10 @@ def _bindings(run: Run, used: set[str]) -> Iterator[dict[str, str]]:
     """What the placeholders stand for, in every combination."""
     *concepts, residual = run["dims"]
     choices = {"<concept>": concepts, "<other>": concepts, "<factor>": [*concepts, residual], "<residual>": [residual]}
+    moved = value(run, "metrics", "directions") or {}
+    # how far is itself a key, such as "-1.5", whose dot is part of it
+    amounts = sorted({amount for rates in moved.values() for amount in rates}, key=float)
+    choices |= {"<attribute>": list(moved), "<lowest>": amounts[:1], "<highest>": amounts[-1:]}
     names = [name for name in PLACEHOLDERS if name in used]
     for chosen in product(*(choices[name] for name in names)):
         binding = dict(zip(names, chosen, strict=True))
@@ -103,14 +108,24 @@ def _bindings(run: Run, used: set[str]) -> Iterator[dict[str, str]]:
             yield binding
 
 
+def _is_empty(run: Run, keys: Sequence[str]) -> bool:
+    """Whether the number at `keys` is about a factor without dimensions: nothing changes where nothing is swapped.
+
+    A size itself, as in `dims.color`, is what was measured, even where it is 0.
+    """
+    top, *rest = keys
+    return top == "metrics" and rest[0] in _OF_A_FACTOR and len(rest) > 1 and value(run, "dims", rest[1]) == 0
+
+
 def _judge(claim: Claim, run: Run, held_against: Run) -> Verdict:
     worst, lowest = Verdict(claim, run, None, None, None, None), None
     for binding in _bindings(run, _placeholders(claim.quantity)):
         keys = [binding.get(part, part) for part in claim.quantity.split(".")]
-        ours, against = value(run, *keys), claim.than
+        ours, against, empty = value(run, *keys), claim.than, _is_empty(run, keys)
         if isinstance(against, str):
-            against = value(held_against, *(binding.get(part, part) for part in against.split(".")))
-        if not (is_number(ours) and is_number(against)):
+            other = [binding.get(part, part) for part in against.split(".")]
+            against, empty = value(held_against, *other), empty or _is_empty(held_against, other)
+        if empty or not (is_number(ours) and is_number(against)):
             continue
         margin = claim.margin(ours, against)
         if lowest is None or margin < lowest:

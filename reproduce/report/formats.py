@@ -55,10 +55,10 @@ def kind_of(quantity: str) -> Kind:
     top, _, rest = quantity.partition(".")
     if top == "config":
         return "text"
-    if top == "dims" or rest in ("pairs", "samples", "heldout"):
+    if top == "dims" or rest in ("pairs", "samples", "heldout") or rest.endswith(".classes"):
         return "count"
-    shares = ("swap", "reconstruction", "judge", "linear", "embedding")
-    return "share" if rest.split(".")[0] in shares or rest.endswith((".flip_rate", ".entropy")) else "number"
+    shares = ("swap", "reconstruction", "judge", "linear", "random_walk", "embedding", "directions")
+    return "share" if rest.split(".")[0] in shares or rest.endswith((".flip_rate", ".entropy", ".stays")) else "number"
 
 
 def show(value: Any, kind: Kind = "text", *, signed: bool = False) -> str:
@@ -70,7 +70,7 @@ def show(value: Any, kind: Kind = "text", *, signed: bool = False) -> str:
     if kind == "text" or isinstance(value, str):
         return str(value)
     if kind in ("count", "offset"):
-        text = f"{value:,d}"
+        text = f"{value:,.0f}"  # a bound from a YAML file is a float
     elif kind == "share":
         text = f"{100 * value:.1f} {'pp' if signed else '%'}"
     elif value != 0 and abs(value) < 1e-3:

@@ -109,6 +109,45 @@ def _bars(runs: Sequence[Run], published: Published) -> list[dict[str, Any]]:
     ]
 
 
+def _alike(runs: Sequence[Run]) -> list[str]:
+    """A sentence for each set of runs whose factors have the same sizes, and so the same T where all else is equal."""
+    groups: dict[tuple[int, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault(tuple(run["dims"].values()), []).append(run)
+    sentences = []
+    for *others, last in groups.values():
+        if others:
+            names = f"{', '.join(run_name(run) for run in others)} and {run_name(last)} give the same sizes here"
+            same = all(run["metrics"] == last["metrics"] for run in others)
+            sentences.append(f"{names}{', so their T, numbers and figures are the same' if same else ''}.")
+    return sentences
+
+
+@dataclass(frozen=True)
+class Quote:
+    """Which values of an experiment are quoted from where."""
+
+    experiment: str
+    what: str
+    source: str
+    url: str
+
+
+def _quotes(runs: Sequence[Run], published: Published) -> list[Quote]:
+    found: list[Quote] = []
+    for name in experiments(runs):
+        if name not in published:
+            continue
+        for sizes in published[name].dimensions:
+            derived = f" ({', '.join(sizes.derived)} derived)" if sizes.derived else ""
+            found.append(Quote(name, f"dimensions{derived}, tolerance ±{sizes.tolerance}", sizes.source, sizes.url))
+        found += [
+            Quote(name, "the network's response", theirs.source, theirs.url) for theirs in published[name].response
+        ]
+        found += [Quote(name, "FID", theirs.source, theirs.url) for theirs in published[name].fid]
+    return list(dict.fromkeys(found))
+
+
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
@@ -145,6 +184,7 @@ def _experiment(
         "concepts": concepts(runs),
         "latent": sum(runs[0]["dims"].values()),
         "bars": _bars(runs, published),
+        "alike": _alike(runs),
         "grids": {
             key: _grid(table.parts()[0], *hidden, "dimensions", tone=tones.get(key, _no_tone))
             for key, table in tables.items()
@@ -193,8 +233,8 @@ def _counted(tables: Mapping[str, Table]) -> list[tuple[str, int, int]]:
     """For each variant how many of the claims hold, of how many that could be judged."""
     if "claims" not in tables:
         return []
-    judged = tables["claims"].frame.dropna(subset=["holds"])
-    return [(str(name), int(own["holds"].sum()), len(own)) for name, own in judged.groupby("run", sort=False)]
+    grouped = tables["claims"].frame.groupby("run", sort=False)["holds"]
+    return [(str(name), int(own.dropna().sum()), int(own.notna().sum())) for name, own in grouped]
 
 
 def render_page(
@@ -234,13 +274,15 @@ def render_page(
         counted=_counted(tables),
         compared=_compared(runs, published),
         sampled=_grid(tables["frechet"]) if "frechet" in tables else None,
+        any_concepts=bool(concepts(runs)),
         shrunken=SHRUNKEN,
+        fit_note=tables["fit"].note,
         experiments=[
             _experiment(name, own, [made_on[name, run_name(run)] for run in own], figures_dir, published)
             for name, own in experiments(runs).items()
         ],
         most_runs=max(len(own) for own in experiments(runs).values()),
-        published=published,
+        quotes=_quotes(runs, published),
         tables=list(tables.values()),
         data=list(dict.fromkeys((run["experiment"], run["dataset"]) for run in runs)),
     )

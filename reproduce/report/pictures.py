@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from PIL import Image, ImageSequence
 
@@ -17,19 +18,27 @@ __all__ = ["Block", "Picture", "figure_blocks", "swap_blocks", "training_block"]
 
 _QUALITY = 75  # an eighth of the PNG, which stands beside the page
 # of an animation, whose whole stands beside the page
-_FRAMES, _FRAME_WIDTH, _FRAME_QUALITY = 16, 240, 50
+_FRAMES, _FRAME_WIDTH, _FRAME_QUALITY = 16, 400, 50
+# what is wider, in itself or in pixels, has words and panels that need the whole column
+_WIDE_SHAPE, _WIDE_PIXELS = 1.6, 1000
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in the page, with what it shows said in words."""
+    """A figure in the page, with what it shows said in words; `link`: the whole, a file beside the page."""
 
     title: str
     uri: str
+    link: str
     width: int
     height: int
     alt: str
     caption: str
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs the width of the column."""
+        return self.width > _WIDE_SHAPE * self.height or self.width > _WIDE_PIXELS
 
 
 @dataclass(frozen=True)
@@ -69,13 +78,13 @@ def _encoded(image: Image.Image) -> tuple[bytes, tuple[int, int]]:
     return small.getvalue(), size
 
 
-def _picture(path: Path, title: str, alt: str, caption: str) -> Picture | None:
+def _picture(path: Path, link: str, title: str, alt: str, caption: str) -> Picture | None:
     if not path.is_file():
         return None
     with Image.open(path) as image:
         data, (width, height) = _encoded(image)
     uri = f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
-    return Picture(title, uri, width, height, alt, caption)
+    return Picture(title, uri, link, width, height, alt, caption)
 
 
 def _block(
@@ -88,13 +97,16 @@ def _block(
     paper: str,
     alt: Callable[[Run], str],
     caption: Callable[[Run], str],
+    whole: str | None = None,
 ) -> list[Block]:
-    """One block with the pictures of all runs that have the file, or none."""
+    """One block with the pictures of all runs that have the file, or none; `whole`: what `file` is a small copy of."""
     found = {}
     for run in runs:
         path = figures_dir / run["experiment"] / run_name(run) / file
+        linked = path.with_name(whole) if whole and path.with_name(whole).is_file() else path
+        link = quote(f"figures/{linked.relative_to(figures_dir).as_posix()}")
         described = f"{title}, {run['experiment']}, variant {run_name(run)}: {alt(run)}".rstrip(": ")
-        if picture := _picture(path, run_name(run), described, caption(run)):
+        if picture := _picture(path, link, run_name(run), described, caption(run)):
             found[run_name(run)] = picture
     names, stem = list(found), Path(file).stem
     if not names:
@@ -152,8 +164,14 @@ def training_block(runs: Sequence[Run], figures_dir: Path) -> list[Block]:
         how="",
         paper="",
         alt=lambda run: "",
-        caption=lambda run: f"Ends at a held-out pair NLL of {show(value(run, 'metrics', 'nll'), 'number')} nats.",
+        caption=lambda run: (
+            f"Ends at {'a held-out pair NLL' if concepts([run]) else 'an NLL of single held-out latents'} of "
+            f"{show(value(run, 'metrics', 'nll'), 'number')} nats."
+        ),
     )
+
+
+_WORDS = {"z_tilde": "z̃", "z": "z"}
 
 
 def _told(run: Run, key: str, *, under: str = "") -> str:
@@ -163,7 +181,8 @@ def _told(run: Run, key: str, *, under: str = "") -> str:
     for name, inner in found.items() if isinstance(found, dict) else ():
         number = inner.get(under) if isinstance(inner, dict) else None if under else inner
         if number is not None and not isinstance(number, dict):
-            parts.append(f"{name} {show(number, kind_of(f'metrics.{key}.{name}' + (f'.{under}' if under else '')))}")
+            kind = kind_of(f"metrics.{key}.{name}" + (f".{under}" if under else ""))
+            parts.append(f"{_WORDS.get(name, name)} {show(number, kind)}")
     return ", ".join(parts).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
@@ -174,8 +193,8 @@ def _labelled(*parts: tuple[str, str]) -> str:
 def _response(run: Run) -> str:
     columns = (
         ("σ of the class index", "sigma"),
-        ("answers that differ", "flip_rate"),
-        ("entropy, of an even spread's", "entropy"),
+        ("Answers that differ", "flip_rate"),
+        ("Entropy, of an even spread's", "entropy"),
     )
     return _labelled(*((label, _told(run, "response", under=key)) for label, key in columns))
 
@@ -183,20 +202,56 @@ def _response(run: Run) -> str:
 def _samples(run: Run) -> str:
     return _labelled(
         ("Fréchet distance through T⁻¹", _told(run, "frechet")),
-        ("of decoded samples of the prior", _told(run, "frechet_prior")),
-        ("of reconstructions", _told(run, "frechet_reconstruction")),
+        ("Of decoded samples of the prior", _told(run, "frechet_prior")),
+        ("Of reconstructions", _told(run, "frechet_reconstruction")),
     )
+
+
+def _embedding(run: Run) -> str:
+    # the residual has no attribute of its own
+    *_, residual = run["dims"]
+    own = value(run, "metrics", "embedding", residual) is None
+    label = "An attribute told from its own factor" if own else "The class told from the factor"
+    return _labelled((f"{label}, by the nearest neighbours in its embedding", _told(run, "embedding")))
+
+
+def _walk(run: Run) -> str:
+    columns = (("Classes visited by a walk in", "classes"), ("Steps that keep the first answer", "stays"))
+    return _labelled(*((label, _told(run, "walk", under=key)) for label, key in columns))
+
+
+def _linear(run: Run) -> str:
+    columns = (("Midpoints that the judge is sure of", "linear"), ("Steps of random walks", "random_walk"))
+    return _labelled(*((label, _told(run, key, under="softmax")) for label, key in columns))
+
+
+def _directions(run: Run) -> str:
+    parts = []
+    for name, rates in (value(run, "metrics", "directions") or {}).items():
+        low, high = (end(rates, key=float) for end in (min, max))
+        first, last = (show(rates[amount], kind_of("metrics.directions")) for amount in (low, high))
+        parts.append(f"{name} from {first} at λ = {low.replace('-', '−')} to {last} at {high}")
+    told = _labelled(("Judged to show the attribute", ", ".join(parts)))
+    return told.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _sizes(run: Run) -> str:
+    return _labelled(("Dimensions", ", ".join(f"{name} {size}" for name, size in run["dims"].items())))
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A figure by its file: its heading, how it is read, what the paper's shows, and our numbers for it."""
+    """A figure by its file: its heading, how it is read, what the paper's shows, and our numbers for it.
+
+    `whole`: the file of which this one is a small copy for the page.
+    """
 
     file: str
     title: str
     how: str
     paper: str
-    numbers: Callable[[Run], str] = lambda run: ""
+    numbers: Callable[[Run], str]
+    whole: str | None = None
 
 
 _KINDS = (
@@ -207,18 +262,19 @@ _KINDS = (
         "classifier gives which answer, on a logarithmic axis, and how likely it still finds its first one. The factor "
         "of what the classes stand for should spread the answers over all classes, any other should leave a single "
         "bar.",
-        "The digit's factor spreads the answers nearly evenly; of 1,000, four differ under the colour's and none under "
-        "the residual.",
+        "In the paper, on ColorMNIST: the digit's factor spreads the answers nearly evenly, and hardly any changes "
+        "under the colour's factor or the residual.",
         _response,
     ),
     _Kind(
         "embedding.png",
         "Embeddings of the factors",
-        "Each point is a held-out image, placed by a one-dimensional embedding (UMAP) of each of two factors and "
-        "coloured by its class. A factor that holds the concept lines the classes up in bands; one that knows nothing "
-        "of it mixes them. The axes have no unit.",
-        "Ten horizontal bands, one a digit, across all values of the colour.",
-        lambda run: _labelled(("Classes told from the nearest neighbours in the embedding", _told(run, "embedding"))),
+        "Each point is a held-out image. A panel is about one concept: the one-dimensional embedding (UMAP) of its "
+        "factor goes upward, that of another factor to the right. The points are coloured by the concept: by class, "
+        "with or without the attribute, or in the colour itself. A factor that holds the concept sorts these colours "
+        "upward, into bands where there are classes; one that knows nothing of it mixes them. The axes have no unit.",
+        "In the paper, on ColorMNIST: ten horizontal bands, one a digit, across all values of the colour.",
+        _embedding,
     ),
     _Kind(
         "walk.png",
@@ -226,8 +282,9 @@ _KINDS = (
         "All held-out z as points in two dimensions (UMAP), coloured by class, and over them the way of one image "
         "while a single factor wanders (an Ornstein-Uhlenbeck process). A walk in the concept that the classes stand "
         "for should visit their clusters, a walk in another factor should stay in its own.",
-        "The walk in the digit's factor visits all ten clusters; that in the colour's stays with the 7, with a few "
-        "jumps to the 9.",
+        "In the paper, on ColorMNIST: the walk in the digit's factor visits all ten clusters; that in the colour's "
+        "stays with the 7, with a few jumps to the 9.",
+        _walk,
     ),
     _Kind(
         "linear.png",
@@ -235,15 +292,17 @@ _KINDS = (
         "Each column goes in equal steps from one image (top) to another (bottom). Along a straight line in z̃, mapped "
         "back by T⁻¹, every step should be an image of the data; along a straight line in z the two ends show through "
         "each other.",
-        "Walks in z̃ turn one digit into the other by way of digits; walks in z fade one into the other.",
-        lambda run: _labelled(("Midpoints that the judge is sure of", _told(run, "linear", under="softmax"))),
+        "In the paper, on MNIST: walks in z̃ turn one digit into the other by way of digits; walks in z fade one into "
+        "the other.",
+        _linear,
     ),
     _Kind(
         "transfer.png",
         "Class transfer",
         "The top row gives the class, the left column everything else. A cell is decoded from the class's factor of "
         "its column and the residual of its row.",
-        "A three by three grid: the animal's kind follows the column, its pose the row.",
+        "In the paper, on AnimalFaces: a three by three grid; the animal's kind follows the column, its pose the row.",
+        lambda run: _outcome(run, "class"),
     ),
     _Kind(
         "directions.png",
@@ -251,7 +310,8 @@ _KINDS = (
         "Each row is one image, moved in z̃ along the mean difference between images with and without an attribute; the "
         "columns go from the attribute taken away, over the image itself, to the attribute added. Nothing else should "
         "change.",
-        "Two blocks of faces in seven columns; the lower one goes from serious to smiling.",
+        "In the paper, on CelebA: two blocks of faces in seven columns; the lower one goes from serious to smiling.",
+        _directions,
     ),
     _Kind(
         "samples.png",
@@ -260,7 +320,8 @@ _KINDS = (
         "should be as good an image as the corners, and neighbours should be alike. Then samples of N(0, 1): decoded "
         "directly, as the autoencoder's prior would have it, and right, through T⁻¹ first, which should look like the "
         "data.",
-        "A grid of faces between four; samples that are broken when decoded directly, and whole through T⁻¹.",
+        "In the paper, on CelebA: a grid of faces between four; samples that are broken when decoded directly, and "
+        "whole through T⁻¹.",
         _samples,
     ),
     _Kind(
@@ -268,18 +329,22 @@ _KINDS = (
         "The factors in motion",
         "One factor at a time goes from image to image while the others rest; the point in the embeddings shows where "
         "it is.",
-        "The project page has such videos of digits and of faces.",
+        "The paper's project page has such videos, of digits and of faces.",
+        _sizes,
+        "factors.webp",
     ),
 )
 
 
 def _paper(kind: _Kind, experiment: str, published: Published) -> str:
     """What the paper's figure shows, with its printed numbers."""
-    text = f"In the paper: {kind.paper[0].lower()}{kind.paper[1:]}"
+    text = kind.paper
     if kind.file == "response.png" and experiment in published:
         for theirs in published[experiment].response:
             sigmas = ", ".join(f"{name} {sigma:g}" for name, sigma in theirs.sigma.items())
+            differ = ", ".join(f"{name} {count}" for name, count in theirs.differ.items())
             text += f" σ as printed ({theirs.source}): {sigmas}."
+            text += f" Answers that differ, of {theirs.answers:,} as printed: {differ}."
     return text
 
 
@@ -296,5 +361,6 @@ def figure_blocks(runs: Sequence[Run], figures_dir: Path, published: Published) 
             paper=_paper(kind, runs[0]["experiment"], published),
             alt=kind.numbers,
             caption=kind.numbers,
+            whole=kind.whole,
         )
     return blocks

@@ -62,9 +62,11 @@ class PublishedFID(Quoted):
 
 
 class PublishedResponse(Quoted):
-    """Standard deviation of the predicted class's index while a factor of one input is varied."""
+    """While a factor of one input is varied: the predicted class's index, and how many of the `answers` differ."""
 
     sigma: dict[str, Annotated[float, Field(ge=0)]]
+    answers: Annotated[int, Field(gt=0)]
+    differ: dict[str, Annotated[int, Field(ge=0)]]
 
 
 class PublishedExperiment(Strict):

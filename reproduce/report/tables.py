@@ -198,13 +198,18 @@ def _factors(runs: Sequence[Run]) -> Table:
 
 
 def _fit(runs: Sequence[Run]) -> Table:
-    columns = {"nll": "pair NLL (nats)", "round_trip": "round trip error", "pairs": "held-out pairs"}
-    kinds: dict[str, Kind] = {**_RUN, "pair NLL (nats)": "number", "round trip error": "number"}
+    pairs, single = "pair NLL (nats)", "NLL of single latents (nats)"
+    kinds: dict[str, Kind] = {**_RUN, pairs: "number", single: "number", "round trip error": "number"}
     kinds |= {"held-out pairs": "count"}
-    rows = [_run_cells(run) | {column: value(run, "metrics", key) for key, column in columns.items()} for run in runs]
+    rows = [
+        _run_cells(run)
+        | {pairs if concepts([run]) else single: value(run, "metrics", "nll")}
+        | {"round trip error": value(run, "metrics", "round_trip"), "held-out pairs": value(run, "metrics", "pairs")}
+        for run in runs
+    ]
     note = (
-        "The pair likelihood leaves out constants that depend on the dimensions, as the official code does: compare it "
-        "only where the dimensions are equal."
+        "The likelihood leaves out constants that depend on the dimensions, as the official code does: compare it only "
+        "where the dimensions are equal. Without concepts it is that of one held-out latent, not of a pair."
     )
     return Table.of("fit", "Likelihood and round trip of T", note, _data(runs), rows, kinds, "dataset")
 
@@ -252,7 +257,7 @@ def _variants(runs: Sequence[Run]) -> Table:
 
 def _claims(runs: Sequence[Run], claims: Sequence[Claim]) -> Table:
     kinds: dict[str, Kind] = {"experiment": "text", "dataset": "text", "claim": "text", "run": "text"}
-    kinds |= {"ours": "quantity", "holds": "text", "wanted": "text", "against": "quantity", "tolerance": "quantity"}
+    kinds |= {"ours": "quantity", "against": "quantity", "holds": "text", "wanted": "text", "tolerance": "quantity"}
     kinds |= {"quantity": "text", "at": "text", "source": "text"}
     rows = [
         {
@@ -273,10 +278,12 @@ def _claims(runs: Sequence[Run], claims: Sequence[Claim]) -> Table:
     ]
     note = (
         "What the paper says can be seen, and whether our numbers show it. Wanted: the comparison, with a tolerance "
-        "that is ours. Quantity: its place in the run's JSON; where it stands for several numbers, the one that speaks "
-        "most against the claim is given. A dash: the run has no such number."
+        "that is ours. Against: the number that ours is compared with, before the tolerance. Quantity: its place in "
+        "the run's JSON; where it stands for several numbers, the one that speaks most against the claim is given. A "
+        "dash: the run has no such number, or it is of a factor without dimensions, in which nothing can be swapped or "
+        "varied."
     )
-    spread = Spread("run", ("ours", "holds"))
+    spread = Spread("run", ("ours", "against", "holds"))
     return Table.of(
         "claims",
         "The paper's claims",
@@ -284,7 +291,7 @@ def _claims(runs: Sequence[Run], claims: Sequence[Claim]) -> Table:
         _data(runs),
         rows,
         kinds,
-        *("dataset", "at", "against", "tolerance"),
+        *("dataset", "at", "tolerance"),
         split=True,
         spread=spread,
     )
@@ -310,7 +317,9 @@ def _frechet(runs: Sequence[Run], published: Published) -> Table:
     for name, own in experiments(measured).items():
         theirs = published[name].fid if name in published else ()
         columns |= {f"{name}: value": "number"}
-        columns |= {f"{name}: ±": "number", f"{name}: − paper's": "deviation"} if theirs else {}
+        columns |= {f"{name}: ±": "number"} if theirs else {}
+        if theirs and any(value(run, "metrics", "frechet", "inception") is not None for run in own):
+            columns |= {f"{name}: − paper's": "deviation"}
         for entry in theirs:
             row = rows.setdefault((entry.method, entry.source, _DISTANCES["inception"]), {})
             row |= {f"{name}: value": entry.value, f"{name}: ±": entry.spread}
@@ -322,12 +331,18 @@ def _frechet(runs: Sequence[Run], published: Published) -> Table:
                 row = rows.setdefault((method, run_name(run), distance), {})
                 compares = (key, features) == ("frechet", "inception")
                 row |= {f"{name}: value": found, f"{name}: − paper's": difference(paper, found) if compares else None}
+    without = [run["experiment"] for run in measured if value(run, "metrics", "frechet", "inception") is None]
+    absent = (
+        f"No FID of ours on {', '.join(dict.fromkeys(without))}: the configuration has inception: false there, so that "
+        "the weights of the Inception network need not be downloaded."
+    )
     note = " ".join(
         [
             "The Fréchet distance between held-out images and as many samples, in the features of a network; lower is "
             "nearer, and no sample can be expected to beat a reconstruction. Only FID compares with the published "
-            "values, and only on the paper's data. ±: as printed; the paper doesn't say of what. − paper's: ours minus "
-            "the paper's own row.",
+            "values, and only on the paper's data. ±: as printed; the paper doesn't say of what.",
+            *(["− paper's: ours minus the paper's own row."] if len(without) < len(measured) else []),
+            *([absent] if without else []),
             *notes,
         ]
     )
