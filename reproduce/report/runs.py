@@ -7,6 +7,7 @@ from typing import Any
 
 from reproduce.errors import UserError
 from reproduce.files import read_json
+from reproduce.paths import shown
 
 __all__ = [
     "Run",
@@ -84,9 +85,9 @@ def load_run(path: Path) -> Run:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such run; run `dvc repro`") from None
+        raise UserError(f"{shown(path)}: no such run; run `dvc repro`") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro`") from None
+        raise UserError(f"{shown(path)}: not valid JSON ({error}); delete it and run `dvc repro`") from None
     return parse_run(text, path)
 
 
@@ -95,14 +96,14 @@ def parse_run(text: str, path: Path) -> Run:
     try:
         run = json.loads(text)
     except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}); delete it and run `dvc repro`") from None
+        raise UserError(f"{shown(path)}: not valid JSON ({error}); delete it and run `dvc repro`") from None
     for key, kind in REQUIRED.items():
         if not isinstance(run, dict) or not isinstance(run.get(key), kind):
-            raise UserError(f"{path}: no {kind.__name__} under the key {key!r}; delete it and run `dvc repro`")
+            raise UserError(f"{shown(path)}: no {kind.__name__} under the key {key!r}; delete it and run `dvc repro`")
     if not run["dims"]:
-        raise UserError(f"{path}: dims is empty; delete it and run `dvc repro`")
+        raise UserError(f"{shown(path)}: dims is empty; delete it and run `dvc repro`")
     if (run["experiment"], run_name(run)) != (path.parent.name, path.stem):
-        raise UserError(f"{path}: holds {run['experiment']}/{run_name(run)}; delete it and run `dvc repro`")
+        raise UserError(f"{shown(path)}: holds {run['experiment']}/{run_name(run)}; delete it and run `dvc repro`")
     return run
 
 
