@@ -315,6 +315,23 @@ def test_the_stage_draws_a_classifier_with_and_without_names(
     assert found == ([["h", "d", "j"], ["f", "i", "f"]] if named else PREDICTED.astype(str).tolist())
 
 
+@pytest.mark.parametrize(
+    ("experiment", "variant", "of"), [("mnist", "density", "latents"), ("colormnist_classifier", "code", "pairs")]
+)
+def test_the_stage_says_whose_likelihood_the_curve_is(
+    site: Run, experiment: str, variant: str, of: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Run("embedded", experiment, variant)
+    own.flow.mkdir(parents=True, exist_ok=True)
+    log().to_csv(own.flow / "training.csv")
+    write_json(own.metrics, {"kind": "classifier", "dims": {}, "dataset": "d"})
+    write_arrays(own.evaluation / "grid.npz", {"targets": TARGETS, "sources": SOURCES})
+    drawn: dict[str, Figure] = {}
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.update({path.name: figure}))
+    figures.run("embedded", experiment, variant)
+    assert f"batch of {of} (nats)" in drawn["training.png"].axes[0].get_ylabel()
+
+
 def test_the_bars_are_the_counts_of_the_predictions() -> None:
     classes = np.array([[0, 1, 1, 2, 2, 2], [1] * 6, [1, 1, 1, 1, 1, 0]])
     log_softmax = np.array([[-9.0, -1, -1, -9, -9, -9], [-0.1] * 6, [-0.1] * 5 + [-4.0]], np.float32)
@@ -360,7 +377,18 @@ def test_an_embedded_image_stands_at_its_factors_places() -> None:
     names = {text.get_text(): text.xy[1] for text in figure.axes[0].texts}  # type: ignore[attr-defined]
     middles = {name: np.median(places["digit"][truth["digit"] == k]) for k, name in enumerate("wxyz")}
     assert sorted(names, key=names.__getitem__) == sorted(middles, key=middles.__getitem__)
-    assert "digit 90.0 %, color 20.0 %" in written(figure)
+    told = "the digit told from the factor, by 10 nearest neighbours in 1-D: digit 90.0 %, color 20.0 %"
+    assert told in " ".join(written(figure).split())
+
+
+def test_four_attributes_stand_two_by_two_and_each_is_told_from_its_own_factor() -> None:
+    names = ("hat", "smile", "beard", "glasses")
+    places = {name: np.arange(6.0) for name in (*names, "rest")}
+    truth = {name: np.arange(6) < 3 for name in names}
+    accuracy = {**dict.fromkeys(names, 0.75), "rest": None}
+    figure = embedding_figure(places, truth, accuracy, class_names=[], dataset="d", variant="v")
+    assert {ax.get_subplotspec().get_geometry()[:2] for ax in figure.axes} == {(2, 2)}  # type: ignore[union-attr]
+    assert "an attribute told from its factor" in " ".join(written(figure).split())
 
 
 def test_an_attribute_is_told_in_its_own_panel_and_an_empty_factor_says_so() -> None:

@@ -67,6 +67,12 @@ def test_midpoints_are_judged_between_images_of_different_classes():
     assert found["z_tilde"] == {"softmax": 1.0, "sigmoid": 1.0}
 
 
+def test_the_ends_are_those_at_both_sides():
+    z = torch.tensor([[-1.0, 0, 0, 0], [-1.0, 0.5, 0, 0], [0.1, 0, 0, 0], [0.1, 0.5, 0, 0]])  # 0.1: the judge is unsure
+    found = midpoint_confidence(Painter(), judge, Cube(), z, np.array([0, 0, 1, 1]), n_pairs=51, seed=0)
+    assert found["ends"] == {"softmax": 0.5, "sigmoid": 0.5}
+
+
 def test_both_random_walks_start_at_the_images_and_take_the_same_noise():
     starts = torch.tensor([[0.5, -0.5, 1.0, 0.0], [-1.0, 0.2, 0.3, 0.9]])
     back, plain = random_walks(Cube(), starts, steps=4, rho=0.5, seed=1)
