@@ -1,6 +1,7 @@
 """What several test modules share: the outputs of the official code."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,9 @@ import torch
 
 # the tensors of the tests are tiny: a second thread would only wait for the first
 torch.set_num_threads(1)
+# a shell starts what ends in & with interruptions ignored; some tests interrupt
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -245,14 +246,15 @@ def test_at_most_four_processes_hold_a_zips_directory(
             for source in sources:
                 archive.write(tmp_path / "in" / source.name, source.name)
         sources = [Source(tmp_path / "in.zip", source.name, source.labels, source.crop) for source in sources]
-    original, started = decode._decoded, []
+    started = []
 
-    def alone(tasks: Any, processes: int) -> Any:
-        started.append(processes)
-        return original(tasks, 1)
+    @contextmanager
+    def none(n: int) -> Iterator[None]:
+        started.append(n + 1)
+        yield None
 
     monkeypatch.setattr(decode, "_CHUNK_IMAGES", 1)
-    monkeypatch.setattr(decode, "_decoded", alone)
+    monkeypatch.setattr(decode, "_processes", none)
     for workers in (8, 3):
         run(sources, tmp_path / "out", workers=workers)
     # six chunks would keep six busy
@@ -394,15 +396,15 @@ def test_the_unfinished_decode_may_stand_elsewhere(
 
 
 _SLOW = """
-import os, sys, time
+import sys, time
 from pathlib import Path
 from reproduce.data import decode
 from reproduce.data.image import Source, SquareCrop
-real = os.fsync
-def fsync(file):
-    time.sleep(0.05)
-    real(file)
-decode.os.fsync, decode._SYNC_SECONDS, decode._CHUNK_IMAGES = fsync, 0, 3
+real = decode._here
+def slow(task):
+    time.sleep(0.2)
+    return real(task)
+decode._here, decode._SYNC_SECONDS, decode._CHUNK_IMAGES = slow, 0, 3
 folder = Path(sys.argv[1])
 sources = [Source(folder, f"{i:04d}.jpg", (i % 2, i % 3), SquareCrop()) for i in range(60)]
 decode.decode_images(sources, folder=Path(sys.argv[2]), name="train", size=8, label_names=("even", "three"),

@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -102,7 +102,7 @@ def decode_images(
     if any(source.root.suffix == ".zip" for source in sources):
         workers = min(workers, _MAX_ZIP_WORKERS)
     images, manifest = folder / f"{name}_images.npy", folder / f"{name}_manifest.csv"
-    with _locked(work):
+    with _locked(work), _processes(workers - 1) as pool:
         rows, log = work / "images.npy", work / "log.jsonl"
         try:
             done, start = _resume(rows, log, sources, recipe, label_names)
@@ -111,7 +111,7 @@ def decode_images(
                 for at in range(done, len(sources), chunk)
             )
             bar = tqdm(total=len(sources), initial=done, desc=title, unit="image", disable=None)
-            with bar, closing(_decoded(tasks, workers)) as results:
+            with bar, closing(_decoded(tasks, pool, workers - 1)) as results:
                 _record(results, rows, log, bar)
         finally:
             close_archives()
@@ -124,37 +124,49 @@ def _record(results: Iterator[Entries], rows: Path, log: Path, bar: "tqdm[Any]")
     """Rows to the disk first, then the log lines that vouch for them: also a power cut leaves no line without rows."""
     waiting: list[bytes] = []
     last = time.monotonic()
-    with rows.open("r+b") as images, log.open("ab") as lines:
+    # in a thread, since this process decodes as well
+    with rows.open("r+b") as images, log.open("ab") as lines, ThreadPoolExecutor(1) as disk:
 
-        def sync() -> None:
+        def sync(done: list[bytes]) -> None:
             os.fsync(images.fileno())
-            lines.writelines(waiting)
+            lines.writelines(done)
             lines.flush()
             os.fsync(lines.fileno())
-            waiting.clear()
 
+        syncing = disk.submit(sync, [])
         try:
             for entries in results:
                 waiting.append(json.dumps(entries).encode() + b"\n")
-                if time.monotonic() - last > _SYNC_SECONDS:
-                    sync()
+                if time.monotonic() - last > _SYNC_SECONDS and syncing.done():
+                    syncing.result()  # a full disk ends it here
+                    syncing, waiting = disk.submit(sync, waiting), []
                     last = time.monotonic()
                 bar.update(len(entries))
         finally:
-            sync()
+            syncing.result()
+            sync(waiting)
 
 
-def _decoded(tasks: Iterable[Task], processes: int) -> Generator[Entries, None, None]:
-    """The tasks' results in order, from this process and `processes - 1` others.
+@contextmanager
+def _processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
+    """`n` processes that decode, started at once, since that takes as long as some hundred images; None for none."""
+    if not n:
+        yield None
+        return
+    # spawn: a fork would copy the locks of whatever threads torch has started
+    with ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), initializer=start_worker) as pool:
+        for _ in range(n):
+            pool.submit(int)
+        yield pool
+
+
+def _decoded(tasks: Iterable[Task], pool: ProcessPoolExecutor | None, others: int) -> Generator[Entries, None, None]:
+    """The tasks' results in order, from this process and the `others` of the `pool`.
 
     Processes and not threads, since a third of an image's time is Pillow's Python, under one lock. They write their
     rows themselves: pixels sent here through a pipe would cost a tenth more. This process decodes as well, at first
     alone while the others start.
     """
-    others = processes - 1
-    # spawn: a fork would copy the locks of whatever threads torch has started
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(others, context, initializer=start_worker) if others else None
     pending: deque[Future[Entries]] = deque()
     theirs: deque[Future[Entries]] = deque()
     try:
@@ -174,7 +186,7 @@ def _decoded(tasks: Iterable[Task], processes: int) -> Generator[Entries, None, 
         raise ReproduceError("a decoding process died (out of memory?): run the command again to continue") from error
     finally:
         if pool is not None:
-            pool.shutdown(cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _here(task: Task) -> "Future[Entries]":
