@@ -35,9 +35,9 @@ from reproduce.paths import shown
 
 __all__ = ["decode_images", "default_workers", "label_array"]
 
-_CHUNK_IMAGES, _CHUNK_BYTES = 64, 1 << 21
+_CHUNK_IMAGES, _CHUNK_BYTES = 32, 1 << 20
 _QUEUED = 3  # tasks for each other process: enough that none waits while this one decodes
-_SYNC_SECONDS = 1.0
+_SYNC_SECONDS = 0.25  # often, so that little is left to wait for in the end
 _MAX_WORKERS = 8  # more would wait for the disk
 _MAX_ZIP_WORKERS = 4  # each holds its own copy of the zip's directory: 100 MiB for CelebA's
 _MAX_NAMED = 20

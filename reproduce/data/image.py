@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from PIL import Image, ImageFile, ImageOps
 
@@ -91,8 +91,7 @@ class SquareCrop:
 Crop = CentreCrop | SquareCrop
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """One image: the file `name` inside `root`, which is a folder or a zip; its labels; and the part that is wanted."""
 
     root: Path
