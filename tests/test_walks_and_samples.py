@@ -88,14 +88,15 @@ def test_both_random_walks_start_at_the_images_and_take_the_same_noise():
 def test_every_step_of_the_random_walks_is_judged_but_the_start():
     starts = torch.tensor([[0.5, -0.5, 1.0, 0.0], [-1.0, 0.2, 0.3, 0.9]])
     walks = random_walks(Cube(), starts, steps=4, rho=0.5, seed=1)
-    logits = random_walk_logits(Painter(), judge, Cube(), starts, steps=4, rho=0.5, seed=1)
+    logits = random_walk_logits(Painter(), judge, walks)
     for walk, of in zip(walks, (logits["z_tilde"], logits["z"]), strict=True):
         torch.testing.assert_close(of, judge(Painter().decode(walk[:, 1:].reshape(8, 4))))
 
 
 def test_the_pictures_of_the_walks_are_those_latents_decoded():
     z = torch.rand(12, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    arrays = walk_pictures(Painter(), Cube(), z, 3, [5, 7], steps=3, walk_steps=20, rho=0.9, seed=0)
+    walks = random_walks(Cube(), z[[3, 5, 7]], steps=20, rho=0.9, seed=0)
+    arrays = walk_pictures(Painter(), Cube(), z, 3, [5, 7], walks, steps=3)
     assert arrays["straight_z"].shape == (3, 2, 2, 2, 1)
     np.testing.assert_array_equal(arrays["straight_z"][1, 1].ravel(), grey((z[3] + z[7]) / 2))
     np.testing.assert_array_equal(arrays["straight_z_tilde"][2, 0].ravel(), grey(z[5]))

@@ -154,10 +154,13 @@ def _processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
         yield None
         return
     # spawn: a fork would copy the locks of whatever threads torch has started
-    with ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), initializer=start_worker) as pool:
+    pool = ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), initializer=start_worker)
+    try:
         for _ in range(n):
             pool.submit(int)
         yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _decoded(tasks: Iterable[Task], pool: ProcessPoolExecutor | None, others: int) -> Generator[Entries, None, None]:
@@ -184,9 +187,6 @@ def _decoded(tasks: Iterable[Task], pool: ProcessPoolExecutor | None, others: in
             yield pending.popleft().result()
     except BrokenProcessPool as error:
         raise ReproduceError("a decoding process died (out of memory?): run the command again to continue") from error
-    finally:
-        if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _here(task: Task) -> "Future[Entries]":

@@ -100,14 +100,11 @@ def random_walks(flow: Flow, z_start: Tensor, *, steps: int, rho: float, seed: i
 
 
 @torch.no_grad()
-def random_walk_logits(
-    autoencoder: Autoencoder, judge: Classifier, flow: Flow, z_start: Tensor, *, steps: int, rho: float, seed: int
-) -> dict[str, Tensor]:
+def random_walk_logits(autoencoder: Autoencoder, judge: Classifier, walks: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
     """What the judge says of the decoded steps of `random_walks`, logits `[W · steps, n_classes]`.
 
     By where they walk: `z_tilde` or `z`. The starts are left out.
     """
-    walks = random_walks(flow, z_start, steps=steps, rho=rho, seed=seed)
     return {
         name: _judged(autoencoder, judge, latents[:, 1:].flatten(0, 1))
         for name, latents in zip(("z_tilde", "z"), walks, strict=True)
@@ -116,14 +113,20 @@ def random_walk_logits(
 
 @torch.no_grad()
 def walk_pictures(
-    autoencoder: Autoencoder, flow: Flow, z: Tensor, start: int, ends: Sequence[int], *, steps: int, walk_steps: int,
-    rho: float, seed: int,
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """What the figure shows, of latents `[n, N]` and rows `start` and `ends` of them.
+    autoencoder: Autoencoder,
+    flow: Flow,
+    z: Tensor,
+    start: int,
+    ends: Sequence[int],
+    walks: tuple[Tensor, Tensor],
+    *,
+    steps: int,
+) -> dict[str, np.ndarray]:
+    """What the figure shows, of latents `[n, N]` and rows `start` and `ends` of them, and of `random_walks`.
 
     `straight_z_tilde`, `straight_z`: decoded, uint8 `[steps, len(ends), S, S, C]`, a column from `start` to each end.
-    `random_z_tilde`, `random_z`: ten images evenly along a random walk, uint8 `[10, S, S, C]`.
-    `plane_z_tilde`, `plane_z`, `plane_data`: the walks' latents `[walk_steps + 1, 2]` and the data's `[n, 2]` in the
+    `random_z_tilde`, `random_z`: ten images evenly along the first random walk, uint8 `[10, S, S, C]`.
+    `plane_z_tilde`, `plane_z`, `plane_data`: that walk's latents `[walk_steps + 1, 2]` and the data's `[n, 2]` in the
     data's first two principal components.
     """
     beginnings = z[start].expand(len(ends), -1)
@@ -135,9 +138,8 @@ def walk_pictures(
         arrays[f"straight_{name}"] = images.reshape(steps, len(ends), *images.shape[1:])
     centre = z.mean(0)
     axes = torch.linalg.svd(z - centre, full_matrices=False).Vh[:2]
-    pictured = torch.linspace(0, walk_steps, 10).round().long()
-    walks = random_walks(flow, z[start : start + 1], steps=walk_steps, rho=rho, seed=seed)
-    for name, (latents,) in zip(("z_tilde", "z"), walks, strict=True):
+    for name, (latents, *_) in zip(("z_tilde", "z"), walks, strict=True):
+        pictured = torch.linspace(0, len(latents) - 1, 10).round().long()
         arrays[f"random_{name}"] = as_uint8(autoencoder.decode(latents[pictured]))
         arrays[f"plane_{name}"] = ((latents - centre) @ axes.T).numpy()
     arrays["plane_data"] = ((z - centre) @ axes.T).numpy()

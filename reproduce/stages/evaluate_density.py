@@ -18,7 +18,14 @@ from reproduce.errors import ReproduceError
 from reproduce.evaluation.directions import attribute_directions, direction_pictures, direction_rates
 from reproduce.evaluation.frechet import Extract, classifier_features, features_of, frechet_distance, inception_features
 from reproduce.evaluation.grid import pick_images
-from reproduce.evaluation.linear import confident, midpoint_confidence, random_walk_logits, shares, walk_pictures
+from reproduce.evaluation.linear import (
+    confident,
+    midpoint_confidence,
+    random_walk_logits,
+    random_walks,
+    shares,
+    walk_pictures,
+)
 from reproduce.evaluation.look import look_at_images
 from reproduce.evaluation.metrics import density_statistics, judge_rates, round_trip
 from reproduce.evaluation.samples import sample_pictures
@@ -131,23 +138,12 @@ def _pictured(
         walks, classes = settings.linear, table["values"][:, 0]
         wanted = {"evaluation.linear.start": [walks.start], "evaluation.linear.ends": walks.ends}
         (start,), ends = pick_images(table["values"], wanted)
-        shown = walk_pictures(
-            autoencoder,
-            flow,
-            z,
-            start,
-            ends,
-            steps=walks.rows,
-            walk_steps=walks.steps,
-            rho=walks.rho,
-            seed=seed,
-        )
+        walked = random_walks(flow, z[[start, *ends]], steps=walks.steps, rho=walks.rho, seed=seed)
+        shown = walk_pictures(autoencoder, flow, z, start, ends, walked, steps=walks.rows)
         metrics["linear"] = midpoint_confidence(autoencoder, judge, flow, z, classes, n_pairs=walks.n_pairs, seed=seed)
-        walked = random_walk_logits(
-            autoencoder, judge, flow, z[[start, *ends]], steps=walks.steps, rho=walks.rho, seed=seed
-        )
-        metrics["random_walk"] = {name: shares(confident(logits)) for name, logits in walked.items()}
-        sure = {f"sure_{name}": logits.softmax(1).amax(1).numpy() for name, logits in walked.items()}
+        said = random_walk_logits(autoencoder, judge, walked)
+        metrics["random_walk"] = {name: shares(confident(logits)) for name, logits in said.items()}
+        sure = {f"sure_{name}": logits.softmax(1).amax(1).numpy() for name, logits in said.items()}
         write_arrays(site.evaluation / "linear.npz", shown | sure)
     if settings.directions is not None:
         pool = data.pool(size=config.images.pool_size, n_colors=None, seed=seed)
