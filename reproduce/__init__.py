@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from reproduce.dimensions import DimensionEstimate, PairMoments, estimate_dimensions
     from reproduce.errors import ReproduceError, UserError
+    from reproduce.factors import factor_slices
     from reproduce.interpret import interpolate, swap
-    from reproduce.likelihood import density_nll, factor_slices, pair_nll
+    from reproduce.likelihood import density_nll, pair_nll
     from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
     from reproduce.models.flow import Flow
-    from reproduce.models.official import load_official_autoencoder, load_official_classifier, load_official_flow
+    from reproduce.official.checkpoints import load_official_autoencoder, load_official_classifier, load_official_flow
     from reproduce.pairs import ConceptPairs
     from reproduce.training.flow import train_density, train_flow
 
@@ -26,11 +27,11 @@ _HOME = {
     "UserError": "errors",
     "density_nll": "likelihood",
     "estimate_dimensions": "dimensions",
-    "factor_slices": "likelihood",
+    "factor_slices": "factors",
     "interpolate": "interpret",
-    "load_official_autoencoder": "models.official",
-    "load_official_classifier": "models.official",
-    "load_official_flow": "models.official",
+    "load_official_autoencoder": "official.checkpoints",
+    "load_official_classifier": "official.checkpoints",
+    "load_official_flow": "official.checkpoints",
     "pair_nll": "likelihood",
     "swap": "interpret",
     "train_density": "training.flow",

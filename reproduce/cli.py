@@ -7,8 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["main"]
-
 _STAGES = {
     "fetch": "images and labels of an experiment's data set (and the authors' network), onto this disk",
     "first_stage": "the network that is interpreted, and the judge: shipped, trained or official",
@@ -87,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif command not in _IN_PROCESSES and _TORCHRUN in os.environ:
             raise UserError(f"torchrun is for {' and '.join(sorted(_IN_PROCESSES))}: run {command} without it")
         elif command == "convert-official":
-            from reproduce.models.convert import convert_official
+            from reproduce.official.convert import convert_official
 
             if (out := arguments["out"]).exists():
                 raise UserError(f"{out} exists already: delete it, or name another file")

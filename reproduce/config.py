@@ -1,74 +1,24 @@
 """The schema of `paper_configs/`: every file is read strictly, every value checked, unknown keys refused."""
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import BeforeValidator, Field, model_validator
 
 from reproduce.data.base import Dequantise
 from reproduce.dimensions import METHODS, Method
 from reproduce.errors import UserError
+from reproduce.files import shown
 from reproduce.interpret import Vary
 from reproduce.likelihood import Variance
-from reproduce.paths import CONFIGS, experiment_config, shown
+from reproduce.paths import CONFIGS, experiment_config
+from reproduce.schema import Strict, read_yaml, validated
 from reproduce.training.loop import Schedule
-
-__all__ = [
-    "DENSITY",
-    "AdversarialTerm",
-    "AnimalFacesConfig",
-    "Augmentation",
-    "AutoencoderObjective",
-    "CelebAConfig",
-    "ColorMNISTConfig",
-    "Dataset",
-    "Experiment",
-    "FirstStage",
-    "LabelledConfig",
-    "Member",
-    "NetworkConfig",
-    "NetworkTraining",
-    "Optimisation",
-    "PerceptualTerm",
-    "Pipeline",
-    "RenderedConfig",
-    "SmallSetConfig",
-    "Source",
-    "Sources",
-    "Unsupervised",
-    "Variant",
-    "load_experiment",
-    "load_network_config",
-    "load_pipeline",
-    "load_sources",
-    "load_unsupervised",
-    "load_variant",
-    "read_yaml",
-    "validated",
-]
 
 DENSITY = "density"  # the one variant of an unsupervised experiment
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
-
-
-# YAML has lists; a frozen config has tuples
-Tuple = BeforeValidator(_frozen)
-M = TypeVar("M", bound=BaseModel)
-
-
-class Strict(BaseModel):
-    """Frozen, no coercion (but an integer is a float), no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Augmentation(Strict):
@@ -148,7 +98,7 @@ class SmallSetConfig(LabelledConfig):
 
 
 class PhotoConfig(LabelledConfig):
-    """Image files; `on_unusable`: what becomes of one that is truncated or not RGB. See `reproduce.data.decode`."""
+    """Image files; `on_unusable`: what becomes of one that is truncated or not RGB. See `reproduce.intake.decode`."""
 
     on_unusable: Literal["refuse", "convert"]
     antialias: bool
@@ -159,7 +109,7 @@ class CelebAConfig(PhotoConfig):
 
     name: Literal["celeba"]
     folder: str | None
-    attributes: Annotated[tuple[str, ...], Field(min_length=1), Tuple]
+    attributes: Annotated[tuple[str, ...], Field(min_length=1)]
     crop: Positive
     n_train: Annotated[int, Field(ge=2)] | None
     n_heldout: Annotated[int, Field(ge=2)] | None
@@ -203,7 +153,7 @@ class Optimisation(Strict):
     peak_rate: Rate
     schedule: Schedule
     decay_from: Annotated[int, Field(ge=0)] | None
-    betas: Annotated[tuple[Beta, Beta], Tuple]
+    betas: tuple[Beta, Beta]
 
     @model_validator(mode="after")
     def _decays(self) -> "Optimisation":
@@ -326,7 +276,7 @@ class Pairs(Strict):
     pool_size: Annotated[int, Field(ge=2)] | None
     n_colors: Annotated[int, Field(ge=1)] | None
     balanced: bool
-    weights: Annotated[tuple[Fraction, ...], Tuple]
+    weights: tuple[Fraction, ...]
 
 
 class Dimensions(Strict):
@@ -388,8 +338,8 @@ class SwapGrid(Strict):
     A number is the first concept's value (a digit, a class); a list has a value for each concept.
     """
 
-    targets: Annotated[tuple[int | tuple[int, ...], ...], Field(min_length=1), Tuple]
-    sources: Annotated[tuple[int | tuple[int, ...], ...], Field(min_length=1), Tuple]
+    targets: Annotated[tuple[int | tuple[int, ...], ...], Field(min_length=1)]
+    sources: Annotated[tuple[int | tuple[int, ...], ...], Field(min_length=1)]
 
 
 class NetworkConfig(Strict):
@@ -465,7 +415,7 @@ class LinearWalks(Strict):
     """
 
     start: Annotated[int, Field(ge=0)]
-    ends: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), Tuple]
+    ends: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     rows: Annotated[int, Field(ge=3)]
     steps: Annotated[int, Field(ge=10)]
     rho: Annotated[float, Field(gt=0, lt=1)]
@@ -475,7 +425,7 @@ class LinearWalks(Strict):
 class Directions(Strict):
     """How far along an attribute's direction: λ for each column; and how many images, a row each."""
 
-    strengths: Annotated[tuple[float, ...], Field(min_length=2), Tuple]
+    strengths: Annotated[tuple[float, ...], Field(min_length=2)]
     n_images: Positive
 
 
@@ -556,13 +506,13 @@ class Source(Strict):
 
     description: str
     file: Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")]
-    urls: Annotated[tuple[str, ...], Tuple]
+    urls: tuple[str, ...]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None
     bytes: Positive
     licence: str
     by_hand: str
-    members: dict[str, Member] = {}
+    members: dict[str, Member] = Field(default_factory=dict)
 
 
 class Sources(Strict):
@@ -583,58 +533,10 @@ class Sources(Strict):
 class Pipeline(Strict):
     """`paper_configs/pipeline.yaml`: what `dvc repro` runs."""
 
-    profiles: Annotated[tuple[str, ...], Tuple]
-    experiments: Annotated[tuple[str, ...], Tuple]
-    unsupervised: Annotated[tuple[str, ...], Tuple]
-    variants: Annotated[tuple[str, ...], Tuple]
-
-
-def read_yaml(path: Path) -> Any:
-    """A YAML 1.2 file, as DVC reads it; UserError with the line where it is broken or missing."""
-    try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{shown(path)} does not exist") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{shown(path)} is not a UTF-8 text file") from None
-    except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        raise UserError(f"{shown(path)}{line}: {getattr(error, 'problem', None) or 'not valid YAML'}") from None
-
-
-def _keys(value: Any, location: tuple[int | str, ...]) -> list[str]:
-    """The file's own keys on the way to an error: pydantic also names the member of a union that it tried."""
-    keys = []
-    for position, part in enumerate(location):
-        inside = isinstance(value, dict) and part in value
-        if inside or (isinstance(value, list | tuple) and isinstance(part, int)):
-            value = value[part]
-            keys.append(str(part))
-        elif position == len(location) - 1 and isinstance(value, dict):  # a key that is missing
-            keys.append(str(part))
-    return keys
-
-
-def validated(schema: type[M], value: Any, path: Path, prefix: str = "") -> M:
-    """`value` as a `schema`; UserError naming the file and the first key that doesn't fit."""
-    try:
-        return schema.model_validate(value)
-    except ValidationError as error:
-        found = error.errors()
-        # of a misspelt key both are told, the right one missing and this one unknown: the latter says what to do
-        first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
-        key = ".".join([*([prefix] if prefix else []), *_keys(value, first["loc"])])
-        reason = {
-            "extra_forbidden": "unknown key; remove it or correct its spelling",
-            "missing": "missing; add it",
-            "union_tag_not_found": "it has no name; add one of the data sets",
-        }.get(first["type"], first["msg"].removeprefix("Value error, "))
-        if not isinstance(first["input"], dict):
-            reason += f" (it is {first['input']!r:.80})"
-        if not key and first["type"] != "value_error":  # a check of the whole file names its key itself
-            key = "the whole file"
-        raise UserError(": ".join([shown(path), *([key] if key else []), reason])) from None
+    profiles: tuple[str, ...]
+    experiments: tuple[str, ...]
+    unsupervised: tuple[str, ...]
+    variants: tuple[str, ...]
 
 
 def load_network_config(profile: str, experiment: str) -> Experiment | Unsupervised:

@@ -4,8 +4,6 @@ import torch
 
 from reproduce.errors import UserError
 
-__all__ = ["pick_device", "widest"]
-
 
 def pick_device(name: str) -> torch.device:
     """`auto` is CUDA where there is one, else the CPU; anything else is taken at its word.

@@ -26,17 +26,6 @@ from torch import Tensor
 from reproduce.errors import UserError
 from reproduce.seeds import torch_generator
 
-__all__ = [
-    "METHODS",
-    "DimensionEstimate",
-    "Method",
-    "PairMoments",
-    "allocate",
-    "equal_chunks",
-    "estimate_dimensions",
-    "stream_estimate",
-]
-
 Method = Literal["paper", "normalised", "code"]
 METHODS: tuple[Method, ...] = ("paper", "normalised", "code")
 _BATCH = 5000

@@ -1,7 +1,5 @@
 """The two ways a command ends badly, and the exit code of each."""
 
-__all__ = ["ReproduceError", "UserError"]
-
 
 class ReproduceError(Exception):
     """A failure that is nobody's typing mistake: one line on stderr, exit code 1."""

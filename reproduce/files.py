@@ -1,6 +1,5 @@
 """Files that appear under their name whole or not at all."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,23 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from reproduce.errors import ReproduceError
-from reproduce.paths import shown
 
-__all__ = [
-    "atomic_path",
-    "is_web_page",
-    "locked",
-    "read_array",
-    "read_arrays",
-    "read_json",
-    "sha256",
-    "write_array",
-    "write_arrays",
-    "write_json",
-    "write_text",
-]
+
+def shown(path: Path) -> str:
+    """The path as messages show it: relative to the current folder where it lies below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _umask() -> int:
@@ -56,19 +47,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(lock: Path, *, busy: str, wait: bool = False) -> Iterator[None]:
-    """Hold the file `lock` against other processes; `busy` tells what one that holds it does.
+    """Hold the file `lock` against other processes; `busy` tells what a process that holds it is doing.
 
-    It is waited for, and `busy` goes to stderr; or, without `wait`, ReproduceError says it.
+    With `wait`, `busy` goes to stderr and the lock is waited for; without, ReproduceError says `busy`.
     """
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not wait:
-                raise ReproduceError(busy) from None
-            print(busy, file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+    held = FileLock(lock)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        if not wait:
+            raise ReproduceError(busy) from None
+        print(busy, file=sys.stderr, flush=True)
+        held.acquire()
+    try:
         yield
+    finally:
+        held.release()
 
 
 def write_text(path: Path, text: str) -> None:

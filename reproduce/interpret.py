@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from reproduce.errors import UserError
-from reproduce.likelihood import check_dims, factor_slices
+from reproduce.factors import check_dims, factor_slices
 from reproduce.models.flow import Flow
-
-__all__ = ["Vary", "exchange", "interpolate", "ornstein_uhlenbeck", "swap", "vary"]
 
 Vary = Literal["sources", "normal", "walk"]
 

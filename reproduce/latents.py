@@ -13,8 +13,6 @@ from reproduce.files import read_array, write_array
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.pairs import ConceptPairs
 
-__all__ = ["LatentPairs", "SingleLatents", "encode_images", "load_posterior", "save_posterior"]
-
 
 @torch.no_grad()
 def encode_images(

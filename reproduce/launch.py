@@ -10,8 +10,6 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-__all__ = ["launch"]
-
 
 def launch(arguments: Sequence[str], *, processes: int) -> int:
     """`reproduce` with these arguments in `processes` processes; the exit code of the first that failed, or 0.

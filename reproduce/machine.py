@@ -8,8 +8,6 @@ from importlib.metadata import version
 
 import torch
 
-__all__ = ["describe_machine"]
-
 _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "dvc")
 
 

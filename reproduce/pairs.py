@@ -11,8 +11,6 @@ from torch import Tensor
 
 from reproduce.errors import UserError
 
-__all__ = ["ConceptPairs"]
-
 
 class ConceptPairs:
     """Draws pairs of indices into a set of images by the images' concept values.

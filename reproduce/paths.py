@@ -4,20 +4,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = [
-    "CONFIGS",
-    "DOWNLOADS",
-    "MIRROR",
-    "PRETRAINED",
-    "ROOT",
-    "WORK",
-    "Run",
-    "Site",
-    "experiment_config",
-    "results",
-    "shown",
-]
-
 
 def _find_root() -> Path:
     """The nearest folder, from the current one up, that holds `dvc.yaml`; so that a copy works on its own files."""
@@ -32,11 +18,6 @@ DOWNLOADS = ROOT / "downloads"
 # a base URL or a folder that takes the place of every address in paper_configs/sources.yaml
 MIRROR = os.environ.get("REPRODUCE_MIRROR") or None
 WORK = ROOT / ".work"
-
-
-def shown(path: Path) -> str:
-    """The path as messages show it: relative to the project where it lies inside."""
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
 
 
 def experiment_config(profile: str, experiment: str) -> Path:

@@ -9,8 +9,6 @@ import zlib
 import numpy as np
 import torch
 
-__all__ = ["numpy_generator", "torch_generator"]
-
 
 def _sequence(seed: int, purpose: str, step: int) -> np.random.SeedSequence:
     return np.random.SeedSequence([seed, zlib.crc32(purpose.encode()), step])

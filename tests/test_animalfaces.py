@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from reproduce.data.animalfaces import AnimalFaces, read_class_folders, read_funit
-from reproduce.data.decode import decode_images, label_array
-from reproduce.data.image import Source, SquareCrop
 from reproduce.errors import UserError
+from reproduce.intake.decode import decode_images, label_array
+from reproduce.intake.image import Source, SquareCrop
 
 BEAR, CAT, DOG, FOX = "n02132136", "n02123159", "n02086240", "n02119022"
 

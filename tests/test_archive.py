@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reproduce.data.archive import extract_members
 from reproduce.errors import ReproduceError
+from reproduce.intake.archive import extract_members
 
 NAME = "logs/run/model-120000.ckpt"
 CONTENT = bytes(range(256)) * 40

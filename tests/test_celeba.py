@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from reproduce.data.celeba import ATTRIBUTES, read_celeba
-from reproduce.data.decode import decode_images, label_array
-from reproduce.data.image import CentreCrop
 from reproduce.errors import UserError
+from reproduce.intake.decode import decode_images, label_array
+from reproduce.intake.image import CentreCrop
 
 NAMES = ("Bald", "Eyeglasses", "Male", "No_Beard", "Smiling", "Young")
 N = 24

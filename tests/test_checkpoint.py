@@ -19,12 +19,12 @@ from torch import nn
 
 from reproduce import Autoencoder, Classifier, Flow, cli, config, load_official_flow, paths
 from reproduce.config import load_sources
-from reproduce.data import download
-from reproduce.data.checkpoint import fetch_checkpoint
-from reproduce.data.download import Downloads
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import sha256
+from reproduce.intake import download
+from reproduce.intake.download import Downloads
 from reproduce.models.weights import load_network
+from reproduce.official.fetch import fetch_checkpoint
 from reproduce.seeds import numpy_generator, torch_generator
 from reproduce.stages import fetch as stages_fetch
 

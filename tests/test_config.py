@@ -454,7 +454,7 @@ def test_a_grid_has_a_value_for_each_concept_and_for_each_attribute(key):
 
 
 def test_the_data_sets_have_as_many_concepts_as_their_configs_say():
-    from reproduce.data.rendered_faces import ATTRIBUTES
+    from reproduce.rendered.faces import ATTRIBUTES
 
     assert accepted("rendered_faces").n_concepts == len(ATTRIBUTES)
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from reproduce.report.costs import Counts, Machine, costs_table, counted, full_profile
 from torch import nn
 
 from reproduce.models.flow import Flow
-from reproduce.report.costs import Counts, Machine, costs_table, counted, full_profile
 from reproduce.training.flow import train_flow
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

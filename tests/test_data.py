@@ -14,12 +14,12 @@ from reproduce.config import Augmentation, ColorMNISTConfig, load_sources
 from reproduce.data.access import open_dataset
 from reproduce.data.base import Table, rows
 from reproduce.data.colormnist import ColorMNIST, official_test_draws
-from reproduce.data.download import Downloads
 from reproduce.data.fetch import fetch_dataset
 from reproduce.data.mnist import embedded_digits
 from reproduce.data.small_sets import resized, whole_set
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import read_array, write_array
+from reproduce.intake.download import Downloads
 from reproduce.seeds import numpy_generator, torch_generator
 
 AUGMENT = Augmentation(rotation=12.0, shear=0.2, scale=0.12, shift=1.5, elastic=0.6)

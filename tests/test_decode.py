@@ -20,10 +20,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reproduce.data import decode
-from reproduce.data.decode import decode_images, default_workers, label_array
-from reproduce.data.image import CentreCrop, Crop, Recipe, Source, SquareCrop, render, render_into
 from reproduce.errors import ReproduceError, UserError
+from reproduce.intake import decode
+from reproduce.intake.decode import decode_images, default_workers, label_array
+from reproduce.intake.image import CentreCrop, Crop, Recipe, Source, SquareCrop, render, render_into
 
 CELEBA = CentreCrop(160, 178)
 N = 20
@@ -170,7 +170,7 @@ def test_a_large_jpeg_read_reduced_keeps_its_geometry(crop: Crop, monkeypatch: p
 
     monkeypatch.setattr(Image.Image, "resize", resize)
     reduced = rendered(data, size=64, crop=crop).astype(float)
-    monkeypatch.setattr("reproduce.data.image._DRAFT_GAP", 1e9)
+    monkeypatch.setattr("reproduce.intake.image._DRAFT_GAP", 1e9)
     full = rendered(data, size=64, crop=crop).astype(float)
     assert seen[0][0] < 1601 / 2 + 1
     assert seen[1] == (1601, 1003)
@@ -286,7 +286,7 @@ def test_no_progress_bar_where_no_terminal_is(tmp_path: Path, capfd: pytest.Capt
 
 
 def test_the_workers_import_neither_torch_nor_numpy() -> None:
-    code = "import sys, reproduce.data.image; print({'torch', 'numpy'} & set(sys.modules))"
+    code = "import sys, reproduce.intake.image; print({'torch', 'numpy'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
 
 
@@ -398,8 +398,8 @@ def test_the_unfinished_decode_may_stand_elsewhere(
 _SLOW = """
 import sys, time
 from pathlib import Path
-from reproduce.data import decode
-from reproduce.data.image import Source, SquareCrop
+from reproduce.intake import decode
+from reproduce.intake.image import Source, SquareCrop
 real = decode._here
 def slow(task):
     time.sleep(0.2)
@@ -472,8 +472,8 @@ def test_a_second_process_does_not_write_the_same_rows(tmp_path: Path) -> None:
 _MEMORY = """
 import sys, threading, time
 from pathlib import Path
-from reproduce.data import decode
-from reproduce.data.image import Source, SquareCrop
+from reproduce.intake import decode
+from reproduce.intake.image import Source, SquareCrop
 
 def anonymous(pid):
     try:

@@ -17,10 +17,10 @@ import pytest
 from serving import Server, serving
 
 from reproduce.config import Source
-from reproduce.data import download
-from reproduce.data.download import Downloads, obtain
 from reproduce.errors import ReproduceError
 from reproduce.files import _umask
+from reproduce.intake import download
+from reproduce.intake.download import Downloads, obtain
 
 CONTENT = os.urandom(1_000_000)
 OTHER = os.urandom(1_000_000)
@@ -125,7 +125,7 @@ KILLED = """
     import sys
     from pathlib import Path
     from reproduce.config import Source
-    from reproduce.data import download
+    from reproduce.intake import download
 
     class Bar:  # ends this process, as `kill -9` does, in the middle of the file
         def __init__(self, **named): self.total, self.seen = named["total"], named["initial"]

@@ -12,9 +12,9 @@ import pytest
 from torchvision.datasets import CIFAR10, MNIST, CelebA, FashionMNIST
 
 from reproduce.config import load_sources
-from reproduce.data.download import Downloads
 from reproduce.data.fetch_files import FileSet, fetch_files, missing_files
 from reproduce.errors import ReproduceError
+from reproduce.intake.download import Downloads
 from reproduce.seeds import numpy_generator
 
 SOURCES = load_sources().sources

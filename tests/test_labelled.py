@@ -23,23 +23,24 @@ from reproduce.config import (
     Source,
     load_sources,
 )
-from reproduce.data import decode, photos, rendered
+from reproduce.data import photos, rendered
 from reproduce.data.access import open_dataset
 from reproduce.data.augment import deform
 from reproduce.data.base import HeldoutPairs, images_from_levels, rows
-from reproduce.data.download import Downloads
 from reproduce.data.fetch import fetch_dataset, needed_sources
-from reproduce.data.image import render_into
 from reproduce.data.labelled import (
     AttributeImages,
     ClassImages,
     attribute_test_draws,
     class_test_draws,
 )
-from reproduce.data.rendered_animals import KINDS, render_animals
-from reproduce.data.rendered_faces import ATTRIBUTES, render_faces
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import read_array, read_json, write_array, write_json
+from reproduce.intake import decode
+from reproduce.intake.download import Downloads
+from reproduce.intake.image import render_into
+from reproduce.rendered.animals import KINDS, render_animals
+from reproduce.rendered.faces import ATTRIBUTES, render_faces
 from reproduce.seeds import numpy_generator, torch_generator
 from reproduce.stages import pairs as pairs_stage
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, Normal
 
 from reproduce import UserError, density_nll, factor_slices, pair_nll
-from reproduce.likelihood import check_dims, check_factor
+from reproduce.factors import check_dims, check_factor
 from reproduce.seeds import torch_generator
 
 DIMS = [(3, 2, 4), (3, 0, 2), (0, 0, 5), (4, 3, 0), (6, 1)]

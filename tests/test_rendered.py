@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reproduce.data.rendered_animals import KINDS, draw_animal, render_animals, sample_animal
-from reproduce.data.rendered_faces import ATTRIBUTES, Face, draw_face, render_faces, sample_face
+from reproduce.rendered.animals import KINDS, draw_animal, render_animals, sample_animal
+from reproduce.rendered.faces import ATTRIBUTES, Face, draw_face, render_faces, sample_face
 from reproduce.seeds import numpy_generator
 
 RENDER = [render_faces, render_animals]

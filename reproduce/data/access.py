@@ -8,8 +8,6 @@ from reproduce.data.colormnist import ColorMNIST
 from reproduce.data.labelled import AttributeImages, ClassImages
 from reproduce.files import read_json
 
-__all__ = ["open_dataset"]
-
 
 def open_dataset(folder: Path, config: Dataset) -> ImageData:
     """The data set that `reproduce.data.fetch.fetch_dataset` left in `folder`."""

@@ -13,12 +13,10 @@ from typing import Literal
 
 from PIL import Image
 
-from reproduce.data.image import Source, SquareCrop
 from reproduce.errors import UserError
-from reproduce.paths import shown
+from reproduce.files import shown
+from reproduce.intake.image import Source, SquareCrop
 from reproduce.seeds import numpy_generator
-
-__all__ = ["AnimalFaces", "read_class_folders", "read_funit"]
 
 _LINE = re.compile(r"(?P<image>(?P<name>n\d{8})/(?P=name)_\d+\.JPEG)_(\d+)_(\d+)_(\d+)_(\d+)\.jpg")
 _FUNIT = (

@@ -9,20 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = [
-    "IMAGES_AT_A_TIME",
-    "Dequantise",
-    "HeldoutPairs",
-    "ImageData",
-    "Readings",
-    "Table",
-    "heldout_batches",
-    "images_from_levels",
-    "rows",
-    "same_class_partners",
-    "to_unit_range",
-]
-
 # one row an image: its concept `values` int64 [n, K], and what else its data set needs to render it
 Table = Mapping[str, np.ndarray]
 # concept -> its value in each image: int64 [n] for a class, bool [n] for an attribute, float [n, D] for a measurement

@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reproduce.data.image import CentreCrop, Source
 from reproduce.errors import UserError
-from reproduce.files import is_web_page
-from reproduce.paths import shown
-
-__all__ = ["ATTRIBUTES", "CelebA", "read_celeba"]
+from reproduce.files import is_web_page, shown
+from reproduce.intake.image import CentreCrop, Source
 
 ATTRIBUTES = ("Eyeglasses", "Male", "No_Beard", "Smiling")
 _IMAGES, _ARCHIVE = "img_align_celeba", "img_align_celeba.zip"

@@ -21,15 +21,6 @@ from reproduce.errors import UserError
 from reproduce.files import read_array, write_array
 from reproduce.seeds import torch_generator
 
-__all__ = [
-    "ColorMNIST",
-    "TestDraws",
-    "background_color",
-    "colorize",
-    "fetch_colormnist",
-    "official_test_draws",
-]
-
 _SPLITS = ("train", "heldout")
 _DIGITS = 10
 _BORDER = 2

@@ -4,13 +4,11 @@ from pathlib import Path
 
 from reproduce.config import AnimalFacesConfig, CelebAConfig, ColorMNISTConfig, Dataset, SmallSetConfig
 from reproduce.data.colormnist import fetch_colormnist
-from reproduce.data.download import Downloads
 from reproduce.data.fetch_files import fetch_files, missing_files
 from reproduce.data.photos import CELEBA, fetch_animalfaces, fetch_celeba, funit_lists
 from reproduce.data.rendered import fetch_rendered
 from reproduce.data.small_sets import fetch_small_set
-
-__all__ = ["fetch_dataset", "needed_sources"]
+from reproduce.intake.download import Downloads
 
 
 def needed_sources(config: Dataset, downloads: Downloads) -> tuple[str, ...]:

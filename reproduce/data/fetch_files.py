@@ -6,13 +6,10 @@ import zlib
 from pathlib import Path
 from typing import Literal
 
-from reproduce.data.archive import extract_members
-from reproduce.data.download import Downloads
 from reproduce.errors import ReproduceError
-from reproduce.files import atomic_path
-from reproduce.paths import shown
-
-__all__ = ["FileSet", "fetch_files", "missing_files"]
+from reproduce.files import atomic_path, shown
+from reproduce.intake.archive import extract_members
+from reproduce.intake.download import Downloads
 
 FileSet = Literal["mnist", "fashionmnist", "cifar10"]
 
@@ -27,7 +24,7 @@ def fetch_files(name: FileSet, downloads: Downloads) -> Path:
     Files that were unpacked before, or by hand, are taken as they are.
 
     Raises:
-        ReproduceError: a file can't be had, see `reproduce.data.download.obtain`; a packed file is damaged.
+        ReproduceError: a file can't be had, see `reproduce.intake.download.obtain`; a packed file is damaged.
     """
     for source in missing_files(name, downloads):
         packed = downloads.obtain(source)

@@ -13,11 +13,8 @@ from reproduce.config import LabelledConfig
 from reproduce.data.augment import deform
 from reproduce.data.base import HeldoutPairs, ImageData, Readings, Table, images_from_levels, same_class_partners
 from reproduce.errors import ReproduceError
-from reproduce.files import read_array
-from reproduce.paths import shown
+from reproduce.files import read_array, shown
 from reproduce.seeds import numpy_generator
-
-__all__ = ["AttributeImages", "ClassImages", "attribute_test_draws", "class_test_draws"]
 
 _SPLITS = ("train", "heldout")
 

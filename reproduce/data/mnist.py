@@ -6,8 +6,6 @@ import numpy as np
 
 from reproduce.errors import UserError
 
-__all__ = ["Split", "embedded_digits"]
-
 
 @dataclass(frozen=True)
 class Split:

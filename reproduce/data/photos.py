@@ -9,13 +9,10 @@ from pathlib import Path
 from reproduce.config import AnimalFacesConfig, CelebAConfig, PhotoConfig
 from reproduce.data.animalfaces import read_class_folders, read_funit
 from reproduce.data.celeba import read_celeba
-from reproduce.data.decode import decode_images, label_array
-from reproduce.data.download import Downloads
-from reproduce.data.image import Source
 from reproduce.files import read_array, write_array, write_json, write_text
-from reproduce.paths import ROOT
-
-__all__ = ["CELEBA", "fetch_animalfaces", "fetch_celeba", "funit_lists"]
+from reproduce.intake.decode import decode_images, label_array
+from reproduce.intake.download import Downloads
+from reproduce.intake.image import Source
 
 CELEBA = ("celeba_images", "celeba_attributes", "celeba_division")
 
@@ -76,7 +73,7 @@ def fetch_animalfaces(config: AnimalFacesConfig, *, folder: Path, downloads: Dow
 
 def _located(folder: str) -> Path:
     """A folder as the config names it: relative to the project, absolute, or below the home folder (`~`)."""
-    return ROOT / Path(folder).expanduser()
+    return Path(folder).expanduser()
 
 
 def _decode(

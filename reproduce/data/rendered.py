@@ -6,11 +6,9 @@ import numpy as np
 from tqdm import tqdm
 
 from reproduce.config import RenderedConfig
-from reproduce.data.rendered_animals import KINDS, render_animals
-from reproduce.data.rendered_faces import ATTRIBUTES, render_faces
 from reproduce.files import atomic_path, write_array, write_json
-
-__all__ = ["fetch_rendered"]
+from reproduce.rendered.animals import KINDS, render_animals
+from reproduce.rendered.faces import ATTRIBUTES, render_faces
 
 _CHUNK = 250
 _SEED = 0  # of the images; a run's seed decides what is made of them

@@ -9,10 +9,7 @@ from torch.nn import functional as F
 from reproduce.config import SmallSetConfig
 from reproduce.data.mnist import Split, embedded_digits
 from reproduce.errors import ReproduceError, UserError
-from reproduce.files import write_array, write_json
-from reproduce.paths import shown
-
-__all__ = ["CLASSES", "fetch_small_set", "resized", "whole_set"]
+from reproduce.files import shown, write_array, write_json
 
 # the numbers' names, in their order: FashionMNIST's README, CIFAR-10's batches.meta
 CLASSES = {

@@ -12,8 +12,6 @@ from reproduce.evaluation.look import Look
 from reproduce.models.convolutional import Autoencoder
 from reproduce.models.flow import Flow
 
-__all__ = ["attribute_directions", "direction_pictures", "direction_rates"]
-
 
 def attribute_directions(z_tilde: Tensor, truth: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """For each attribute, bool `[n]`, the mean z̃ `[N]` of the images with it minus the mean of those without.

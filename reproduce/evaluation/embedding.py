@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from reproduce.likelihood import factor_slices
-
-__all__ = ["Embedding", "embed_factors", "factor_accuracy", "neighbour_accuracy"]
+from reproduce.factors import factor_slices
 
 _NEIGHBOURS = 15
 _EPOCHS = 200  # UMAP's own choice for few points is 500, which looks the same and takes twice as long

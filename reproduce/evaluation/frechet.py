@@ -15,8 +15,6 @@ from torch import Tensor
 from reproduce.errors import ReproduceError
 from reproduce.models.convolutional import Classifier
 
-__all__ = ["Extract", "classifier_features", "features_of", "frechet_distance", "inception_features"]
-
 Extract = Callable[[Tensor], Tensor]  # images [B, C, S, S] in [-1, 1] to features [B, D]
 
 

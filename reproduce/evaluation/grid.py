@@ -11,8 +11,6 @@ from reproduce.interpret import swap
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import Flow
 
-__all__ = ["as_uint8", "pick_images", "swap_cells"]
-
 _MAX_NAMED = 16
 
 

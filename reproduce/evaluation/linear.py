@@ -12,16 +12,6 @@ from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import Flow
 from reproduce.seeds import torch_generator
 
-__all__ = [
-    "confident",
-    "midpoint_confidence",
-    "random_walk_logits",
-    "random_walks",
-    "shares",
-    "straight_walks",
-    "walk_pictures",
-]
-
 _CONFIDENT = 0.9
 _BATCH = 500
 

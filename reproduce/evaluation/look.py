@@ -8,8 +8,6 @@ from torch import Tensor
 from reproduce.data.base import IMAGES_AT_A_TIME, Readings
 from reproduce.models.convolutional import Autoencoder, Classifier
 
-__all__ = ["Look", "Read", "follows", "look_at_images", "look_at_logits"]
-
 Look = Callable[[Tensor], Readings]
 Read = Callable[[Tensor, Tensor | None], Readings]  # see `reproduce.data.base.ImageData.read`
 

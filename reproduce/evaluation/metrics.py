@@ -12,27 +12,11 @@ from torch import Tensor
 from reproduce.data.base import Readings
 from reproduce.errors import ReproduceError, UserError
 from reproduce.evaluation.look import Look, Read, follows
+from reproduce.factors import factor_slices
 from reproduce.interpret import exchange
-from reproduce.likelihood import factor_slices, pair_nll
+from reproduce.likelihood import pair_nll
 from reproduce.models.convolutional import Classifier
 from reproduce.models.flow import Flow
-
-__all__ = [
-    "EvaluationPairs",
-    "chance_levels",
-    "density_statistics",
-    "evaluation_pairs",
-    "factor_statistics",
-    "headline",
-    "heldout_nll",
-    "judge_rates",
-    "measurement_errors",
-    "probe_scores",
-    "reconstruction_rates",
-    "round_trip",
-    "swap_rates",
-    "swap_readings",
-]
 
 
 @dataclass(frozen=True)

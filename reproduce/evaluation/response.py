@@ -8,13 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reproduce.factors import factor_slices
 from reproduce.interpret import Vary, vary
-from reproduce.likelihood import factor_slices
 from reproduce.models.convolutional import Classifier
 from reproduce.models.flow import Flow
 from reproduce.seeds import torch_generator
-
-__all__ = ["Responses", "mean_response", "respond", "response_numbers"]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ from reproduce.models.convolutional import Autoencoder
 from reproduce.models.flow import Flow
 from reproduce.seeds import torch_generator
 
-__all__ = ["between_corners", "sample_pictures"]
-
 
 @torch.no_grad()
 def between_corners(flow: Flow, z_corners: Tensor, *, side: int) -> Tensor:

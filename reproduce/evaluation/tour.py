@@ -8,9 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproduce.likelihood import factor_slices
-
-__all__ = ["Tour", "factor_tour"]
+from reproduce.factors import factor_slices
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reproduce.factors import factor_slices
 from reproduce.interpret import vary
-from reproduce.likelihood import factor_slices
 from reproduce.models.flow import Flow
 from reproduce.seeds import torch_generator
-
-__all__ = ["factor_walks", "walk_numbers"]
 
 
 @torch.no_grad()

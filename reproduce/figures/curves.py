@@ -6,8 +6,6 @@ from matplotlib.figure import Figure
 
 from reproduce.figures.style import wrapped
 
-__all__ = ["training_curve"]
-
 
 def training_curve(log: pd.DataFrame, *, of: str, dataset: str, variant: str) -> Figure:
     """`log` has the columns step and loss (mean NLL in nats, constants dropped) `of` pairs or latents."""

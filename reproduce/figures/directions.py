@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 from reproduce.figures.mosaic import show_images
 from reproduce.figures.style import headed
 
-__all__ = ["directions_figure"]
-
 _COLUMNS = 2
 _WIDTH = 5.2
 

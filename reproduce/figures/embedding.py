@@ -10,8 +10,6 @@ from matplotlib.patheffects import withStroke
 
 from reproduce.figures.style import class_colors, empty_panel, headed
 
-__all__ = ["color_points", "embedding_figure", "name_classes"]
-
 _COLUMNS = 2
 
 

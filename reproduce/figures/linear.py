@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 from reproduce.figures.mosaic import show_images
 from reproduce.figures.style import headed
 
-__all__ = ["linear_figure"]
-
 _COLORS = {"z_tilde": "#0072B2", "z": "#D55E00"}
 _WORDS = {"z_tilde": "in z̃, mapped back", "z": "in z"}
 

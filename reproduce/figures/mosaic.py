@@ -3,8 +3,6 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-__all__ = ["mosaic", "show_images"]
-
 _GAP = 1 / 16
 
 

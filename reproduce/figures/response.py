@@ -10,8 +10,6 @@ from matplotlib.ticker import MaxNLocator
 
 from reproduce.figures.style import FACTOR_COLORS, empty_panel, headed
 
-__all__ = ["response_figure"]
-
 _MOST_NAMES = 12
 _BINS = 60
 

@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 from reproduce.figures.mosaic import show_images
 from reproduce.figures.style import headed
 
-__all__ = ["samples_figure"]
-
 
 def samples_figure(arrays: Mapping[str, np.ndarray], *, dataset: str, variant: str) -> Figure:
     """`arrays`: see `evaluation.samples.sample_pictures`."""

@@ -18,8 +18,6 @@ from matplotlib.textpath import TextPath
 
 from reproduce.files import atomic_path
 
-__all__ = ["FACTOR_COLORS", "class_colors", "empty_panel", "headed", "save", "styled", "wrapped"]
-
 FACTOR_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # Paul Tol's colour-blind-safe set "muted" and its grey
 _CLASSES = (

@@ -11,8 +11,6 @@ from matplotlib.figure import Figure
 
 from reproduce.figures.style import wrapped
 
-__all__ = ["prediction_grid", "swap_grid"]
-
 # size, weight and colour of the title's parts: factor, variant, data set
 _TITLE = ((13.0, "bold", "black"), (10.5, "normal", "black"), (8.5, "normal", "#555555"))
 _FOLLOWED, _STAYED, _BOTH, _NEITHER = "#F6C9A8", "#CFE3F2", "#DCEBD3", "#BDBDBD"

@@ -12,8 +12,6 @@ from PIL import Image, ImageDraw
 from reproduce.figures.style import class_colors, empty_panel
 from reproduce.files import atomic_path
 
-__all__ = ["factor_animation", "save_animation"]
-
 _IMAGE, _STRIP, _GAP, _HEIGHT, _HEAD = 2.0, 0.85, 0.15, 2.75, 0.6  # inches
 _MILLISECONDS = 90
 _RADIUS = 6

@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 from reproduce.figures.embedding import color_points
 from reproduce.figures.style import empty_panel, headed
 
-__all__ = ["walk_figure"]
-
 
 def walk_figure(
     places: np.ndarray,

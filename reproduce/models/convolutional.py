@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from reproduce.errors import UserError
 from reproduce.seeds import torch_generator
 
-__all__ = ["Autoencoder", "Classifier", "Posterior"]
-
 _DOWNSAMPLINGS = 4
 
 

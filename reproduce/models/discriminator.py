@@ -9,8 +9,6 @@ from torch.nn.utils.parametrizations import spectral_norm as normalise_spectrum
 from reproduce.errors import UserError
 from reproduce.seeds import torch_generator
 
-__all__ = ["Discriminator"]
-
 _MIN_SIDE = 24  # the smallest side for which a logit is left
 
 

@@ -15,8 +15,6 @@ from torch.nn import functional as F
 from reproduce.errors import UserError
 from reproduce.seeds import torch_generator
 
-__all__ = ["ActNorm", "DoubleCoupling", "Flow", "Shuffle"]
-
 
 class ActNorm(nn.Module):
     r"""An affine map for each component, :math:`y = s \odot (x + b)`, whose :math:`s` may be negative.

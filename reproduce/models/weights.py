@@ -11,10 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from reproduce.errors import ReproduceError
-from reproduce.files import atomic_path
-from reproduce.paths import shown
-
-__all__ = ["load_network", "save_network", "trained_on"]
+from reproduce.files import atomic_path, shown
 
 
 class Network(Protocol):

@@ -9,14 +9,12 @@ from typing import Annotated
 
 from pydantic import Field, RootModel
 
-from reproduce.config import Strict, Tuple, read_yaml, validated
 from reproduce.errors import UserError
-from reproduce.paths import shown
+from reproduce.files import shown
 from reproduce.report.diff import difference, numbers, settings
 from reproduce.report.formats import kind_of, show
 from reproduce.report.runs import Run, find_runs, load_run, parse_run
-
-__all__ = ["Comparison", "Tolerance", "committed_runs", "compare", "load_tolerances", "main_check"]
+from reproduce.schema import Strict, read_yaml, validated
 
 Runs = Mapping[tuple[str, str], Run]
 """By experiment and file name, without its ending."""
@@ -34,7 +32,7 @@ class Tolerance(Strict):
         return self.absolute + self.relative * abs(committed)
 
 
-class _File(RootModel[Annotated[tuple[Tolerance, ...], Tuple]]):
+class _File(RootModel[tuple[Tolerance, ...]]):
     """The whole file."""
 
 

@@ -8,11 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, RootModel, model_validator
 
-from reproduce.config import Strict, Tuple, read_yaml, validated
 from reproduce.report.formats import kind_of
 from reproduce.report.runs import Run, experiments, is_number, run_name, value
-
-__all__ = ["Claim", "Verdict", "judge_claims", "load_claims"]
+from reproduce.schema import Strict, read_yaml, validated
 
 Text = Annotated[str, Field(min_length=1)]
 PLACEHOLDERS = ("<concept>", "<other>", "<factor>", "<residual>", "<attribute>", "<lowest>", "<highest>")
@@ -28,7 +26,7 @@ class Claim(Strict):
 
     says: Text
     source: Text
-    experiments: Annotated[tuple[str, ...], Field(min_length=1), Tuple] | None
+    experiments: Annotated[tuple[str, ...], Field(min_length=1)] | None
     quantity: Text
     comparison: Literal["above", "below", "near"]
     than: float | Text
@@ -69,7 +67,7 @@ class Claim(Strict):
         return self.tolerance - abs(ours - against)
 
 
-class _File(RootModel[Annotated[tuple[Claim, ...], Tuple]]):
+class _File(RootModel[tuple[Claim, ...]]):
     """The whole file."""
 
 

@@ -8,11 +8,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from reproduce.errors import UserError
-from reproduce.paths import shown
+from reproduce.files import shown
 from reproduce.report.formats import kind_of, show
 from reproduce.report.runs import Run, find_runs, is_number, load_run
-
-__all__ = ["Format", "diff_runs", "main_diff", "numbers", "settings"]
 
 Format = Literal["text", "csv", "json"]
 COLUMNS = ["experiment", "quantity", "a", "b", "difference"]

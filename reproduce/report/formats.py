@@ -8,19 +8,6 @@ from typing import Any, Literal
 
 import pandas as pd
 
-__all__ = [
-    "NULL",
-    "Kind",
-    "Spread",
-    "Table",
-    "escape_latex",
-    "escape_markdown",
-    "kind_of",
-    "markdown_grid",
-    "show",
-    "split_heading",
-]
-
 NULL = "–"
 
 Kind = Literal["text", "count", "offset", "share", "number", "deviation", "quantity", "difference"]

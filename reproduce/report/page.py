@@ -15,8 +15,6 @@ from reproduce.report.published import Published
 from reproduce.report.runs import Run, concepts, experiments, factors, run_name, value
 from reproduce.report.tables import SHRUNKEN, build_tables, chance_levels
 
-__all__ = ["render_page"]
-
 
 @dataclass(frozen=True)
 class Cell:

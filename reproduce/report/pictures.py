@@ -14,8 +14,6 @@ from reproduce.report.formats import kind_of, show
 from reproduce.report.published import Published
 from reproduce.report.runs import Run, concepts, factors, run_name, value
 
-__all__ = ["Block", "Picture", "figure_blocks", "swap_blocks", "training_block"]
-
 _QUALITY = 75  # an eighth of the PNG, which stands beside the page
 # of an animation, whose whole stands beside the page
 _FRAMES, _FRAME_WIDTH, _FRAME_QUALITY = 16, 400, 50

@@ -6,16 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, RootModel, model_validator
 
-from reproduce.config import Strict, Tuple, read_yaml, validated
-
-__all__ = [
-    "Published",
-    "PublishedDimensions",
-    "PublishedExperiment",
-    "PublishedFID",
-    "PublishedResponse",
-    "load_published",
-]
+from reproduce.schema import Strict, read_yaml, validated
 
 
 class Quoted(Strict):
@@ -31,7 +22,7 @@ class PublishedDimensions(Quoted):
     dataset: Annotated[str, Field(min_length=1)]
     latent: Annotated[int, Field(gt=0)]
     dims: dict[str, Annotated[int, Field(ge=0)]]
-    derived: Annotated[tuple[str, ...], Tuple]
+    derived: tuple[str, ...]
     tolerance: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
@@ -72,9 +63,9 @@ class PublishedResponse(Quoted):
 class PublishedExperiment(Strict):
     """Everything published about one experiment."""
 
-    dimensions: Annotated[tuple[PublishedDimensions, ...], Tuple]
-    fid: Annotated[tuple[PublishedFID, ...], Tuple]
-    response: Annotated[tuple[PublishedResponse, ...], Tuple]
+    dimensions: tuple[PublishedDimensions, ...]
+    fid: tuple[PublishedFID, ...]
+    response: tuple[PublishedResponse, ...]
 
 
 class _File(RootModel[dict[str, PublishedExperiment]]):

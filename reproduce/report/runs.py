@@ -6,23 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reproduce.errors import UserError
-from reproduce.files import read_json
-from reproduce.paths import shown
-
-__all__ = [
-    "Run",
-    "concepts",
-    "experiments",
-    "factors",
-    "find_runs",
-    "is_number",
-    "load_machines",
-    "load_run",
-    "load_runs",
-    "parse_run",
-    "run_name",
-    "value",
-]
+from reproduce.files import read_json, shown
 
 Run = dict[str, Any]
 

@@ -13,8 +13,6 @@ from reproduce.report.formats import Kind, Spread, Table, escape_markdown, markd
 from reproduce.report.published import Published, PublishedDimensions
 from reproduce.report.runs import Run, concepts, experiments, run_name, value
 
-__all__ = ["SHRUNKEN", "build_tables", "chance_levels", "inject", "readme_table", "write_tables"]
-
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 _RUN: dict[str, Kind] = {"experiment": "text", "dataset": "text", "variant": "text", "seed": "count"}

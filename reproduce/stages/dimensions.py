@@ -11,8 +11,6 @@ from reproduce.files import read_arrays, read_json, write_json
 from reproduce.latents import LatentPairs, load_posterior
 from reproduce.paths import Run
 
-__all__ = ["run"]
-
 
 def run(profile: str, experiment: str, variant: str) -> None:
     """Write `dimensions.json`: `dims` and `scores` by factor name; scores are null where the variant names sizes."""

@@ -13,8 +13,6 @@ from reproduce.models.weights import load_network
 from reproduce.paths import Site
 from reproduce.seeds import torch_generator
 
-__all__ = ["run"]
-
 
 def run(profile: str, experiment: str) -> None:
     """Write `{train,heldout}_{mean,logvar}.npy`, float32 `[n, N]`: of the pool's and the held-out images.

@@ -31,16 +31,14 @@ from reproduce.evaluation.metrics import (
 from reproduce.evaluation.response import mean_response, respond, response_numbers
 from reproduce.evaluation.tour import factor_tour
 from reproduce.evaluation.walk import factor_walks, walk_numbers
+from reproduce.factors import factor_slices
 from reproduce.files import read_arrays, read_json, write_array, write_arrays, write_json
 from reproduce.latents import load_posterior
-from reproduce.likelihood import factor_slices
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.models.flow import Flow
 from reproduce.models.weights import load_network
 from reproduce.paths import Run
 from reproduce.seeds import numpy_generator, torch_generator
-
-__all__ = ["run"]
 
 _STEPS = 8  # from one image to the next
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from reproduce.config import Unsupervised, load_sources, load_unsupervised
 from reproduce.data.access import open_dataset
 from reproduce.data.base import IMAGES_AT_A_TIME, ImageData, Table, heldout_batches, rows
-from reproduce.data.download import Downloads
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError
 from reproduce.evaluation.directions import attribute_directions, direction_pictures, direction_rates
@@ -30,6 +29,7 @@ from reproduce.evaluation.look import look_at_images
 from reproduce.evaluation.metrics import density_statistics, judge_rates, round_trip
 from reproduce.evaluation.samples import sample_pictures
 from reproduce.files import read_json, write_arrays, write_json
+from reproduce.intake.download import Downloads
 from reproduce.latents import load_posterior
 from reproduce.likelihood import density_nll
 from reproduce.models.convolutional import Autoencoder, Classifier
@@ -37,8 +37,6 @@ from reproduce.models.flow import Flow
 from reproduce.models.weights import load_network
 from reproduce.paths import DOWNLOADS, MIRROR, Run
 from reproduce.seeds import torch_generator
-
-__all__ = ["run"]
 
 _PICTURED, _JUDGED = 2000, 300  # held-out images: for figures, and moved along directions
 

@@ -1,12 +1,10 @@
 """fetch: the data set's images and labels, and the authors' network where it is asked for, onto this disk."""
 
 from reproduce.config import load_network_config, load_pipeline, load_sources, load_variant
-from reproduce.data.checkpoint import fetch_checkpoint
-from reproduce.data.download import Downloads
 from reproduce.data.fetch import fetch_dataset, needed_sources
+from reproduce.intake.download import Downloads
+from reproduce.official.fetch import fetch_checkpoint
 from reproduce.paths import DOWNLOADS, MIRROR, WORK, Site
-
-__all__ = ["run"]
 
 
 def run(profile: str, experiment: str) -> None:

@@ -22,8 +22,6 @@ from reproduce.figures.walk import walk_figure
 from reproduce.files import read_array, read_arrays, read_json, write_arrays
 from reproduce.paths import Run
 
-__all__ = ["run"]
-
 _TRANSFERRED = 3  # rows and columns of the paper's class transfer
 Arrays = dict[str, np.ndarray]
 

@@ -12,20 +12,17 @@ import torch
 from reproduce.config import FirstStage, NetworkConfig, Weights, load_network_config, load_sources
 from reproduce.data.access import open_dataset
 from reproduce.data.base import ImageData
-from reproduce.data.download import Downloads
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError, UserError
-from reproduce.files import atomic_path, sha256, write_text
+from reproduce.files import atomic_path, sha256, shown, write_text
+from reproduce.intake.download import Downloads
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.weights import load_network, save_network, trained_on
-from reproduce.paths import DOWNLOADS, MIRROR, PRETRAINED, WORK, Site, experiment_config, shown
+from reproduce.paths import DOWNLOADS, MIRROR, PRETRAINED, WORK, Site, experiment_config
 from reproduce.training.distributed import any_process, is_first, own_device, processes, started
 from reproduce.training.first_stage import train_autoencoder, train_classifier
 from reproduce.training.loop import Resume, log_as_csv
 from reproduce.training.perceptual import Perceptual, feature_distance, lpips_distance
-
-__all__ = ["run"]
-
 
 N = TypeVar("N", Autoencoder, Classifier)
 Train = Callable[[ImageData, torch.device, Resume], tuple[N, list[dict[str, float]]]]

@@ -9,8 +9,6 @@ from reproduce.files import write_arrays, write_json
 from reproduce.pairs import ConceptPairs
 from reproduce.paths import Site
 
-__all__ = ["run"]
-
 
 def run(profile: str, experiment: str) -> None:
     """Write `{pool,heldout,heldout_pairs}.npz` and `concepts.json`; a concept without pairs is refused here."""

@@ -9,8 +9,6 @@ from reproduce.report.published import load_published
 from reproduce.report.runs import load_machines, load_runs
 from reproduce.report.tables import build_tables, inject, readme_table, write_tables
 
-__all__ = ["run"]
-
 _README_SHOWS = "embedded"  # what a reader of README can rerun in minutes
 
 

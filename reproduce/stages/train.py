@@ -24,8 +24,6 @@ from reproduce.training.distributed import any_process, is_first, own_device, pr
 from reproduce.training.flow import train_density, train_flow
 from reproduce.training.loop import Resume, log_as_csv
 
-__all__ = ["run"]
-
 
 @started()
 def run(profile: str, experiment: str, variant: str) -> None:

@@ -20,8 +20,6 @@ from torch import Tensor
 
 from reproduce.errors import ReproduceError, UserError
 
-__all__ = ["any_process", "average", "from_first", "is_first", "own_device", "part", "processes", "started"]
-
 
 @contextmanager
 def started() -> Iterator[None]:

@@ -18,8 +18,6 @@ from reproduce.training.loop import Resume, learning_rate, run_steps
 from reproduce.training.objective import AutoencoderLoss
 from reproduce.training.perceptual import Perceptual
 
-__all__ = ["DrawImages", "train_autoencoder", "train_classifier"]
-
 DrawImages = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 _LOG_EVERY = 50
 

@@ -6,13 +6,12 @@ import torch
 from torch import Tensor
 
 from reproduce.errors import ReproduceError, UserError
-from reproduce.likelihood import Variance, check_dims, density_nll, pair_nll
+from reproduce.factors import check_dims
+from reproduce.likelihood import Variance, density_nll, pair_nll
 from reproduce.models.flow import Flow
 from reproduce.seeds import torch_generator
 from reproduce.training.distributed import average, part
 from reproduce.training.loop import Resume, Schedule, learning_rate, run_steps
-
-__all__ = ["DrawLatents", "DrawPairs", "train_density", "train_flow"]
 
 DrawPairs = Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]
 DrawLatents = Callable[[int, torch.Generator], Tensor]

@@ -22,8 +22,6 @@ from reproduce.errors import ReproduceError
 from reproduce.files import atomic_path, locked
 from reproduce.training.distributed import any_process, from_first, is_first, processes
 
-__all__ = ["Resume", "Schedule", "Stateful", "learning_rate", "log_as_csv", "run_steps"]
-
 Schedule = Literal["linear_decay", "one_cycle"]
 
 

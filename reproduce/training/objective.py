@@ -10,8 +10,6 @@ from reproduce.models.convolutional import Posterior
 from reproduce.models.discriminator import Discriminator
 from reproduce.training.perceptual import Perceptual
 
-__all__ = ["AutoencoderLoss", "calibrated_weight", "discriminator_loss"]
-
 _LARGEST_WEIGHT = 1e4
 _SMALLEST_NORM = 1e-4
 

@@ -12,8 +12,6 @@ from torch.nn import functional as F
 from reproduce.errors import UserError
 from reproduce.models.convolutional import Classifier
 
-__all__ = ["Perceptual", "feature_distance", "lpips_distance"]
-
 Perceptual = Callable[[Tensor, Tensor], Tensor]  # two batches of images [B, C, S, S] to their distances [B]
 
 

@@ -2,13 +2,11 @@
 
 from pathlib import Path
 
-from reproduce.data.archive import extract_members
-from reproduce.data.download import Downloads
 from reproduce.errors import ReproduceError, UserError
-from reproduce.models.convert import convert_official
-from reproduce.paths import shown
-
-__all__ = ["fetch_checkpoint"]
+from reproduce.files import shown
+from reproduce.intake.archive import extract_members
+from reproduce.intake.download import Downloads
+from reproduce.official.convert import convert_official
 
 
 def fetch_checkpoint(downloads: Downloads, *, archive: str, name: str, out: Path, work: Path) -> None:

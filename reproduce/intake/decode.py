@@ -28,12 +28,9 @@ from PIL import __version__ as pillow_version
 from PIL import features
 from tqdm import tqdm
 
-from reproduce.data.image import OnUnusable, Recipe, Source, close_archives, render_into, stamp_of, start_worker
 from reproduce.errors import ReproduceError, UserError
-from reproduce.files import atomic_path, locked
-from reproduce.paths import shown
-
-__all__ = ["decode_images", "default_workers", "label_array"]
+from reproduce.files import atomic_path, locked, shown
+from reproduce.intake.image import OnUnusable, Recipe, Source, close_archives, render_into, stamp_of, start_worker
 
 _CHUNK_IMAGES, _CHUNK_BYTES = 32, 1 << 20
 _QUEUED = 3  # tasks for each other process: enough that none waits while this one decodes
@@ -82,7 +79,7 @@ def decode_images(
         label_names: the names of the sources' labels.
         on_unusable: a file that is truncated or isn't RGB (grey, palette, CMYK, transparent) is refused by name, or
             converted and reported by name: a truncated one keeps what there is, transparency is dropped.
-        antialias: see `reproduce.data.image.resized`.
+        antialias: see `reproduce.intake.image.resized`.
         workers: processes, this one among them; by default as many as there are cores.
         title: what the progress bar is called.
         work: a folder of its own for the unfinished decode; by default `folder/.<name>.partial`.

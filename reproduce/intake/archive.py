@@ -9,10 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from reproduce.errors import ReproduceError
-from reproduce.files import atomic_path
-from reproduce.paths import shown
-
-__all__ = ["extract_members"]
+from reproduce.files import atomic_path, shown
 
 _HEADER_LIMIT = 2**20
 _LONG_HEADERS = (

@@ -12,21 +12,6 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-__all__ = [
-    "Canvas",
-    "Color",
-    "Light",
-    "Points",
-    "Pose",
-    "choose",
-    "luminance",
-    "mirrored",
-    "mix",
-    "palette",
-    "ramp",
-    "shade",
-]
-
 Color = tuple[int, int, int]
 Points = Sequence[tuple[float, float]]
 

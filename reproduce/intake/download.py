@@ -22,10 +22,7 @@ from tqdm import tqdm
 
 from reproduce.config import Source
 from reproduce.errors import ReproduceError
-from reproduce.files import is_web_page, locked, read_json, sha256, write_json
-from reproduce.paths import ROOT, shown
-
-__all__ = ["Downloads", "obtain"]
+from reproduce.files import is_web_page, locked, read_json, sha256, shown, write_json
 
 _CHUNK = 2**16  # what a broken transfer may lose
 _TIMEOUT = (20, 60)  # seconds: to connect, and between two pieces
@@ -215,7 +212,7 @@ class _Transfer:
 
     def _copy(self, path: str) -> None:
         try:
-            shutil.copyfile(ROOT / Path(path).expanduser(), self.part)
+            shutil.copyfile(Path(path).expanduser(), self.part)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, RuntimeError):  # the last: no such ~user
             raise _Refused("there is no such file") from None
 

@@ -23,23 +23,7 @@ from typing import Literal, NamedTuple
 from PIL import Image, ImageFile, ImageOps
 
 from reproduce.errors import UserError
-from reproduce.paths import shown
-
-__all__ = [
-    "CentreCrop",
-    "Crop",
-    "OnUnusable",
-    "Recipe",
-    "Source",
-    "SquareCrop",
-    "close_archives",
-    "read_source",
-    "render",
-    "render_into",
-    "resized",
-    "stamp_of",
-    "start_worker",
-]
+from reproduce.files import shown
 
 OnUnusable = Literal["refuse", "convert"]
 Region = tuple[float, float, float, float]

@@ -20,8 +20,6 @@ from reproduce.files import is_web_page
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import ActNorm, DoubleCoupling, Flow, Shuffle
 
-__all__ = ["load_official_autoencoder", "load_official_classifier", "load_official_flow"]
-
 Source = str | os.PathLike[str] | Mapping[str, Any]
 
 # what only that kind of model has among its keys

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reproduce.data.drawing import (
+from reproduce.rendered.drawing import (
     Canvas,
     Color,
     Light,
@@ -25,8 +25,6 @@ from reproduce.data.drawing import (
     shade,
 )
 from reproduce.seeds import numpy_generator
-
-__all__ = ["ATTRIBUTES", "Face", "draw_face", "render_faces", "sample_face"]
 
 ATTRIBUTES = ("Eyeglasses", "No_Beard", "Smiling", "Wearing_Hat")
 

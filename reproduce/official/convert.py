@@ -6,10 +6,8 @@ from typing import Literal
 from reproduce.files import sha256
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import Flow
-from reproduce.models.official import load_official_autoencoder, load_official_classifier, load_official_flow
 from reproduce.models.weights import save_network
-
-__all__ = ["convert_official"]
+from reproduce.official.checkpoints import load_official_autoencoder, load_official_classifier, load_official_flow
 
 
 def convert_official(

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reproduce.data.drawing import Canvas, Color, Light, Pose, choose, mirrored, mix, palette, ramp, shade
+from reproduce.rendered.drawing import Canvas, Color, Light, Pose, choose, mirrored, mix, palette, ramp, shade
 from reproduce.seeds import numpy_generator
-
-__all__ = ["KINDS", "Animal", "draw_animal", "render_animals", "sample_animal"]
 
 KINDS = ("cat", "dog", "fox", "frog", "koala", "lion", "owl", "panda", "pig", "rabbit")
 
