@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from reproduce.data.base import IMAGES_AT_A_TIME
+from reproduce.data.shared.base import IMAGES_AT_A_TIME
 from reproduce.errors import ReproduceError
 from reproduce.files import read_array, write_array
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior

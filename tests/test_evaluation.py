@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reproduce.data.base import Readings, to_unit_range
+from reproduce.data.shared.base import Readings, to_unit_range
 from reproduce.data.colormnist import background_color
 from reproduce.errors import ReproduceError, UserError
 from reproduce.evaluation.grid import as_uint8, pick_images, swap_cells

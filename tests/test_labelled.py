@@ -25,10 +25,10 @@ from reproduce.config import (
 )
 from reproduce.data import photos, rendered
 from reproduce.data.access import open_dataset
-from reproduce.data.augment import deform
-from reproduce.data.base import HeldoutPairs, images_from_levels, rows
+from reproduce.data.shared.augment import deform
+from reproduce.data.shared.base import HeldoutPairs, images_from_levels, rows
 from reproduce.data.fetch import fetch_dataset, needed_sources
-from reproduce.data.labelled import (
+from reproduce.data.shared.labelled import (
     AttributeImages,
     ClassImages,
     attribute_test_draws,

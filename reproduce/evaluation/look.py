@@ -5,11 +5,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from reproduce.data.base import IMAGES_AT_A_TIME, Readings
+from reproduce.data.shared.base import IMAGES_AT_A_TIME, Readings
 from reproduce.models.convolutional import Autoencoder, Classifier
 
 Look = Callable[[Tensor], Readings]
-Read = Callable[[Tensor, Tensor | None], Readings]  # see `reproduce.data.base.ImageData.read`
+Read = Callable[[Tensor, Tensor | None], Readings]  # see `reproduce.data.shared.base.ImageData.read`
 
 
 def look_at_images(autoencoder: Autoencoder, judge: Classifier, read: Read) -> Look:

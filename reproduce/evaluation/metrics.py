@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproduce.data.base import Readings
+from reproduce.data.shared.base import Readings
 from reproduce.errors import ReproduceError, UserError
 from reproduce.evaluation.look import Look, Read, follows
 from reproduce.factors import factor_slices

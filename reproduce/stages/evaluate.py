@@ -10,7 +10,7 @@ from torch import Tensor
 
 from reproduce.config import Experiment, load_experiment, load_variant
 from reproduce.data.access import open_dataset
-from reproduce.data.base import ImageData, Table, heldout_batches, rows
+from reproduce.data.shared.base import ImageData, Table, heldout_batches, rows
 from reproduce.evaluation.embedding import Embedding, embed_factors, factor_accuracy
 from reproduce.evaluation.grid import as_uint8, pick_images, swap_cells
 from reproduce.evaluation.look import Look, look_at_images, look_at_logits

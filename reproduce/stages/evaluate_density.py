@@ -11,7 +11,7 @@ from torch import Tensor
 
 from reproduce.config import Unsupervised, load_sources, load_unsupervised
 from reproduce.data.access import open_dataset
-from reproduce.data.base import IMAGES_AT_A_TIME, ImageData, Table, heldout_batches, rows
+from reproduce.data.shared.base import IMAGES_AT_A_TIME, ImageData, Table, heldout_batches, rows
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError
 from reproduce.evaluation.directions import attribute_directions, direction_pictures, direction_rates
