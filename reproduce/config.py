@@ -10,15 +10,15 @@ from reproduce.errors import UserError
 from reproduce.files import shown
 from reproduce.interpret import Vary
 from reproduce.likelihood import Variance
+from reproduce.models.flow import FlowSize
 from reproduce.paths import CONFIGS, experiment_config
 from reproduce.schema import Strict, read_yaml, validated
-from reproduce.training.loop import Schedule
+from reproduce.training.objective import AutoencoderObjective
+from reproduce.training.optimisation import FlowTraining, NetworkTraining, Optimisation
 
 DENSITY = "density"  # the one variant of an unsupervised experiment
 Positive = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0)]
-Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Augmentation(Strict):
@@ -145,68 +145,6 @@ _WITH_ATTRIBUTES = ("celeba", "rendered_faces")
 Dataset = ColorMNISTConfig | SmallSetConfig | RenderedConfig | CelebAConfig | AnimalFacesConfig
 
 
-class Optimisation(Strict):
-    """Adam, its rate over the steps, and the batch."""
-
-    steps: Positive
-    batch_size: Positive
-    peak_rate: Rate
-    schedule: Schedule
-    decay_from: Annotated[int, Field(ge=0)] | None
-    betas: tuple[Beta, Beta]
-
-    @model_validator(mode="after")
-    def _decays(self) -> "Optimisation":
-        if (self.decay_from is None) == (self.schedule == "linear_decay"):
-            raise ValueError("decay_from is a step for schedule: linear_decay, and null for one_cycle")
-        if self.decay_from is not None and self.decay_from >= self.steps:
-            raise ValueError(f"decay_from={self.decay_from} lies beyond steps={self.steps}: the rate would never fall")
-        return self
-
-
-class NetworkTraining(Optimisation):
-    """How a network on images is trained."""
-
-    initialize_batch: Annotated[int, Field(ge=2)]
-    gradient_clip: Rate | None
-
-
-class PerceptualTerm(Strict):
-    """A distance in the features of `network`, counted `weight` times; see `reproduce.training.perceptual`.
-
-    `classifier`: one that is trained for that, as the judge is; `vgg`: LPIPS on VGG16, whose weights it needs.
-    """
-
-    network: Literal["classifier", "vgg"]
-    weight: Rate
-
-
-class AdversarialTerm(Strict):
-    """A discriminator, from step `start` (0-based) on; its rate is the autoencoder's times `rate_factor`.
-
-    `width`: channels of its first layer. See `reproduce.models.discriminator`.
-    """
-
-    start: Annotated[int, Field(ge=0)]
-    rate_factor: Rate
-    spectral_norm: bool
-    width: Positive
-
-
-class AutoencoderObjective(Strict):
-    """The terms that an autoencoder is trained on; see `reproduce.training.objective`.
-
-    `error` over a learned scale (its logarithm starts at `initial_logvar`), plus `kl_weight` times the KL. Null leaves
-    a perceptual or an adversarial term out.
-    """
-
-    error: Literal["absolute", "squared"]
-    perceptual: PerceptualTerm | None
-    kl_weight: Fraction
-    initial_logvar: float
-    adversarial: AdversarialTerm | None
-
-
 class Weights(Strict):
     """Where a network's weights come from: `train` them, or take the `shipped` file with this SHA-256.
 
@@ -285,20 +223,6 @@ class Dimensions(Strict):
     n_pairs: Annotated[int, Field(ge=2)]
 
 
-class FlowSize(Strict):
-    """The architecture of T."""
-
-    n_blocks: Positive
-    hidden_dim: Positive
-    hidden_depth: Annotated[int, Field(ge=0)]
-
-
-class Training(Optimisation):
-    """How T is trained."""
-
-    rho: Annotated[float, Field(gt=0, lt=1)]
-
-
 class Walk(Strict):
     """A random walk in one factor: its length, and the correlation of a step with the one before."""
 
@@ -369,7 +293,7 @@ class Experiment(NetworkConfig):
 
     pairs: Pairs
     dimensions: Dimensions
-    training: Training
+    training: FlowTraining
     evaluation: Evaluation
     grid: SwapGrid
 
