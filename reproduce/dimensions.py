@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from reproduce.errors import UserError
+from reproduce.factors import check_factor, check_finite
 from reproduce.seeds import torch_generator
 
 Method = Literal["paper", "normalised", "code"]
@@ -63,11 +64,8 @@ class PairMoments:
             )
         if not len(z_a):
             return
-        if int(factor.min()) < 0 or int(factor.max()) >= self.n_concepts:
-            bad = factor[(factor < 0) | (factor >= self.n_concepts)][0]
-            raise UserError(f"factor index {int(bad)} is out of range for n_concepts={self.n_concepts}")
-        if not (torch.isfinite(z_a).all() and torch.isfinite(z_b).all()):
-            raise UserError("the latents hold NaN or infinity: check the first stage's weights and its input range")
+        check_factor(factor, self.n_concepts)
+        check_finite(z_a, z_b)
         a, b, factor = z_a.detach().cpu().double(), z_b.detach().cpu().double(), factor.cpu()
         if self._origin is None:
             self._origin = torch.cat([a, b]).mean(0)

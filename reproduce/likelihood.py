@@ -26,7 +26,7 @@ def density_nll(z_tilde: Tensor, log_det: Tensor) -> Tensor:
     return 0.5 * z_tilde.square().sum(1) - log_det
 
 
-def pair_nll(
+def pair_nll(  # noqa: PLR0913, PLR0917  (the public interface, as in the formula)
     zt_a: Tensor,
     log_det_a: Tensor,
     zt_b: Tensor,
@@ -58,7 +58,7 @@ def pair_nll(
         shapes = ", ".join(str(list(x.shape)) for x in (zt_a, zt_b, *per_pair))
         raise UserError(f"zt_a, zt_b must be [B, N] and log_det_a, log_det_b, factor [B]; they are {shapes}")
     check_dims(dims, zt_a.shape[1])
-    check_factor(factor, dims)
+    check_factor(factor, len(dims) - 1)
     membership = torch.tensor([k for k, size in enumerate(dims) for _ in range(size)], device=factor.device)
     shared = (membership == factor[:, None]).to(zt_a.device)
     spread = 1 - rho**2 if variance == "1-rho^2" else 1 - rho

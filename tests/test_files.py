@@ -123,7 +123,7 @@ def test_nan_weights_and_weights_that_do_not_fit_are_named(tmp_path):
     with pytest.raises(ReproduceError, match=r"'layers\.0\.loc' holds NaN"):
         load_network(path, Flow)
     network = Flow(dim=4, n_blocks=1, hidden_dim=8)
-    network.hidden_dim = 16
+    network.config["hidden_dim"] = 16
     save_network(path, network)
     with pytest.raises(ReproduceError, match=r"the key 'layers\.1\.first\.biases\.0' does not fit"):
         load_network(path, Flow)

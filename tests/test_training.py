@@ -7,11 +7,12 @@ import pytest
 import torch
 
 import reproduce
-from reproduce.config import AutoencoderObjective, NetworkTraining
 from reproduce.errors import ReproduceError, UserError
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.training.first_stage import train_autoencoder, train_classifier
-from reproduce.training.loop import Resume, learning_rate, log_as_csv, run_steps
+from reproduce.training.loop import Resume, log_as_csv, run_steps
+from reproduce.training.objective import AutoencoderObjective
+from reproduce.training.optimisation import LinearDecay, NetworkTraining, Optimisation
 
 SIZE = {"n_blocks": 2, "hidden_dim": 16, "peak_rate": 1e-3, "batch_size": 32}
 
@@ -98,7 +99,7 @@ def test_a_continued_run_without_its_optimizer_state_would_differ(tmp_path):
     with pytest.raises(Killed):
         reproduce.train_flow(killed_after(11, draw_pairs), resume=resume, **options)
     state = torch.load(resume.file, weights_only=True)
-    for entry in state["stateful"]["optimizer"]["state"].values():
+    for entry in state["stateful"]["flow's optimizer"]["state"].values():
         entry["exp_avg"].zero_()
     torch.save(state, resume.file)
     assert not same(whole, reproduce.train_flow(draw_pairs, resume=resume, **options))
@@ -185,22 +186,15 @@ def test_the_log_holds_means_over_its_interval():
 
 
 def test_linear_decay_is_the_official_one():
-    rate = {
-        s: learning_rate(s, steps=120, peak=2.0, schedule="linear_decay", decay_from=100) for s in (0, 100, 110, 119)
-    }
-    assert rate == pytest.approx({0: 2.0, 100: 2.0, 110: 1.0, 119: 0.1})
+    decays = Optimisation(steps=120, peak_rate=2.0, schedule=LinearDecay(decay_from=100))
+    assert {s: decays.rate(s) for s in (0, 100, 110, 119)} == pytest.approx({0: 2.0, 100: 2.0, 110: 1.0, 119: 0.1})
+    late, own = (Optimisation(steps=120_000, schedule=s) for s in (LinearDecay(decay_from=100_000), "linear_decay"))
     for step in (0, 100_000, 110_000, 119_999):  # without a start: the official proportion
-        late, own = (
-            learning_rate(step, steps=120_000, peak=1.0, schedule="linear_decay", decay_from=start)
-            for start in (100_000, None)
-        )
-        assert late == own
+        assert late.rate(step) == own.rate(step)
 
 
 def test_one_cycle_rises_for_a_tenth_and_falls_along_a_cosine():
-    def rate(step):
-        return learning_rate(step, steps=100, peak=1.0, schedule="one_cycle")
-
+    rate = Optimisation(steps=100, peak_rate=1.0, schedule="one_cycle").rate
     assert rate(0) == pytest.approx(1 / 25)
     assert rate(5) == pytest.approx((1 + 1 / 25) / 2)
     assert rate(10) == pytest.approx(1.0)
@@ -222,7 +216,6 @@ TRAINING = NetworkTraining(
     batch_size=16,
     peak_rate=2e-3,
     schedule="one_cycle",
-    decay_from=None,
     betas=(0.5, 0.9),
     initialize_batch=64,
     gradient_clip=100.0,
@@ -231,9 +224,7 @@ NETWORK = {"in_channels": 1, "image_size": 16, "width": 4, "latent_dim": 6}
 
 
 def test_an_autoencoder_learns_and_continues_as_if_never_killed(tmp_path):
-    objective = AutoencoderObjective(
-        error="absolute", perceptual=None, kl_weight=1.0, initial_logvar=-1.0, adversarial=None
-    )
+    objective = AutoencoderObjective(error="absolute", kl_weight=1.0, initial_logvar=-1.0)
     options = {"objective": objective, "training": TRAINING, "seed": 0}
     whole, killed = Autoencoder(**NETWORK), Autoencoder(**NETWORK)
     log = train_autoencoder(whole, images, **options)

@@ -9,11 +9,22 @@ from functools import partial
 from itertools import pairwise
 
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reproduce.errors import UserError
+from reproduce.factors import check_finite
+from reproduce.schema import Strict, validated
 from reproduce.seeds import torch_generator
+
+
+class FlowSize(Strict):
+    """The sizes of T; see `Flow`."""
+
+    n_blocks: PositiveInt = 12
+    hidden_dim: PositiveInt = 512
+    hidden_depth: NonNegativeInt = 2
 
 
 class ActNorm(nn.Module):
@@ -145,11 +156,10 @@ class Flow(nn.Module):
         super().__init__()
         if dim < 2:
             raise UserError(f"dim={dim}: a flow needs at least 2 dimensions, for a coupling to have two halves")
-        if n_blocks < 1 or hidden_dim < 1 or hidden_depth < 0:
-            sizes = f"n_blocks={n_blocks}, hidden_dim={hidden_dim}, hidden_depth={hidden_depth}"
-            raise UserError(f"{sizes}: a flow needs at least 1 block of width 1 and depth 0")
-        self.dim, self.n_blocks = dim, n_blocks
-        self.hidden_dim, self.hidden_depth = hidden_dim, hidden_depth
+        size = {"n_blocks": n_blocks, "hidden_dim": hidden_dim, "hidden_depth": hidden_depth}
+        validated(FlowSize, size, "Flow")
+        self.dim = dim
+        self.config = {"dim": dim, **size}  # the arguments that rebuild the architecture
         generator = torch_generator(seed, "flow weights")
         self.layers = nn.ModuleList()
         for _ in range(n_blocks):
@@ -158,16 +168,6 @@ class Flow(nn.Module):
                 DoubleCoupling(dim=dim, hidden_dim=hidden_dim, hidden_depth=hidden_depth, generator=generator)
             )
             self.layers.append(Shuffle(dim=dim, generator=generator))
-
-    @property
-    def config(self) -> dict[str, int]:
-        """The arguments that rebuild the architecture."""
-        return {
-            "dim": self.dim,
-            "n_blocks": self.n_blocks,
-            "hidden_dim": self.hidden_dim,
-            "hidden_depth": self.hidden_depth,
-        }
 
     @torch.no_grad()
     def initialize(self, z: Tensor) -> None:
@@ -178,8 +178,7 @@ class Flow(nn.Module):
         x = self._checked(z)
         if len(x) < 2:
             raise UserError(f"initialize needs at least 2 latents to measure their spread; it got {len(x)}")
-        if not torch.isfinite(x).all():
-            raise UserError("the latents hold NaN or infinity: check the first stage's weights and its input range")
+        check_finite(x)
         for layer in self.layers:
             if isinstance(layer, ActNorm):
                 layer.initialize(x)
