@@ -8,6 +8,9 @@ from reproduce.data.base import Dequantise
 from reproduce.dimensions import METHODS, Method
 from reproduce.errors import UserError
 from reproduce.files import shown
+from reproduce.intake import sources
+from reproduce.intake.sources import Source as Source
+from reproduce.intake.sources import Sources
 from reproduce.interpret import Vary
 from reproduce.likelihood import Variance
 from reproduce.paths import CONFIGS, experiment_config
@@ -490,46 +493,6 @@ class Variant(Strict):
     half: bool
 
 
-class Member(Strict):
-    """A checkpoint inside an archive: `path` there, and the size in bytes (`limit`) beyond which it isn't believed."""
-
-    path: str
-    kind: Literal["autoencoder", "classifier"]
-    limit: Positive
-
-
-class Source(Strict):
-    """A file from elsewhere: `file` below downloads/, `urls` (or paths) in order of preference, `bytes` its size.
-
-    `sha256` and `md5` are published checksums, or null. `members`: an archive's checkpoints, by our name.
-    """
-
-    description: str
-    file: Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")]
-    urls: tuple[str, ...]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
-    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None
-    bytes: Positive
-    licence: str
-    by_hand: str
-    members: dict[str, Member] = Field(default_factory=dict)
-
-
-class Sources(Strict):
-    """`paper_configs/sources.yaml`: what is fetched, by name, and how much disk each profile takes, in GB."""
-
-    disk_gb: dict[str, Annotated[float, Field(gt=0)]]
-    sources: dict[str, Source]
-
-    def archive_of(self, checkpoint: str) -> str:
-        """The name of the archive that has `checkpoint`; UserError where none has."""
-        for name, source in self.sources.items():
-            if checkpoint in source.members:
-                return name
-        known = ", ".join(member for source in self.sources.values() for member in source.members)
-        raise UserError(f"paper_configs/sources.yaml has no checkpoint {checkpoint!r}; it has {known}")
-
-
 class Pipeline(Strict):
     """`paper_configs/pipeline.yaml`: what `dvc repro` runs."""
 
@@ -555,8 +518,8 @@ def load_network_config(profile: str, experiment: str) -> Experiment | Unsupervi
         config = validated(Experiment, content, path)
     stage = config.first_stage
     if stage.checkpoint is not None:
-        sources = load_sources()
-        kind = sources.sources[sources.archive_of(stage.checkpoint)].members[stage.checkpoint].kind
+        known = load_sources()
+        kind = known.sources[known.archive_of(stage.checkpoint)].members[stage.checkpoint].kind
         if kind != stage.kind:
             raise UserError(
                 f"{shown(path)}: first_stage.checkpoint: {stage.checkpoint} is of the kind {kind}, "
@@ -590,8 +553,7 @@ def load_pipeline() -> Pipeline:
 
 def load_sources() -> Sources:
     """`paper_configs/sources.yaml`."""
-    path = CONFIGS / "sources.yaml"
-    return validated(Sources, read_yaml(path), path)
+    return sources.load_sources(CONFIGS / "sources.yaml")
 
 
 def load_variant(name: str) -> Variant:
