@@ -86,7 +86,10 @@ def load_network(path: Path, expected: type[N]) -> N:
     header, tensors = _read(path)
     if header.get("kind") != kind:
         raise ReproduceError(f"{path} holds a network of kind {header.get('kind')!r}, not {kind!r}")
-    network = expected(**header["config"])
+    try:
+        network = expected(**header["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReproduceError(f"{path}: its header describes no {kind} ({error}): restore it and run again") from None
     own = network.state_dict()
     for name in sorted(own.keys() | tensors.keys()):
         if name not in tensors or name not in own or tensors[name].shape != own[name].shape:
