@@ -86,7 +86,7 @@ class Pairs(Strict):
 
 
 class Experiment(Strict):
-    """A file of `paper_configs/<profile>/`: a data set, a network on it, and T. With `pairs: none` there are no concepts."""
+    """A file of `paper_configs/<profile>/`: a data set, a network on it, and T; `pairs: none` means no concepts."""
 
     title: str
     seed: NonNegativeInt
@@ -121,7 +121,10 @@ class Experiment(Strict):
         if name == "colormnist" and self.pairs == "none":
             raise ValueError("dataset: colormnist has its colours for pairs; take mnist")
         self.evaluation.check(
-            kind=self.first_stage.kind, concepts=self.concepts, n_values=n, attributes=self.dataset.has_attributes
+            kind=self.first_stage.kind,
+            concepts=len(self.concepts),
+            classes=self.dataset.n_classes,
+            attributes=self.dataset.has_attributes,
         )
         return self
 
@@ -158,7 +161,8 @@ def load_experiment(profile: str, experiment: str) -> Experiment:
         raise UserError(f"there is no {shown(path)}; known are {known}")
     config = validated(Experiment, read_yaml(path), path)
     if isinstance(source := config.first_stage.source, OfficialWeights):
-        kind = all_sources().member(source.checkpoint)[1].kind
+        sources = all_sources()
+        kind = sources.sources[sources.archive_of(source.checkpoint)].members[source.checkpoint].kind
         if kind != config.first_stage.kind:
             raise UserError(
                 f"{shown(path)}: first_stage.source.checkpoint: {source.checkpoint} is of the kind {kind}, "

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from reproduce.errors import ReproduceError
+from reproduce.errors import MissingFileError, ReproduceError
 
 if TYPE_CHECKING:  # the processes that decode images import this module, and need no numpy
     import numpy as np
@@ -93,12 +93,10 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise ReproduceError(f"{shown(path)} does not exist: `dvc repro` runs the stage that writes it") from None
+        raise MissingFileError(f"{shown(path)} does not exist") from None
     except (ValueError, EOFError, KeyError, tokenize.TokenError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
-        raise ReproduceError(
-            f"{shown(path)} is damaged ({reason}): delete it, and `dvc repro` runs the stage that writes it"
-        ) from None
+        raise MissingFileError(f"{shown(path)} is damaged ({reason}) and must be deleted") from None
 
 
 def read_json(path: Path) -> Any:

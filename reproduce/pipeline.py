@@ -13,7 +13,7 @@ VARIANTS = ("paper", "normalised", "code")
 DENSITY = "density"  # the variant of an experiment without concepts
 
 _HEADER = """\
-# What `dvc repro` runs: dvc.yaml reads the keys below. `reproduce select` writes this file, and it may be edited by hand.
+# What `dvc repro` runs. `reproduce select` writes this file; it may also be edited by hand.
 #   reproduce select embedded                         every experiment of a profile, in paper, normalised and code
 #   reproduce select full celeba_ae --variants code --seeds 0 1 2
 #   reproduce select embedded colormnist_ae --variants code --seeds 1 --add       beside what is there already

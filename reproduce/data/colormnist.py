@@ -104,6 +104,11 @@ class ColorMNIST(DataSet):
         return ("digit", "color")
 
     @property
+    def n_classes(self) -> int:
+        """The digits."""
+        return _DIGITS
+
+    @property
     def counts(self) -> tuple[int, int]:
         """As the config says."""
         return self.n_train, self.n_heldout

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from reproduce.errors import ReproduceError
+from reproduce.errors import MissingFileError, ReproduceError
 from reproduce.files import atomic_path, shown
 
 
@@ -70,7 +70,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             header: dict[str, Any] = json.loads((file.metadata() or {}).get("network", "{}"))
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except FileNotFoundError:
-        raise ReproduceError(f"{shown(path)} does not exist: `dvc repro` runs the stage that writes it") from None
+        raise MissingFileError(f"{shown(path)} does not exist") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise ReproduceError(
             f"{shown(path)} is not a readable safetensors file ({error}): restore it and run again"

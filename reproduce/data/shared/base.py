@@ -54,6 +54,11 @@ class DataSet(Strict, ABC):
         return False
 
     @property
+    def n_classes(self) -> int | None:
+        """How many classes the first concept has, where that is known without the files and it is a class."""
+        return None
+
+    @property
     @abstractmethod
     def counts(self) -> tuple[int, int]:
         """How many training and held-out images there are, as far as that is known without the files."""

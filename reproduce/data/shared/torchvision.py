@@ -51,6 +51,11 @@ class TorchvisionSet(LabelledSet):
             10_000 if self.n_heldout == "all" else self.n_heldout,
         )
 
+    @property
+    def n_classes(self) -> int:
+        """Ten, in each of these sets."""
+        return len(self.class_names)
+
     def sources(self, downloads: Downloads) -> tuple[str, ...]:
         """The packed files that have not been unpacked yet."""
         return missing_files(self.name, downloads)
