@@ -1,7 +1,7 @@
 """What the stages ask of a data set. Everything else about one is known to its own module alone."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,12 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reproduce.errors import UserError
+
 # one row an image: its concept `values` int64 [n, K], and what else its data set needs to render it
 Table = Mapping[str, np.ndarray]
 # concept -> its value in each image: int64 [n] for a class, bool [n] for an attribute, float [n, D] for a measurement
 Readings = dict[str, Tensor]
 Dequantise = Literal["image", "pixel", "none"]
 IMAGES_AT_A_TIME = 500  # through a network that is only used: more needs memory and is no faster
+_MAX_NAMED = 16
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,11 @@ def to_unit_range(images: Tensor, noise: Tensor | None = None) -> Tensor:
     return (images.float() + noise) / 128 - 1
 
 
+def to_uint8(images: Tensor) -> Tensor:
+    """Images in [-1, 1] to levels 0 … 255, rounded to the nearest."""
+    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
 def images_from_levels(levels: Tensor, dequantise: Dequantise, generator: torch.Generator | None) -> Tensor:
     """Levels uint8 `[n, C, S, S]` to [-1, 1]; with a generator, dequantised by one draw an image or one a pixel.
 
@@ -122,3 +130,41 @@ def images_from_levels(levels: Tensor, dequantise: Dequantise, generator: torch.
         return to_unit_range(levels)
     shape = (len(levels), 1, 1, 1) if dequantise == "image" else tuple(levels.shape)
     return to_unit_range(levels, torch.rand(shape, generator=generator))
+
+
+def pick_images(values: np.ndarray, wanted: Mapping[str, Sequence[int | tuple[int, ...]]]) -> list[list[int]]:
+    """For each list of wanted values, the first images that show them, no image twice.
+
+    Arguments:
+        values: concept values `[n, K]`.
+        wanted: lists by the config's key: a number is a value of the first concept, a tuple has one for every concept.
+
+    Raises UserError, naming the key, where a tuple has another length, or too few images show a value.
+    """
+    taken: set[int] = set()
+    chosen = []
+    for name, several in wanted.items():
+        own = []
+        for value in several:
+            if isinstance(value, tuple) and len(value) != values.shape[1]:
+                raise UserError(f"{name}: {list(value)} has {len(value)} values, there are {values.shape[1]} concepts")
+            shows = (values == value).all(1) if isinstance(value, tuple) else values[:, 0] == value
+            free = next((int(i) for i in np.flatnonzero(shows) if int(i) not in taken), None)
+            if free is None:
+                shown = list(value) if isinstance(value, tuple) else value
+                raise UserError(
+                    f"{name}: there are not enough held-out images of {shown}; "
+                    f"there are {_counted(values, whole=isinstance(value, tuple))}"
+                )
+            taken.add(free)
+            own.append(free)
+        chosen.append(own)
+    return chosen
+
+
+def _counted(values: np.ndarray, *, whole: bool) -> str:
+    """What there is to choose from, the most frequent first: "412 of [0, 1], 80 of [1, 1]"."""
+    kinds, counts = np.unique(values if whole else values[:, :1], axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    several = [f"{counts[i]} of {kinds[i].tolist() if whole else kinds[i, 0]}" for i in order[:_MAX_NAMED]]
+    return ", ".join(several) + (", …" if len(order) > _MAX_NAMED else "")

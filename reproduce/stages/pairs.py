@@ -4,7 +4,7 @@ import torch
 
 from reproduce.config import load_experiment
 from reproduce.data.access import open_dataset
-from reproduce.evaluation.grid import pick_images
+from reproduce.data.base import pick_images
 from reproduce.files import write_arrays, write_json
 from reproduce.pairs import ConceptPairs
 from reproduce.paths import Site
