@@ -24,7 +24,7 @@ from reproduce.figures.style import save, styled
 from reproduce.figures.swap_grid import prediction_grid, swap_grid
 from reproduce.figures.walk import walk_figure
 from reproduce.files import write_arrays, write_json
-from reproduce.paths import Run
+from reproduce.paths import RunPlaces
 from reproduce.stages import figures
 
 ROWS, COLUMNS, SIZE = 2, 3, 4

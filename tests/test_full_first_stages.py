@@ -17,7 +17,7 @@ from reproduce.files import write_array
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.discriminator import Discriminator
 from reproduce.models.weights import load_network
-from reproduce.paths import CONFIGS, Site
+from reproduce.paths import CONFIGS, ExperimentPlaces
 from reproduce.stages import first_stage as stage
 from reproduce.training import first_stage as training
 from reproduce.training.perceptual import Perceptual, feature_distance

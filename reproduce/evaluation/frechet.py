@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from reproduce.data.shared.base import to_uint8
 from reproduce.errors import ReproduceError
 from reproduce.models.convolutional import Classifier
 
@@ -49,7 +50,7 @@ def inception_features(weights: Path, device: torch.device) -> Extract:
     Arguments:
         weights: `weights-inception-2015-12-05-6726825d.pth`.
 
-    Raises ReproduceError where the file is no such network's weights.
+    Raises ReproduceError where the file does not hold that network's weights.
     """
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -63,7 +64,6 @@ def inception_features(weights: Path, device: torch.device) -> Extract:
         ) from error
 
     def extract(images: Tensor) -> Tensor:
-        levels = ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).to(device)
-        return network(levels.expand(-1, 3, -1, -1))[0]
+        return network(to_uint8(images).to(device).expand(-1, 3, -1, -1))[0]
 
     return extract

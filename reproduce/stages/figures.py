@@ -20,7 +20,7 @@ from reproduce.figures.swap_grid import prediction_grid, swap_grid
 from reproduce.figures.video import factor_animation, save_animation
 from reproduce.figures.walk import walk_figure
 from reproduce.files import read_array, read_arrays, read_json, write_arrays
-from reproduce.paths import Run
+from reproduce.paths import RunPlaces
 
 _TRANSFERRED = 3  # rows and columns of the paper's class transfer
 Arrays = dict[str, np.ndarray]
