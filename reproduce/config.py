@@ -130,8 +130,9 @@ class Experiment(Strict):
 
 
 def _dims(value: Any) -> Any:
-    sizes = isinstance(value, list | tuple) and value and all(type(size) is int and size >= 0 for size in value)
-    if sizes or value in (*METHODS, "equal"):
+    if isinstance(value, list | tuple) and value and all(type(size) is int and size >= 0 for size in value):
+        return tuple(value)
+    if value in (*METHODS, "equal"):
         return value
     raise ValueError(f"one of {', '.join(METHODS)}, equal, or a list of sizes with the residual last is needed")
 

@@ -10,6 +10,11 @@ from reproduce.paths import CONFIGS, PIPELINE
 from reproduce.schema import Strict, read_yaml, validated
 
 VARIANTS = ("paper", "normalised", "code")
+# the paper's order, in which the page shows them; others follow by name
+_ORDER = (
+    *("colormnist_ae", "colormnist_classifier", "celeba_ae", "animalfaces_ae", "animalfaces_classifier"),
+    *("mnist", "fashionmnist", "cifar10", "celeba"),
+)
 DENSITY = "density"  # the variant of an experiment without concepts
 
 _HEADER = """\
@@ -73,7 +78,11 @@ def select(
     if not (CONFIGS / profile).is_dir():
         known = ", ".join(sorted(path.name for path in CONFIGS.iterdir() if path.is_dir()))
         raise UserError(f"there is no profile {profile!r} in {shown(CONFIGS)}; there are {known}")
-    names = list(experiments) or sorted(path.stem for path in (CONFIGS / profile).glob("*.yaml"))
+    there = sorted(path.stem for path in (CONFIGS / profile).glob("*.yaml"))
+    names = list(experiments) or [
+        *(name for name in _ORDER if name in there),
+        *(name for name in there if name not in _ORDER),
+    ]
     before = load_pipeline() if add else Pipeline(profiles=(), experiments={}, runs={})
     entries, runs = dict(before.experiments), dict(before.runs)
     for name in names:

@@ -1,9 +1,9 @@
 """What a swap grid shows: inputs at the borders, a factor of each column's source in each row's target inside."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from reproduce.data.shared.base import pick_images
 from reproduce.evaluation.subject import Measured, Subject
@@ -11,8 +11,14 @@ from reproduce.interpret import exchange
 from reproduce.models.convolutional import Classifier
 from reproduce.schema import Strict
 
-# a number is the first concept's value (a digit, a class); a list has a value for each concept
-Values = Annotated[tuple[int | tuple[int, ...], ...], Field(min_length=1)]
+
+def _by_attribute(value: Any) -> Any:
+    return tuple(map(int, value)) if isinstance(value, str) and set(value) <= {"0", "1"} else value
+
+
+# a number is the first concept's value (a digit, a class); "0110" says of each attribute whether the image has it
+ImageValue = Annotated[int | tuple[int, ...], BeforeValidator(_by_attribute)]
+Values = Annotated[tuple[ImageValue, ...], Field(min_length=1)]
 
 
 class GridSettings(Strict):

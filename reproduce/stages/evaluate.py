@@ -75,7 +75,7 @@ def load_subject(places: RunPlaces, config: Experiment) -> Subject:
         data=data,
         heldout=rows(read_arrays(places.pairs / "heldout.npz"), slice(data.n_heldout)),
         posterior=load_posterior(places.latents, "heldout"),
-        pairs=HeldoutPairs(**read_arrays(places.pairs / "heldout_pairs.npz")) if config.pairs is not None else None,
+        pairs=HeldoutPairs(**read_arrays(places.pairs / "heldout_pairs.npz")) if config.concepts else None,
         pool=read_arrays(places.pairs / "pool.npz"),
         pool_z=load_posterior(places.latents, "train").mean,
         seed=config.seed,
