@@ -24,12 +24,7 @@ class ConceptPairs:
     """
 
     def __init__(
-        self,
-        *,
-        values: Tensor,
-        concepts: Sequence[str],
-        weights: Sequence[float] | None = None,
-        balanced: bool = False,
+        self, *, values: Tensor, concepts: Sequence[str], weights: Sequence[float] | None = None, balanced: bool = False
     ) -> None:
         if values.ndim != 2 or values.shape[1] != len(concepts):
             raise UserError(

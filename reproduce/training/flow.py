@@ -147,12 +147,7 @@ def _train(
         return {"loss": loss_of(flow, [member[own] for member in draw(settings.batch_size, step)])}
 
     rows = optimise(
-        {"flow": Trained(flow)},
-        values_of,
-        settings,
-        title=settings.title,
-        log_every=settings.log_every,
-        resume=resume,
+        {"flow": Trained(flow)}, values_of, settings, title=settings.title, log_every=settings.log_every, resume=resume
     )
     if log is not None:
         log.extend(rows)
