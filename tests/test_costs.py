@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from reproduce.models.convolutional import Classifier
 from reproduce.models.flow import Flow
+from reproduce.training.flow import train_flow
 from reproduce.training.optimisation import NetworkTraining
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +34,28 @@ def test_a_step_of_t_costs_six_operations_for_each_weight_and_latent():
     size = {"n_blocks": 3, "hidden_dim": 16, "hidden_depth": 1}
     weights = sum(p.numel() for name, p in Flow(dim=8, **size).named_parameters() if "weights" in name)
     assert costs["flow_flop"](8, **size) == 6 * 2 * weights  # two latents per pair
+
+
+class Started(TorchDispatchMode):
+    """Counts the operations that PyTorch starts."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += not function.is_view
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_step_of_t_starts_as_many_operations_as_the_table_counts():
+    def draw(n, generator):
+        return *torch.randn(2, n, 64, generator=generator), torch.zeros(n, dtype=torch.int64)
+
+    counts = []
+    for steps in (1, 2):
+        with Started() as started:
+            train_flow(draw, dims=(32, 32), steps=steps, batch_size=2, hidden_dim=8)
+        counts.append(started.count)
+    assert (counts[1] - counts[0]) * 6e-6 == pytest.approx(costs["T_STARTS"], rel=0.02)
 
 
 def test_a_network_is_counted_at_its_own_size():
