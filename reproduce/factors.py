@@ -1,4 +1,4 @@
-"""Which part of z̃ is which factor: concepts 1 … K, then the residual."""
+"""Which part of z̃ is which factor: concepts 1 … K, then the residual; and checks of what must fit to that."""
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
@@ -32,6 +32,12 @@ def check_dims(dims: Sequence[int], dim: int) -> None:
         raise UserError(
             f"dims={list(dims)} sum to {sum(dims)}, but z has {dim} dimensions: give the rest to the last, the residual"
         )
+
+
+def check_shape(z: Tensor, dim: int, *, network: str) -> None:
+    """Raise unless `z` is `[B, dim]`."""
+    if z.ndim != 2 or z.shape[1] != dim:
+        raise UserError(f"this {network} takes z [B, {dim}]; it was given {list(z.shape)} (flatten the latent first)")
 
 
 def check_finite(*latents: Tensor) -> None:

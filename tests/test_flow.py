@@ -196,7 +196,7 @@ def test_impossible_sizes_are_refused(sizes: dict[str, int], named: str) -> None
 @pytest.mark.parametrize("way", ["forward", "inverse", "initialize"])
 def test_latents_of_another_shape_are_refused(shape: tuple[int, ...], way: str) -> None:
     flow = Flow(dim=4, n_blocks=1, hidden_dim=8)
-    with pytest.raises(UserError, match=re.escape(f"takes [B, 4]; it was given {list(shape)}")):
+    with pytest.raises(UserError, match=re.escape(f"takes z [B, 4]; it was given {list(shape)}")):
         getattr(flow, way)(torch.zeros(shape))
 
 

@@ -1,5 +1,6 @@
 """The loop: determinism, continuing after a kill, schedules; and that T learns what it is trained for."""
 
+import hashlib
 import math
 import signal
 
@@ -9,10 +10,11 @@ import torch
 import reproduce
 from reproduce.errors import ReproduceError, UserError
 from reproduce.models.convolutional import Autoencoder, Classifier
+from reproduce.models.flow import FlowSize
 from reproduce.training.first_stage import train_autoencoder, train_classifier
 from reproduce.training.loop import Resume, log_as_csv, run_steps
 from reproduce.training.objective import AutoencoderObjective
-from reproduce.training.optimisation import LinearDecay, NetworkTraining, Optimisation
+from reproduce.training.optimisation import FlowTraining, LinearDecay, NetworkTraining, Optimisation
 
 SIZE = {"n_blocks": 2, "hidden_dim": 16, "peak_rate": 1e-3, "batch_size": 32}
 
@@ -113,6 +115,13 @@ def test_another_recipe_never_continues_this_ones_state(tmp_path):
     assert b.load() is None
 
 
+def test_the_recipe_alone_decides_the_key(tmp_path):
+    """What of the code a training depends on is the recipe's to say: an edit elsewhere must not start it anew."""
+    key = Resume(folder=tmp_path, recipe={"b": 1, "a": [0.5, None]}).key
+    assert key == hashlib.sha256(b'{"a": [0.5, null], "b": 1}').hexdigest()[:16]
+    assert key == Resume(folder=tmp_path / "other", recipe={"a": [0.5, None], "b": 1}, seconds=1).key
+
+
 def test_a_damaged_state_file_is_reported_not_ignored(tmp_path):
     resume = Resume(folder=tmp_path, recipe={})
     resume.folder.mkdir(parents=True)
@@ -172,6 +181,51 @@ def test_bad_input_to_training_names_the_value():
 
     with pytest.raises(UserError, match="factor index 2 is out of range"):
         reproduce.train_flow(out_of_range, dims=(3, 2, 3), steps=1, **SIZE)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"peek_rate": 1e-3}, "train_flow has no setting 'peek_rate'; the nearest: peak_rate"),
+        ({"hidden_dims": 8}, "train_flow has no setting 'hidden_dims'; the nearest: hidden_dim, hidden_depth"),
+        ({"zzz": 8}, "train_flow has no setting 'zzz'; it has steps, batch_size, peak_rate, .*, decay_from$"),
+        ({"steps": None}, r"train_flow: steps: Input should be a valid integer \(it is None\)"),
+        ({"steps": "9"}, r"train_flow: steps: Input should be a valid integer \(it is '9'\)"),
+        ({"hidden_depth": -1}, r"train_flow: hidden_depth: .* 0 \(it is -1\)"),
+        ({"peak_rate": math.nan}, "train_flow: peak_rate: .* nan"),
+        ({"rho": 1.0}, "train_flow: rho: .* less than 1"),
+        ({"betas": (0.5, 1.5)}, "train_flow: betas.1: .* less than 1"),
+        ({"schedule": "cosine"}, "train_flow: schedule: .*'linear_decay' or 'one_cycle'"),
+        ({"schedule": {"decay_from": -1}}, r"train_flow: schedule.decay_from: .* 0 \(it is -1\)"),
+        ({"schedule": "one_cycle", "decay_from": 2}, "train_flow: decay_from=2 belongs to schedule='linear_decay'"),
+        ({"log_every": 0}, "train_flow: log_every: .*greater than 0"),
+    ],
+)
+def test_a_setting_that_is_unknown_or_wrong_is_named(settings, message):
+    with pytest.raises(UserError, match=f"^{message}") as caught:
+        reproduce.train_flow(draw_pairs, dims=(3, 2, 3), **{"steps": 5, **settings})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_number_of_steps_has_no_default():
+    with pytest.raises(UserError, match=r"^train_density: steps: missing; add it$"):
+        reproduce.train_density(lambda n, generator: draw_pairs(n, generator)[0])
+
+
+def test_the_objects_that_a_config_holds_are_the_settings():
+    size, training = FlowSize(n_blocks=2, hidden_dim=16), FlowTraining(steps=6, schedule=LinearDecay(decay_from=3))
+    whole = reproduce.train_flow(draw_pairs, dims=(3, 2, 3), **size.model_dump(), **training.model_dump())
+    short = reproduce.train_flow(draw_pairs, dims=(3, 2, 3), steps=6, n_blocks=2, hidden_dim=16, decay_from=3)
+    assert same(whole, short)
+    early = reproduce.train_flow(draw_pairs, dims=(3, 2, 3), steps=6, n_blocks=2, hidden_dim=16, decay_from=2)
+    assert not same(whole, early)
+
+    def draw(n, generator):
+        return draw_pairs(n, generator)[0]
+
+    given = training.model_copy(update={"rho": 0.5})  # no pairs, no correlation
+    alone, other = (reproduce.train_density(draw, **size.model_dump(), **t.model_dump()) for t in (training, given))
+    assert same(alone, other)
 
 
 def test_a_loss_that_becomes_nan_stops_the_training():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reproduce.errors import UserError
-from reproduce.factors import check_finite
+from reproduce.factors import check_finite, check_shape
 from reproduce.schema import Strict, validated
 from reproduce.seeds import torch_generator
 
@@ -175,31 +175,27 @@ class Flow(nn.Module):
 
         Call it once, before training, with a batch of training latents.
         """
-        x = self._checked(z)
-        if len(x) < 2:
-            raise UserError(f"initialize needs at least 2 latents to measure their spread; it got {len(x)}")
-        check_finite(x)
+        check_shape(z, self.dim, network="flow")
+        if len(z) < 2:
+            raise UserError(f"initialize needs at least 2 latents to measure their spread; it got {len(z)}")
+        check_finite(z)
         for layer in self.layers:
             if isinstance(layer, ActNorm):
-                layer.initialize(x)
-            x, _ = layer(x)
+                layer.initialize(z)
+            z, _ = layer(z)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """z `[B, N]` to z̃ `[B, N]` and log |det dT/dz| `[B]`."""
-        return self._cascade(self._checked(z), (layer for layer in self.layers))
+        return self._cascade(z, self.layers)
 
     def inverse(self, z_tilde: Tensor) -> tuple[Tensor, Tensor]:
         """z̃ `[B, N]` to z `[B, N]` and log |det dT⁻¹/dz̃| `[B]`."""
-        return self._cascade(self._checked(z_tilde), (layer.inverse for layer in reversed(self.layers)))
+        return self._cascade(z_tilde, (layer.inverse for layer in reversed(self.layers)))
 
     def _cascade(self, x: Tensor, maps: Iterable) -> tuple[Tensor, Tensor]:
+        check_shape(x, self.dim, network="flow")
         log_det = x.new_zeros(len(x))
         for apply in maps:
             x, change = apply(x)
             log_det = log_det + change
         return x, log_det
-
-    def _checked(self, x: Tensor) -> Tensor:
-        if x.ndim != 2 or x.shape[1] != self.dim:
-            raise UserError(f"this flow takes [B, {self.dim}]; it was given {list(x.shape)} (flatten the latent first)")
-        return x

@@ -109,14 +109,7 @@ def train_classifier(
 
     networks = {"classifier": Trained(model)}
     return _train(
-        model,
-        networks,
-        values_of,
-        draw_images=draw_images,
-        training=training,
-        seed=seed,
-        title=title,
-        resume=resume,
+        model, networks, values_of, draw_images=draw_images, training=training, seed=seed, title=title, resume=resume
     )
 
 

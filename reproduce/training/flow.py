@@ -114,8 +114,9 @@ def _settings(given: Mapping[str, Any], *, of: str) -> FlowSettings:
     known = [*FlowSettings.model_fields, "decay_from"]
     for name in given:
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
-            raise UserError(f"{of} has no setting {name!r}; the nearest are {', '.join(nearest)}")
+            nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            names = f"the nearest: {', '.join(nearest)}" if nearest else f"it has {', '.join(known)}"
+            raise UserError(f"{of} has no setting {name!r}; {names}")
     chosen = dict(given)
     decay_from = chosen.pop("decay_from", None)
     if decay_from is not None:
@@ -147,12 +148,7 @@ def _train(
         return {"loss": loss_of(flow, [member[own] for member in draw(settings.batch_size, step)])}
 
     rows = optimise(
-        {"flow": Trained(flow)},
-        values_of,
-        settings,
-        title=settings.title,
-        log_every=settings.log_every,
-        resume=resume,
+        {"flow": Trained(flow)}, values_of, settings, title=settings.title, log_every=settings.log_every, resume=resume
     )
     if log is not None:
         log.extend(rows)

@@ -1,8 +1,6 @@
 """The training loop that every network here shares: steps, a log, and a state file to continue from."""
 
-import csv
 import hashlib
-import io
 import json
 import math
 import signal
@@ -11,23 +9,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from reproduce.device import widest
 from reproduce.errors import ReproduceError
 from reproduce.files import atomic_path, locked
 from reproduce.training.distributed import any_process, from_first, is_first, processes
-
-
-class Stateful(Protocol):
-    """A module or an optimizer."""
-
-    def state_dict(self) -> Any: ...
-    def load_state_dict(self, state: Any, /) -> Any: ...
 
 
 class Resume:
@@ -111,7 +102,7 @@ def run_steps(
     step: Callable[[int], Mapping[str, Tensor | float]],
     *,
     steps: int,
-    stateful: Mapping[str, Stateful],
+    stateful: Mapping[str, nn.Module | torch.optim.Optimizer],
     title: str,
     log_every: int,
     resume: Resume | None = None,
@@ -176,9 +167,7 @@ def _check_row(row: Mapping[str, float], *, title: str, done: int) -> None:
 
 
 def log_as_csv(log: list[dict[str, float]]) -> str:
-    """The log as CSV, six significant digits, for `dvc plots` and the report."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(log[0])
-    writer.writerows([f"{value:.6g}" for value in row.values()] for row in log)
-    return text.getvalue()
+    """The log as CSV with six significant digits, for `dvc plots` and the report."""
+    import pandas as pd
+
+    return pd.DataFrame(log).to_csv(index=False, float_format="%.6g", lineterminator="\n")
