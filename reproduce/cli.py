@@ -91,10 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise UserError(f"{out} exists already: delete it, or name another file")
             convert_official(**arguments)
         elif command == "check":
-            from reproduce.paths import CONFIGS, ROOT
+            from reproduce.paths import ROOT
             from reproduce.report.check import main_check
 
-            text, within = main_check(root=ROOT, tolerances=CONFIGS / "tolerances.yaml", **arguments)
+            text, within = main_check(root=ROOT, **arguments)
             print(text, end="", flush=True)
             return 0 if within else 1
         else:

@@ -1,44 +1,26 @@
-"""`reproduce check`: a rerun's numbers against those committed, within declared tolerances."""
+"""`reproduce check`: the numbers of a rerun against the committed ones, within their declared tolerances."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field, RootModel
 
 from reproduce.errors import UserError
-from reproduce.files import shown
 from reproduce.report.diff import difference, numbers, settings
 from reproduce.report.formats import kind_of, show
-from reproduce.report.runs import Run, find_runs, load_run, parse_run
-from reproduce.schema import Strict, read_yaml, validated
+from reproduce.report.numbers import declared
+from reproduce.report.runs import Run, load_runs, parse_run, run_name
 
 Runs = Mapping[tuple[str, str], Run]
 """By experiment and file name, without its ending."""
 
 
-class Tolerance(Strict):
-    """One entry of `paper_configs/tolerances.yaml`, which explains the keys."""
-
-    quantity: Annotated[str, Field(min_length=1)]
-    absolute: Annotated[float, Field(ge=0)]
-    relative: Annotated[float, Field(ge=0)]
-
-    def around(self, committed: float) -> float:
-        """How far a number may lie from the committed one."""
-        return self.absolute + self.relative * abs(committed)
-
-
-class _File(RootModel[tuple[Tolerance, ...]]):
-    """The whole file."""
-
-
 @dataclass(frozen=True)
 class Move:
-    """A number that isn't what it was; None: null, or not there. `used`: its distance in units of the tolerance."""
+    """A number that is not what it was; None where it is null or not there.
+
+    `used` is how far it moved, in units of its tolerance.
+    """
 
     quantity: str
     before: float | None
@@ -49,7 +31,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One run against its committed self: how many numbers were compared, which moved, which settings differ."""
+    """One run against the committed one: how many numbers were compared, which moved, which settings differ."""
 
     compared: int
     moves: Sequence[Move]
@@ -61,31 +43,19 @@ class Comparison:
         return [move for move in self.moves if move.used > 1]
 
 
-def load_tolerances(path: Path) -> tuple[Tolerance, ...]:
-    """The tolerances in the order of the file; `UserError` where it is missing, no YAML, or not of this shape."""
-    return validated(_File, read_yaml(path), path).root
-
-
-def _tolerance(quantity: str, tolerances: Sequence[Tolerance]) -> Tolerance:
-    found = next((entry for entry in tolerances if fnmatchcase(quantity, entry.quantity)), None)
-    if found is None:
-        raise UserError(f"paper_configs/tolerances.yaml has no pattern that {quantity} fits; add one")
-    return found
-
-
-def compare(before: Run, after: Run, tolerances: Sequence[Tolerance]) -> Comparison:
+def compare(before: Run, after: Run) -> Comparison:
     """Every number of either run; one that only one of them has, or that is null in one, is beyond any tolerance."""
     old, new = numbers(before), numbers(after)
     moves = []
     for quantity in old | new:
-        allowed = _tolerance(quantity, tolerances)
+        allowed = declared(quantity)
         a, b = old.get(quantity), new.get(quantity)
         if a == b:
             continue
         if a is None or b is None:
             moves.append(Move(quantity, a, b, 0, float("inf")))
             continue
-        around = allowed.around(a)
+        around = allowed.tolerance(a)
         # to 12 digits, so that 0.85 is within 0.03 of 0.88
         off = abs(difference(a, b) or 0)
         moves.append(Move(quantity, a, b, around, off / around if around else float("inf")))
@@ -124,10 +94,7 @@ def committed_runs(root: Path, revision: str, profile: str) -> dict[tuple[str, s
 
 
 def _runs_in(results_dir: Path) -> dict[tuple[str, str], Run]:
-    found = find_runs(results_dir / "runs")
-    if not found:
-        raise UserError(f"{shown(results_dir / 'runs')}: no runs; run `dvc repro`")
-    return {(experiment, name): load_run(path) for experiment, own in found.items() for name, path in own.items()}
+    return {(run["experiment"], run_name(run)): run for run in load_runs(results_dir / "runs")}
 
 
 def _line(move: Move) -> str:
@@ -143,46 +110,43 @@ def _line(move: Move) -> str:
 def _report(name: str, comparison: Comparison) -> list[str]:
     beyond = comparison.beyond
     within = [move for move in comparison.moves if move.used <= 1]
-    counts = {"the same": comparison.compared - len(comparison.moves), "moved within their tolerance": len(within)}
-    counts |= {"BEYOND it": len(beyond)}
-    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    lines = [f"{name}: of {comparison.compared} numbers {told}"]
+    counts = {"are the same": comparison.compared - len(comparison.moves), "moved within their tolerance": len(within)}
+    counts |= {"moved BEYOND it": len(beyond)}
+    listed = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    lines = [f"{name}: of {comparison.compared} numbers {listed}"]
     if comparison.settings:
         named = ", ".join(comparison.settings[:3]) + (", …" if len(comparison.settings) > 3 else "")
-        lines.append(f"  other settings than the committed run's: {named}")
+        lines.append(f"  settings that differ from the committed run's: {named}")
     lines += [_line(move) for move in beyond]
     if within and not beyond:
         furthest = max(within, key=lambda move: move.used)
-        lines += ["  furthest, by its tolerance:", f"  {_line(furthest)}"]
+        lines += ["  the one that used most of its tolerance:", f"  {_line(furthest)}"]
     return lines
 
 
-def main_check(
-    root: Path, profile: str, tolerances: Path, revision: str, against: Path | None = None
-) -> tuple[str, bool]:
+def main_check(*, root: Path, profile: str, revision: str, against: Path | None = None) -> tuple[str, bool]:
     """What `reproduce check` prints, and whether every number is within its tolerance.
 
-    The runs in `root/results/<profile>` are held against those of a Git `revision`, or of the folder `against`, which
+    The runs in `root/results/<profile>` are compared with those of a Git `revision`, or of the folder `against`, which
     has `runs/` in it as `results/<profile>` has. A committed run that is missing counts as moved; one that nothing is
-    committed of is told and does not.
+    committed of is named and does not.
     """
-    allowed = load_tolerances(tolerances)
     after = _runs_in(root / "results" / profile)
     if against is None:
         before, where = committed_runs(root, revision, profile), revision
     else:
         before, where = _runs_in(against), str(against)
-    lines, moved, good = [f"results/{profile} against {where}"], 0, 0
+    lines, moved = [f"results/{profile} against {where}"], 0
     for key, run in before.items():
         name = "/".join(key)
         if key not in after:
             lines.append(f"{name}: missing")
             moved += 1
             continue
-        comparison = compare(run, after[key], allowed)
+        comparison = compare(run, after[key])
         lines += _report(name, comparison)
         moved += bool(comparison.beyond)
-        good += not comparison.beyond
-    lines += [f"{'/'.join(key)}: extra, nothing to compare it with" for key in after if key not in before]
+    lines += [f"{'/'.join(key)}: new, nothing to compare it with" for key in after if key not in before]
+    good = len(before) - moved
     lines.append(f"{good} of {len(before)} runs are within the tolerances" + (f", {moved} moved" if moved else ""))
     return "\n".join(lines) + "\n", moved == 0

@@ -6,15 +6,15 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, RootModel, model_validator
+import pandas as pd
+from pydantic import Field, NonNegativeFloat, RootModel, model_validator
 
 from reproduce.report.formats import kind_of
+from reproduce.report.numbers import Text, declared
 from reproduce.report.runs import Run, experiments, is_number, run_name, value
 from reproduce.schema import Strict, read_yaml, validated
 
-Text = Annotated[str, Field(min_length=1)]
 PLACEHOLDERS = ("<concept>", "<other>", "<factor>", "<residual>", "<attribute>", "<lowest>", "<highest>")
-_OF_A_FACTOR = ("swap", "probe", "factors", "embedding", "response", "response_mean", "walk")  # metrics by factor
 
 
 def _placeholders(quantity: str) -> set[str]:
@@ -26,12 +26,12 @@ class Claim(Strict):
 
     says: Text
     source: Text
-    experiments: Annotated[tuple[str, ...], Field(min_length=1)] | None
     quantity: Text
     comparison: Literal["above", "below", "near"]
     than: float | Text
-    of: Text | None
-    tolerance: Annotated[float, Field(ge=0)]
+    tolerance: NonNegativeFloat
+    experiments: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    of: Text | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Claim":
@@ -107,12 +107,13 @@ def _bindings(run: Run, used: set[str]) -> Iterator[dict[str, str]]:
 
 
 def _is_empty(run: Run, keys: Sequence[str]) -> bool:
-    """Whether the number at `keys` is about a factor without dimensions: nothing changes where nothing is swapped.
+    """Whether the number at `keys` is about a factor without dimensions, in which nothing can be swapped or varied.
 
-    A size itself, as in `dims.color`, is what was measured, even where it is 0.
+    A size itself, as in `dims.color`, is a measurement, even where it is 0.
     """
-    top, *rest = keys
-    return top == "metrics" and rest[0] in _OF_A_FACTOR and len(rest) > 1 and value(run, "dims", rest[1]) == 0
+    parts = declared(".".join(keys)).place.split(".")
+    factors = [key for part, key in zip(parts, keys, strict=False) if part == "<factor>"]
+    return keys[0] == "metrics" and any(value(run, "dims", factor) == 0 for factor in factors)
 
 
 def _judge(claim: Claim, run: Run, held_against: Run) -> Verdict:
@@ -152,3 +153,40 @@ def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Verdict]:
             if any(verdict.holds is not None for verdict in found):
                 verdicts += found
     return verdicts
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many claims hold in the runs of one name, how many do not, and how many these runs cannot measure."""
+
+    run: str
+    holds: int
+    fails: int
+    unmeasured: int
+
+    @property
+    def total(self) -> int:
+        """The same for every variant of the same experiments, whatever it can measure."""
+        return self.holds + self.fails + self.unmeasured
+
+    def __str__(self) -> str:
+        return (
+            f"{self.run}: {self.holds} hold, {self.fails} do not hold, {self.unmeasured} have nothing to measure "
+            f"({self.total} in all)"
+        )
+
+
+def count_claims(frame: pd.DataFrame) -> list[Count]:
+    """The counts for each run name of the table of claims, whose columns run, experiment and holds are read.
+
+    A claim is counted for every run name that shares an experiment with another; in an experiment in which a run of
+    that name is missing, it has nothing to measure.
+    """
+    where = {name: set(own["experiment"]) for name, own in frame.groupby("run", sort=False)}
+    judged = frame.drop_duplicates(["experiment", "claim", "quantity"])["experiment"]
+    counts = []
+    for name, own in frame.groupby("run", sort=False)["holds"]:
+        shared = set().union(*(experiments for experiments in where.values() if experiments & where[name]))
+        holds, fails = int((own == True).sum()), int((own == False).sum())  # noqa: E712
+        counts.append(Count(str(name), holds, fails, int(judged.isin(shared).sum()) - holds - fails))
+    return counts
