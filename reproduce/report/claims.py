@@ -171,8 +171,8 @@ class Count:
 
     def __str__(self) -> str:
         return (
-            f"{self.run}: {self.holds} hold, {self.fails} do not hold, {self.unmeasured} have nothing to measure "
-            f"({self.total} in all)"
+            f"{self.run}, of {self.total} claims: holds {self.holds}, does not hold {self.fails}, nothing to measure "
+            f"{self.unmeasured}"
         )
 
 

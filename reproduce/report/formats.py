@@ -184,7 +184,10 @@ class Table:
     def _latex(self) -> Iterator[str]:
         frame = self.display().map(escape_latex)
         headings = [tuple(escape_latex(part) for part in split_heading(column)) for column in frame.columns]
-        frame.columns = pd.MultiIndex.from_tuples(headings)
+        if any(group for group, _ in headings):
+            frame.columns = pd.MultiIndex.from_tuples(headings)
+        else:
+            frame.columns = pd.Index([own for _, own in headings])
         pages = max(1, math.ceil(len(frame) / _LATEX_ROWS))
         for page in range(pages):
             title = f"{self.title} ({page + 1} of {pages})." if pages > 1 else f"{self.title}."

@@ -42,6 +42,11 @@ class Number(Strict):
         return re.compile(r"(?:\.".join(parts) + ")?" * (len(parts) - 1))
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of its table, for runs with concepts and, where it is another one, for runs without."""
+        return tuple(filter(None, (self.column, self.column_without_concepts)))
+
+    @property
     def placeholders(self) -> set[str]:
         """The names in angle brackets."""
         return set(re.findall(r"<(\w+)>", self.place))
@@ -72,6 +77,7 @@ class Declarations(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Declarations":
+        taken: set[tuple[str, str]] = set()
         for number in self.numbers:
             if number.table is None:
                 continue
@@ -80,6 +86,10 @@ class Declarations(Strict):
             rows = self.tables[number.table].rows
             if loose := number.placeholders - set(rows.split(" x ")):
                 raise ValueError(f"{number.place}: the table {number.table} has no row per {', '.join(sorted(loose))}")
+            for column in number.columns:
+                if (number.table, column) in taken:
+                    raise ValueError(f"the table {number.table} has more than one column {column!r}")
+                taken.add((number.table, column))
         return self
 
 

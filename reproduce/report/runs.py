@@ -133,10 +133,10 @@ def load_runs(runs_dir: Path, expected: Sequence[tuple[str, str]] | None = None)
     return runs
 
 
-def missing_runs(runs: Iterable[Run], expected: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The pairs of experiment and run name that are `expected` and not among the `runs`."""
+def missing_runs(runs: Iterable[Run], expected: Sequence[tuple[str, str]]) -> list[str]:
+    """Those of the `expected` pairs that are not among the `runs`, each as `<experiment>/<run name>`."""
     there = {(run["experiment"], run_name(run)) for run in runs}
-    return [pair for pair in expected if pair not in there]
+    return ["/".join(pair) for pair in expected if pair not in there]
 
 
 def load_machines(runs_dir: Path, runs: Iterable[Run]) -> list[dict[str, Any] | None]:

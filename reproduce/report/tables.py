@@ -9,7 +9,7 @@ import pandas as pd
 from reproduce.report.claims import Claim, count_claims, judge_claims
 from reproduce.report.diff import compared, difference
 from reproduce.report.formats import Kind, Row, Spread, Table, escape_markdown, framed, markdown_grid, show
-from reproduce.report.numbers import Number, declarations
+from reproduce.report.numbers import Number, declarations, declared
 from reproduce.report.published import Published, PublishedDimensions
 from reproduce.report.runs import Run, concepts, experiments, run_name, value
 
@@ -48,6 +48,21 @@ def _cells(run: Run, numbers: Sequence[Number], *, factor: str, concept: str) ->
     return cells
 
 
+def _explained(numbers: Sequence[Number], rows: Sequence[Row]) -> Iterator[str]:
+    """A sentence for each column that is not empty."""
+    if any("dimensions" in row for row in rows):
+        yield f"Dimensions: {declared('dims.<factor>').words}."
+    for number in numbers:
+        filled = " and ".join(column for column in number.columns if any(row[column] is not None for row in rows))
+        if filled:
+            yield f"{filled[0].upper()}{filled[1:]}: {number.words}."
+
+
+def _also(name: str, runs: Sequence[Run]) -> list[str]:
+    """What the notes of two tables say of these runs, or of the theory, beside what is declared."""
+    return {"probes": [chance_levels(runs)], "factors": [SHRUNKEN]}.get(name, [])
+
+
 def _declared(name: str, runs: Sequence[Run]) -> Table:
     """The table `name` of `paper_configs/numbers.yaml`, with a column for each number that names it."""
     table, numbers = declarations().tables[name], [own for own in declarations().numbers if own.table == name]
@@ -55,11 +70,7 @@ def _declared(name: str, runs: Sequence[Run]) -> Table:
     kinds: dict[str, Kind] = dict(_RUN) if "run" in per else {"experiment": "text", "dataset": "text"}
     kinds |= {table.factor_column: "text", "dimensions": "count"} if "factor" in per else {}
     kinds |= {"concept": "text"} if "concept" in per else {}
-    words: dict[str, str] = {}
-    for number in numbers:
-        for column in filter(None, (number.column, number.column_without_concepts)):
-            kinds[column] = number.kind
-            words[column] = number.words
+    kinds |= {column: number.kind for number in numbers for column in number.columns}
     rows: list[Row] = []
     for run in runs:
         names = (run["dims"] if "factor" in per else [""], concepts([run]) if "concept" in per else [""])
@@ -69,20 +80,17 @@ def _declared(name: str, runs: Sequence[Run]) -> Table:
             row = {column: row.get(column) for column in kinds}
             if row not in rows:  # what has a row per experiment is the same in each of its runs
                 rows.append(row)
-    said = {text: column for column, text in reversed(words.items()) if any(row[column] is not None for row in rows)}
-    notes = [table.note, *(f"{column[0].upper()}{column[1:]}: {text}." for text, column in reversed(said.items()))]
-    notes += {"probes": [chance_levels(runs)], "factors": [SHRUNKEN]}.get(name, [])
-    hidden = tuple(number.column for number in numbers if number.csv_only and number.column)
+    shown = [number for number in numbers if not number.csv_only]
+    columns = tuple(column for number in shown for column in number.columns)
     split = "concept" in per and "factor" in per
-    columns = tuple(column for column in words if column not in hidden)
     return Table(
         name,
         table.title,
-        " ".join(notes),
+        " ".join([table.note, *_explained(shown, rows), *_also(name, runs)]),
         _data(runs),
         framed(rows, kinds),
         kinds,
-        ("dataset", *hidden),
+        ("dataset", *(column for number in numbers if number.csv_only for column in number.columns)),
         split,
         Spread("concept", columns, by_value=len(columns) == 1) if split else None,
     )
@@ -192,9 +200,10 @@ def _claims(runs: Sequence[Run], claims: Sequence[Claim]) -> Table:
     note = (
         "What the paper says can be seen, and whether our numbers show it. Ours: the number that we compare. Against: "
         "what it is compared with. Wanted: the comparison, with its tolerance, which we chose. Quantity: the place of "
-        "our number in the run's JSON file. Where a claim is about several numbers, the table gives the one that "
-        "speaks most against it. A dash in “holds”: this run has nothing to measure, because it lacks the number, or "
-        "because the factor has no dimensions, so that nothing in it can be swapped or varied. "
+        "our number in the run's JSON file. Source: where the paper makes the claim. Where a claim is about several "
+        "numbers, the table gives the one that speaks most against it. A dash in “holds”: this run has nothing to "
+        "measure, because it lacks the number, or because the factor has no dimensions, so that nothing in it can be "
+        "swapped or varied. "
         f"{'; '.join(map(str, count_claims(frame)))}."
     )
     spread = Spread("run", ("ours", "against", "holds"))
@@ -216,7 +225,7 @@ def _frechet_note(runs: Sequence[Run], notes: Sequence[str]) -> str:
         "All are Fréchet distances between held-out images and as many others, in the features of a network; lower is "
         "nearer. FID is the distance in the features of the Inception network; ± as printed by the source, which does "
         f"not say what it is. The {_OTHER_DISTANCE} has another scale, so it compares only among our own rows: samples "
-        "should come near to the reconstructions, which bound them from below."
+        "can hardly come nearer to the data than the reconstructions."
     ]
     if len(without) < len(runs):
         sentences.append("FID − paper's: our FID minus the one in the paper's own row, on the same data only.")

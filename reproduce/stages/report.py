@@ -20,11 +20,10 @@ def run(profile: str) -> None:
     folder = results(profile)
     runs = load_runs(folder / "runs", expected)
     missing = missing_runs(runs, expected)
-    for experiment, name in missing:
+    for name in missing:
+        path = folder / "runs" / f"{name}.json"
         print(
-            f"reproduce: warning: {shown(folder / 'runs' / experiment / name)}.json is missing: the report is made "
-            "without it; `dvc repro` makes it",
-            file=sys.stderr,
+            f"reproduce: warning: the report lacks {name}: {shown(path)} is missing; run `dvc repro`", file=sys.stderr
         )
     published = load_published(CONFIGS / "published.yaml")
     tables = build_tables(runs, published, load_claims(CONFIGS / "claims.yaml"))
