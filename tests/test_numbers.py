@@ -44,7 +44,7 @@ def with_sharpness(variant: str, share: float) -> dict[str, Any]:
 
 
 def test_a_new_number_is_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    declare(tmp_path, monkeypatch, FALLBACK, f"{NEW.lstrip()}{FALLBACK}")
+    declare(tmp_path, monkeypatch, FALLBACK, NEW.lstrip("\n") + FALLBACK)
     root, earlier = tmp_path / "root", tmp_path / "earlier"
     for variant, share in (("paper", 0.25), ("code", 0.875)):
         save(root / "results" / "embedded", with_sharpness(variant, share))
@@ -60,7 +60,7 @@ def test_a_new_number_is_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "sharp edges" in table.latex()
 
     text = main_diff(root / "results" / "embedded", "paper", "code")
-    assert "metrics.sharpness.digit         25.0 %    87.5 %         +62.5 pp" in text
+    assert "metrics.sharpness.digit 25.0 % 87.5 % +62.5 pp" in " ".join(text.split())
     text, within = main_check(root=root, profile="embedded", revision="HEAD", against=earlier)
     assert not within
     assert "metrics.sharpness.digit: 25.0 % → 87.5 % (+62.5 pp; allowed: 1.0 pp)" in text
