@@ -474,24 +474,24 @@ def test_samples_stand_beside_the_published_fid() -> None:
     for key in ("frechet", "frechet_prior", "frechet_reconstruction"):
         runs[2]["metrics"][key]["inception"] = None
     table = build_tables(runs, load_published(PUBLISHED))["frechet"]
-    rows = table.frame.set_index(["method", "source"])
-    assert rows.loc[("WGAN GP", "paper, Table 2"), "mnist: FID"] == 20.3
-    assert rows.loc[("the paper's T", "paper, Table 2"), "celeba: ±"] == 0.5
-    assert rows.loc[("the paper's T", "official README"), "mnist: FID"] == 5.252
-    ours = rows.loc[("ours: samples through T⁻¹", "density")]
-    assert ours[["mnist: FID", "mnist: FID − paper's", "celeba: FID − paper's"]].tolist() == [12.5, 6.1, -7.7]
-    assert rows.loc[("ours: reconstructions", "density"), "mnist: FID"] == 9.0
+    rows = table.frame.set_index(["experiment", "method", "source"])
+    assert rows.loc[("mnist", "WGAN GP", "paper, Table 2"), "FID"] == 20.3
+    assert rows.loc[("celeba", "the paper's T", "paper, Table 2"), "±"] == 0.5
+    assert rows.loc[("mnist", "the paper's T", "official README"), "FID"] == 5.252
+    ours = rows.xs(("ours: samples through T⁻¹", "density"), level=["method", "source"])
+    assert ours.loc[["mnist", "celeba"], ["FID", "FID − paper's"]].to_numpy().tolist() == [[12.5, 6.1], [12.5, -7.7]]
+    assert rows.loc[("mnist", "ours: reconstructions", "density"), "FID"] == 9.0
     # another distance than the published one stands in a column of its own, in which nothing is published
-    assert [name for name in rows if name.startswith("elsewhere")] == [f"elsewhere: {OTHER_DISTANCE}"]
-    other = rows[f"mnist: {OTHER_DISTANCE}"]
-    assert other.dropna().to_dict() == {
+    assert rows[OTHER_DISTANCE].dropna().loc["mnist"].to_dict() == {
         ("ours: samples through T⁻¹", "density"): 3.25,
         ("ours: samples of the autoencoder's prior", "density"): 41.0,
         ("ours: reconstructions", "density"): 1.5,
     }
     assert "fashionmnist" not in table.csv()
-    published = (rows.index.get_level_values("source") != "density").tolist()
-    assert published == sorted(published, reverse=True)
+    mnist, _, elsewhere = table.parts()
+    assert list(elsewhere.frame) == ["method", "source", OTHER_DISTANCE]
+    assert mnist.frame["source"].tolist()[-4:] == ["official README", "density", "density", "density"]
+    assert mnist.data == "Data: what stands in for mnist."
     assert "+6.100" in table.markdown()
 
 
@@ -499,13 +499,12 @@ def test_why_there_is_no_fid_of_ours() -> None:
     runs = [make_density("mnist"), make_density("celeba")]
     full = build_tables(runs, load_published(PUBLISHED))["frechet"]
     assert "no FID of ours" not in full.note
-    assert "FID − paper's: " in full.note
+    assert all("FID − paper's" in part.frame for part in full.parts())
     for key in ("frechet", "frechet_prior", "frechet_reconstruction"):
         runs[1]["metrics"][key]["inception"] = None
     partly = build_tables(runs, load_published(PUBLISHED))["frechet"]
     assert "There is no FID of ours on celeba: the configuration has inception: false there" in partly.note
-    assert "mnist: FID − paper's" in partly.frame
-    assert "celeba: FID − paper's" not in partly.frame
+    assert ["FID − paper's" in part.frame for part in partly.parts()] == [True, False]
     none = build_tables(runs[1:], load_published(PUBLISHED))["frechet"]
     assert "− paper's" not in none.markdown()
 
@@ -519,10 +518,9 @@ def test_the_likelihood_of_single_latents_is_not_that_of_pairs() -> None:
     ]  # fmt: skip
 
 
-def test_the_slip_in_table_2_is_told() -> None:
-    note = build_tables([make_density("cifar10")], load_published(PUBLISHED))["frechet"].note
-    assert "BEGAN" in note
-    assert "71.4 ± 1.6" in note
+def test_the_slip_in_table_2_is_noted() -> None:
+    (part,) = build_tables([make_density("cifar10")], load_published(PUBLISHED))["frechet"].parts()
+    assert "71.4 ± 1.6" in part.frame.set_index("method").loc["BEGAN", "note"]
 
 
 def test_without_samples_there_is_no_table_of_them(results: Path) -> None:

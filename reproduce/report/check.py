@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reproduce.errors import UserError
-from reproduce.report.diff import difference, numbers, settings
+from reproduce.report.diff import compared, difference, numbers
 from reproduce.report.formats import kind_of, show
 from reproduce.report.numbers import declared
 from reproduce.report.runs import Run, load_runs, parse_run, run_name
@@ -45,23 +45,19 @@ class Comparison:
 
 def compare(before: Run, after: Run) -> Comparison:
     """Every number of either run; one that only one of them has, or that is null in one, is beyond any tolerance."""
-    old, new = numbers(before), numbers(after)
-    moves = []
-    for quantity in old | new:
-        allowed = declared(quantity)
-        a, b = old.get(quantity), new.get(quantity)
-        if a == b:
-            continue
-        if a is None or b is None:
-            moves.append(Move(quantity, a, b, 0, float("inf")))
-            continue
-        around = allowed.tolerance(a)
-        # to 12 digits, so that 0.85 is within 0.03 of 0.88
-        off = abs(difference(a, b) or 0)
-        moves.append(Move(quantity, a, b, around, off / around if around else float("inf")))
-    own, other = settings(before), settings(after)
-    changed = [path for path in own | other if own.get(path) != other.get(path)]
-    return Comparison(len(old | new), moves, changed)
+    changed, moves = [], []
+    for place, row in compared({"before": before, "after": after}).items():
+        a, b = row["before"], row["after"]
+        if place.startswith("config."):
+            changed.append(place)
+        elif a is None or b is None:
+            moves.append(Move(place, a, b, 0, float("inf")))
+        elif a != b:
+            around = declared(place).tolerance(a)
+            # to 12 digits, so that 0.85 is within 0.03 of 0.88
+            off = abs(difference(a, b) or 0)
+            moves.append(Move(place, a, b, around, off / around if around else float("inf")))
+    return Comparison(len(numbers(before) | numbers(after)), moves, changed)
 
 
 def _git(root: Path, *arguments: str) -> str:

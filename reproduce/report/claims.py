@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import pandas as pd
 from pydantic import Field, NonNegativeFloat, RootModel, model_validator
@@ -140,53 +140,39 @@ def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Verdict]:
     """
     grouped = experiments(runs)
     verdicts: list[Verdict] = []
-    for experiment, own in grouped.items():
-        for claim in claims:
-            if claim.experiments is not None and experiment not in claim.experiments:
-                continue
-            found = []
-            for run in own:
-                others = [run] if claim.of is None else grouped.get(claim.of, [])
-                found.append(
-                    _judge(claim, run, next((other for other in others if run_name(other) == run_name(run)), {}))
-                )
+    for (experiment, own), claim in product(grouped.items(), claims):
+        if claim.experiments is None or experiment in claim.experiments:
+            others = {run_name(run): run for run in (grouped.get(claim.of, []) if claim.of else own)}
+            found = [_judge(claim, run, others.get(run_name(run), {})) for run in own]
             if any(verdict.holds is not None for verdict in found):
                 verdicts += found
     return verdicts
 
 
-@dataclass(frozen=True)
-class Count:
-    """How many claims hold in the runs of one name, how many do not, and how many these runs cannot measure."""
+class Count(NamedTuple):
+    """How many of `total` claims hold in the runs of one name, how many do not, and how many they cannot measure."""
 
     run: str
+    total: int
     holds: int
     fails: int
     unmeasured: int
 
-    @property
-    def total(self) -> int:
-        """The same for every variant of the same experiments, whatever it can measure."""
-        return self.holds + self.fails + self.unmeasured
-
     def __str__(self) -> str:
-        return (
-            f"{self.run}, of {self.total} claims: holds {self.holds}, does not hold {self.fails}, nothing to measure "
-            f"{self.unmeasured}"
-        )
+        of = f"{self.run}, of {self.total} claims"
+        return f"{of}: holds {self.holds}, does not hold {self.fails}, nothing to measure {self.unmeasured}"
 
 
 def count_claims(frame: pd.DataFrame) -> list[Count]:
-    """The counts for each run name of the table of claims, whose columns run, experiment and holds are read.
+    """The counts for each run name in the table of claims, whose frame this is.
 
-    A claim is counted for every run name that shares an experiment with another; in an experiment in which a run of
-    that name is missing, it has nothing to measure.
+    Names that share an experiment have the same total: in an experiment without a run of a name, it measures nothing.
     """
-    where = {name: set(own["experiment"]) for name, own in frame.groupby("run", sort=False)}
-    judged = frame.drop_duplicates(["experiment", "claim", "quantity"])["experiment"]
+    where = frame.groupby("run", sort=False)["experiment"].agg(set)
+    claims = frame.drop_duplicates(["experiment", "claim", "quantity"])["experiment"]
     counts = []
-    for name, own in frame.groupby("run", sort=False)["holds"]:
-        shared = set().union(*(experiments for experiments in where.values() if experiments & where[name]))
-        holds, fails = int((own == True).sum()), int((own == False).sum())  # noqa: E712
-        counts.append(Count(str(name), holds, fails, int(judged.isin(shared).sum()) - holds - fails))
+    for name, judged in frame.groupby("run", sort=False)["holds"]:
+        total = int(claims.isin(set().union(*(other for other in where if other & where[name]))).sum())
+        holds, known = int(judged.fillna(False).sum()), int(judged.notna().sum())
+        counts.append(Count(str(name), total, holds, known - holds, total - known))
     return counts

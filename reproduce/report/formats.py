@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -19,27 +19,19 @@ Row = dict[str, Any]
 
 _DTYPES = {"count": "Int64", "offset": "Int64", "share": "Float64", "number": "Float64", "deviation": "Float64"}
 
-_LATEX = str.maketrans(
-    {character: f"\\{character}" for character in "&%$#_{}"}
-    | {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "<": r"\textless{}",
-        ">": r"\textgreater{}",
-        "|": r"\textbar{}",
-        "−": "$-$",
-        "±": r"$\pm$",
-        "–": "--",
-        "√": r"$\sqrt{}$",
-        "²": "$^2$",
-        "⁻": "$^-$",
-        "¹": "$^1$",
-        "→": r"$\to$",
-        "ρ": r"$\rho$",
-    }
-)
-
+_COMMANDS = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar"}
+_SIGNS = {
+    "−": "$-$",
+    "±": r"$\pm$",
+    "–": "--",
+    "√": r"$\sqrt{}$",
+    "²": "$^2$",
+    "⁻": "$^-$",
+    "¹": "$^1$",
+    "ρ": r"$\rho$",
+}
+_LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {sign: rf"\text{name}{{}}" for sign, name in _COMMANDS.items()}
+_ESCAPES = str.maketrans({**_LATEX, **_SIGNS, "→": r"$\to$"})
 _LATEX_ROWS = 40  # of a page
 _LATEX_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
 
@@ -88,28 +80,24 @@ class Spread:
     values: tuple[str, ...]
     by_value: bool = False
 
-    def apply(self, rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, Kind]) -> tuple[list[Row], dict[str, Kind]]:
-        """The wide rows, one for all long ones that are otherwise alike, and the kinds of their columns.
-
-        It is ours since pandas' pivot sorts the rows, or drops those in which one of the other columns is null.
-        """
-        keys = list(dict.fromkeys(row[self.column] for row in rows))
-        pairs = [(key, value) for key in keys for value in self.values]
-        if self.by_value:
-            pairs = [(key, value) for value in self.values for key in keys]
-        names = {pair: f"{pair[1]}: {pair[0]}" if self.by_value else f"{pair[0]}: {pair[1]}" for pair in pairs}
+    def apply(self, frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> tuple[pd.DataFrame, dict[str, Kind]]:
+        """The wide frame, a row for all long ones that are otherwise alike, and the kinds of its columns."""
         fixed = [column for column in kinds if column not in (self.column, *self.values)]
-        wide: dict[tuple[str, ...], Row] = {}
-        for row in rows:
-            own = wide.setdefault(tuple(show(row[name]) for name in fixed), {name: row[name] for name in fixed})
-            own |= {names[row[self.column], value]: row[value] for value in self.values}
+        row = frame.groupby(fixed, dropna=False, sort=False).ngroup()
+        wide = frame.set_index([row, frame[self.column]])[list(self.values)].unstack(sort=False)
+        keys = list(dict.fromkeys(frame[self.column]))
+        pairs = [(value, key) for value in self.values for key in keys]
+        if not self.by_value:
+            pairs = [(value, key) for key in keys for value in self.values]
+        names = {pair: ": ".join(pair if self.by_value else pair[::-1]) for pair in pairs}
         spread: dict[str, Kind] = {}
         for column, kind in kinds.items():
             if column in fixed:
                 spread[column] = kind
             elif column == self.column:
-                spread |= {name: kinds[value] for (_, value), name in names.items()}
-        return list(wide.values()), spread
+                spread |= {name: kinds[value] for (value, _), name in names.items()}
+        joined = frame[fixed].groupby(row).head(1).reset_index(drop=True)
+        return joined.assign(**{name: wide[pair] for pair, name in names.items()})[list(spread)], spread
 
 
 @dataclass(frozen=True)
@@ -142,13 +130,14 @@ class Table:
         return [self._part(str(name), own) for name, own in self.frame.groupby("experiment", sort=False)]
 
     def _part(self, experiment: str, frame: pd.DataFrame) -> "Table":
-        rows, kinds = cast(list[Row], frame.to_dict("records")), self._read
+        data, kinds = f"Data: {frame['dataset'].dropna().iloc[0]}.", self._read
         if self.spread:
-            rows, kinds = self.spread.apply(rows, kinds)
-        filled = {column for column in kinds if any(show(row.get(column)) != NULL for row in rows)}
-        kinds = {column: kind for column, kind in kinds.items() if column in filled - {"experiment"}}
-        title, data = f"{self.title}: {experiment}", f"Data: {frame['dataset'].iloc[0]}."
-        return Table(f"{self.name}-{experiment}", title, self.note, data, framed(rows, kinds), kinds)
+            frame, kinds = self.spread.apply(frame, kinds)
+        kinds = {column: kind for column, kind in kinds.items() if frame[column].notna().any()}
+        kinds.pop("experiment")
+        return Table(
+            f"{self.name}-{experiment}", f"{self.title}: {experiment}", self.note, data, frame[list(kinds)], kinds
+        )
 
     def display(self) -> pd.DataFrame:
         """Every value as text for reading."""
@@ -212,7 +201,7 @@ def split_heading(column: str) -> tuple[str, str]:
 
 def escape_latex(text: str) -> str:
     """Text that LaTeX prints as it is; pandas escapes neither captions nor signs such as the minus."""
-    return text.translate(_LATEX).replace("z̃", r"$\tilde{z}$")
+    return text.translate(_ESCAPES).replace("z̃", r"$\tilde{z}$")
 
 
 def escape_markdown(text: str) -> str:

@@ -46,11 +46,6 @@ class Number(Strict):
         """The columns of its table, for runs with concepts and, where it is another one, for runs without."""
         return tuple(filter(None, (self.column, self.column_without_concepts)))
 
-    @property
-    def placeholders(self) -> set[str]:
-        """The names in angle brackets."""
-        return set(re.findall(r"<(\w+)>", self.place))
-
     def keys(self, *, factor: str, concept: str) -> list[str]:
         """The keys that lead to the number of this factor and concept in a run's JSON."""
         return [part.replace("<factor>", factor).replace("<concept>", concept) for part in self.place.split(".")]
@@ -65,7 +60,9 @@ class DeclaredTable(Strict):
 
     title: Text
     note: Text
-    rows: Literal["run", "run x factor", "run x concept", "run x factor x concept", "experiment x concept"]
+    rows: Literal["run", "run x factor", "run x concept", "run x factor x concept", "experiment x concept"] | None = (
+        None
+    )
     factor_column: Text = "factor"
 
 
@@ -81,10 +78,11 @@ class Declarations(Strict):
         for number in self.numbers:
             if number.table is None:
                 continue
-            if number.table not in self.tables:
-                raise ValueError(f"{number.place}: there is no table {number.table!r}, only {', '.join(self.tables)}")
-            rows = self.tables[number.table].rows
-            if loose := number.placeholders - set(rows.split(" x ")):
+            rows = self.tables[number.table].rows if number.table in self.tables else None
+            if rows is None:
+                known = ", ".join(name for name, table in self.tables.items() if table.rows)
+                raise ValueError(f"{number.place}: there is no table {number.table!r} with rows, only {known}")
+            if loose := set(re.findall(r"<(\w+)>", number.place)) - set(rows.split(" x ")):
                 raise ValueError(f"{number.place}: the table {number.table} has no row per {', '.join(sorted(loose))}")
             for column in number.columns:
                 if (number.table, column) in taken:
