@@ -1,15 +1,18 @@
 """`reproduce check`: the numbers of a rerun against the committed ones, within their declared tolerances."""
 
+import io
 import subprocess
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from reproduce.errors import UserError
 from reproduce.report.diff import compared, difference, numbers
 from reproduce.report.formats import kind_of, show
 from reproduce.report.numbers import declared
-from reproduce.report.runs import Run, load_runs, parse_run, run_name
+from reproduce.report.runs import Run, load_runs, run_name
 
 Runs = Mapping[tuple[str, str], Run]
 """By experiment and file name, without its ending."""
@@ -60,7 +63,7 @@ def compare(before: Run, after: Run) -> Comparison:
     return Comparison(len(numbers(before) | numbers(after)), moves, changed)
 
 
-def _git(root: Path, *arguments: str) -> str:
+def _git(root: Path, *arguments: str) -> bytes:
     try:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
     except FileNotFoundError:
@@ -68,29 +71,24 @@ def _git(root: Path, *arguments: str) -> str:
     if done.returncode:
         reason = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["git failed"])[0]
         raise UserError(f"git: {reason}; name a commit with --revision, or a folder of earlier results with --against")
-    return done.stdout.decode("utf-8")
+    return done.stdout
 
 
-def committed_runs(root: Path, revision: str, profile: str) -> dict[tuple[str, str], Run]:
+def committed_runs(root: Path, revision: str, profile: str) -> Runs:
     """The runs of `results/<profile>` as they are in a Git revision of the checkout `root`.
 
     UserError where there is no Git, no such revision, or no run in it.
     """
-    _git(root, "rev-parse", "--git-dir")
-    commit = _git(root, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").strip()
+    found = _git(root, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     folder = f"results/{profile}/runs"
-    names = _git(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", folder).split("\0")
-    paths = [Path(name) for name in names if name.endswith(".json") and not name.endswith(".machine.json")]
-    if not paths:
-        raise UserError(f"{revision} has no {folder}: name a folder of earlier results with --against")
-    return {
-        (path.parent.name, path.stem): parse_run(_git(root, "show", f"{commit}:./{path.as_posix()}"), path)
-        for path in paths
-    }
+    archive = _git(root, "archive", "--format=tar", found.decode().strip(), "--", folder)
+    with TemporaryDirectory() as temporary, tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(temporary, filter="data")
+        return _runs_in(Path(temporary) / folder)
 
 
-def _runs_in(results_dir: Path) -> dict[tuple[str, str], Run]:
-    return {(run["experiment"], run_name(run)): run for run in load_runs(results_dir / "runs")}
+def _runs_in(folder: Path) -> Runs:
+    return {(run["experiment"], run_name(run)): run for run in load_runs(folder)}
 
 
 def _line(move: Move) -> str:
@@ -127,11 +125,11 @@ def main_check(*, root: Path, profile: str, revision: str, against: Path | None 
     has `runs/` in it as `results/<profile>` has. A committed run that is missing counts as moved; one that nothing is
     committed of is named and does not.
     """
-    after = _runs_in(root / "results" / profile)
+    after = _runs_in(root / "results" / profile / "runs")
     if against is None:
         before, where = committed_runs(root, revision, profile), revision
     else:
-        before, where = _runs_in(against), str(against)
+        before, where = _runs_in(against / "runs"), str(against)
     lines, moved = [f"results/{profile} against {where}"], 0
     for key, run in before.items():
         name = "/".join(key)

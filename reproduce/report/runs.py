@@ -79,15 +79,8 @@ def is_number(value: Any) -> bool:
 
 
 def load_run(path: Path) -> Run:
-    """One run's JSON; `UserError` where it is missing or not of the form of `RunFile`."""
-    try:
-        return parse_run(path.read_bytes(), path)
-    except FileNotFoundError:
-        raise UserError(f"{shown(path)}: no such run; run `dvc repro`") from None
-
-
-def parse_run(text: str | bytes, path: Path) -> Run:
-    """What `load_run` makes of the file's `text`; `path` is where it lies, or lay."""
+    """One run's JSON; `UserError` where it is not of the form of `RunFile`, or of another run."""
+    text = path.read_bytes()
     try:
         RunFile.model_validate_json(text)
     except ValidationError as error:
@@ -95,10 +88,9 @@ def parse_run(text: str | bytes, path: Path) -> Run:
         key = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
         raise UserError(f"{shown(path)}: {key}{first['msg']}; delete the file and run `dvc repro`") from None
     run: Run = json.loads(text)
-    if (run["experiment"], run_name(run)) != (path.parent.name, path.stem):
-        raise UserError(
-            f"{shown(path)}: holds {run['experiment']}/{run_name(run)}; delete the file and run `dvc repro`"
-        )
+    name = f"{run['experiment']}/{run_name(run)}"
+    if name != f"{path.parent.name}/{path.stem}":
+        raise UserError(f"{shown(path)}: holds {name}; delete the file and run `dvc repro`")
     return run
 
 
