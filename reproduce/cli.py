@@ -90,14 +90,14 @@ def _convert(arguments: dict[str, Any]) -> int:
 
 
 def _compare(command: str, arguments: dict[str, Any]) -> int:
-    from reproduce.paths import CONFIGS, ROOT, results
+    from reproduce.paths import ROOT, results
     from reproduce.report.check import main_check
     from reproduce.report.diff import main_diff
 
     if command == "diff":
         print(main_diff(results_dir=results(arguments.pop("profile")), **arguments), end="")
         return 0
-    text, within = main_check(root=ROOT, numbers=CONFIGS / "numbers.yaml", **arguments)
+    text, within = main_check(root=ROOT, **arguments)
     print(text, end="", flush=True)
     return 0 if within else 1
 
