@@ -44,7 +44,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 def rendered(data: bytes, *, size: int, crop: Crop, antialias: bool = True, convert: bool = False) -> np.ndarray:
     source = Source(Path("folder"), "image", (), crop)
-    pixels, note = render(data, source, Recipe(size=size, antialias=antialias, convert=convert))
+    pixels, note = render(data, source, Recipe(size, "convert" if convert else "refuse", antialias))
     assert bool(note) == convert
     return np.frombuffer(pixels, np.uint8).reshape(size, size, 3)
 
@@ -59,8 +59,10 @@ def write_images(folder: Path, n: int = N, *, size: tuple[int, int] = (12, 16)) 
 
 
 def run(sources: Sequence[Source], folder: Path, **options: Any) -> Path:
-    defaults: dict[str, Any] = {"size": 8, "label_names": ("even", "three"), "on_unusable": "refuse", "workers": 1}
-    decode_images(sources, folder=folder, name="train", **defaults | options)
+    recipe: dict[str, Any] = {"size": 8, "on_unusable": "refuse"}
+    recipe |= {key: options.pop(key) for key in ("size", "on_unusable", "antialias") if key in options}
+    defaults: dict[str, Any] = {"label_names": ("even", "three"), "workers": 1}
+    decode_images(sources, folder=folder, name="train", recipe=Recipe(**recipe), **defaults | options)
     return folder
 
 
@@ -80,11 +82,11 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, small_chunks: None) -> Callable[.
     def interrupted(sources: Sequence[Source], folder: Path, **options: Any) -> None:
         calls: list[int] = []
 
-        def stop(file: Path, offset: int, part: Sequence[Source], recipe: Recipe) -> Any:
+        def stop(file: Path, part: Sequence[Source], recipe: Recipe, *, offset: int) -> Any:
             calls.append(len(part))
             if len(calls) == 4:
                 raise KeyboardInterrupt
-            return render_into(file, offset, part, recipe)
+            return render_into(file, part, recipe, offset=offset)
 
         with monkeypatch.context() as patch:
             patch.setattr(decode, "render_into", stop)
@@ -99,9 +101,9 @@ def decoded_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the sources that are decoded from here on."""
     names: list[str] = []
 
-    def note(file: Path, offset: int, part: Sequence[Source], recipe: Recipe) -> Any:
+    def note(file: Path, part: Sequence[Source], recipe: Recipe, *, offset: int) -> Any:
         names.extend(source.name for source in part)
-        return render_into(file, offset, part, recipe)
+        return render_into(file, part, recipe, offset=offset)
 
     monkeypatch.setattr(decode, "render_into", note)
     return names
@@ -399,7 +401,7 @@ _SLOW = """
 import sys, time
 from pathlib import Path
 from reproduce.intake import decode
-from reproduce.intake.image import Source, SquareCrop
+from reproduce.intake.image import Recipe, Source, SquareCrop
 real = decode._here
 def slow(task):
     time.sleep(0.2)
@@ -407,8 +409,8 @@ def slow(task):
 decode._here, decode._SYNC_SECONDS, decode._CHUNK_IMAGES = slow, 0, 3
 folder = Path(sys.argv[1])
 sources = [Source(folder, f"{i:04d}.jpg", (i % 2, i % 3), SquareCrop()) for i in range(60)]
-decode.decode_images(sources, folder=Path(sys.argv[2]), name="train", size=8, label_names=("even", "three"),
-                     on_unusable="refuse", workers=2)
+decode.decode_images(sources, folder=Path(sys.argv[2]), name="train", recipe=Recipe(8, "refuse"),
+                     label_names=("even", "three"), workers=2)
 """
 
 
@@ -443,10 +445,10 @@ def is_running(pid: str) -> bool:
         return False
 
 
-def die_elsewhere(file: Path, offset: int, part: Sequence[Source], recipe: Recipe) -> Any:
+def die_elsewhere(file: Path, part: Sequence[Source], recipe: Recipe, *, offset: int) -> Any:
     if multiprocessing.parent_process() is not None:
         os._exit(3)
-    return render_into(file, offset, part, recipe)
+    return render_into(file, part, recipe, offset=offset)
 
 
 def test_a_worker_that_dies_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -473,7 +475,7 @@ _MEMORY = """
 import sys, threading, time
 from pathlib import Path
 from reproduce.intake import decode
-from reproduce.intake.image import Source, SquareCrop
+from reproduce.intake.image import Recipe, Source, SquareCrop
 
 def anonymous(pid):
     try:
@@ -492,8 +494,8 @@ def watch():
 peak = 0
 threading.Thread(target=watch, daemon=True).start()
 sources = [Source(Path(sys.argv[1]), "0000.jpg", (0, 0), SquareCrop())] * int(sys.argv[2])
-decode.decode_images(sources, folder=Path(sys.argv[3]), name="train", size=64, label_names=("a", "b"),
-                     on_unusable="refuse", workers=2)
+decode.decode_images(sources, folder=Path(sys.argv[3]), name="train", recipe=Recipe(64, "refuse"),
+                     label_names=("a", "b"), workers=2)
 print(peak)
 """
 

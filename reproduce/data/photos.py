@@ -12,7 +12,7 @@ from reproduce.data.celeba import read_celeba
 from reproduce.files import read_array, write_array, write_json, write_text
 from reproduce.intake.decode import decode_images, label_array
 from reproduce.intake.download import Downloads
-from reproduce.intake.image import Source
+from reproduce.intake.image import Recipe, Source
 
 CELEBA = ("celeba_images", "celeba_attributes", "celeba_division")
 
@@ -96,10 +96,8 @@ def _decode(
         sources,
         folder=whole,
         name="all",
-        size=config.image_size,
+        recipe=Recipe(config.image_size, config.on_unusable, config.antialias),
         label_names=label_names,
-        on_unusable=config.on_unusable,
-        antialias=config.antialias,
         work=work / "unfinished",
     )
     images, labels = read_array(whole / "all_images.npy", mapped=True), label_array(sources)
