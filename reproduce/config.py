@@ -518,8 +518,8 @@ def load_network_config(profile: str, experiment: str) -> Experiment | Unsupervi
         config = validated(Experiment, content, path)
     stage = config.first_stage
     if stage.checkpoint is not None:
-        known = load_sources()
-        kind = known.sources[known.archive_of(stage.checkpoint)].members[stage.checkpoint].kind
+        listed = load_sources()
+        kind = listed.sources[listed.archive_of(stage.checkpoint)].members[stage.checkpoint].kind
         if kind != stage.kind:
             raise UserError(
                 f"{shown(path)}: first_stage.checkpoint: {stage.checkpoint} is of the kind {kind}, "
