@@ -1,7 +1,7 @@
 """Image files, decoded once: cropped, resized and put into one uint8 array that readers map, beside a manifest.
 
-The sources are decoded in order, a chunk at a time, in several processes. An unfinished decode is a folder of its own
-with the array so far and a log with one line per chunk. So the memory needed doesn't grow with the number of images, an
+The sources are decoded a chunk at a time, in several processes. An unfinished decode is a folder of its own with the
+array so far and a log with one line per chunk. So the memory needed doesn't grow with the number of images, an
 interrupted decode continues, and the final names appear when everything is whole.
 """
 
@@ -12,16 +12,15 @@ import multiprocessing
 import os
 import shutil
 import sys
-import time
+import zlib
 from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import __version__ as pillow_version
@@ -30,17 +29,15 @@ from tqdm import tqdm
 
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import atomic_path, locked, shown
-from reproduce.intake.image import Recipe, Source, close_archives, render_into, stamp_of, start_worker
+from reproduce.intake.image import Entry, Recipe, Source, close_archives, render_into, stamp_of, start_worker
 
 _CHUNK_IMAGES, _CHUNK_BYTES = 32, 1 << 20
-_QUEUED = 3  # tasks for each other process: enough that none waits while this one decodes
-_SYNC_SECONDS = 0.25  # often, so that little is left to wait for in the end
+_QUEUED = 4  # chunks for each process: enough that none waits
 _MAX_WORKERS = 8  # more would wait for the disk
 _MAX_ZIP_WORKERS = 4  # each holds its own copy of the zip's directory: 100 MiB for CelebA's
 _MAX_NAMED = 20
 
-Entries = list[tuple[str, str, str]]  # SHA-256, stamp and note of each image of a chunk
-Task = partial[Entries]  # decodes one chunk
+Task = partial[list[Entry]]  # decodes one chunk
 
 
 def default_workers() -> int:
@@ -75,7 +72,7 @@ def decode_images(
     Arguments:
         sources: the images. The memory that grows with their number is about 0.4 kB for each.
         label_names: the names of the sources' labels.
-        workers: the number of processes, including this one; by default as many as there are cores.
+        workers: the number of processes; by default as many as there are cores. For 1, it is this process.
         title: the name of the progress bar.
         work: a folder for the unfinished decode alone; by default `folder/.<name>.partial`.
 
@@ -92,12 +89,16 @@ def decode_images(
     if any(source.root.suffix == ".zip" for source in sources):
         workers = min(workers, _MAX_ZIP_WORKERS)
     manifest = folder / f"{name}_manifest.csv"
-    with unfinished.locked(), _processes(workers - 1) as pool:
+    with unfinished.locked():
         try:
             done = unfinished.resume()
             bar = tqdm(total=len(sources), initial=done, desc=title, unit="image", disable=None)
-            with bar, closing(_decoded(unfinished.tasks(done), pool, others=workers - 1)) as results:
-                unfinished.record(results, bar)
+            tasks = unfinished.tasks(done)
+            with bar, closing(_decoded(tasks, workers)) as results, unfinished.log.open("a", encoding="utf-8") as log:
+                for entries in results:
+                    log.write(json.dumps(entries) + "\n")
+                    log.flush()
+                    bar.update(len(entries))
         finally:
             close_archives()
         notes = unfinished.publish(images=folder / f"{name}_images.npy", manifest=manifest)
@@ -107,7 +108,10 @@ def decode_images(
 
 @dataclass(frozen=True)
 class _Unfinished:
-    """A decode under way: the array `rows`, and the `log`: a fingerprint, then the entries of each finished chunk."""
+    """A decode under way: the array `rows`, and the `log`: a fingerprint, then the entries of each finished chunk.
+
+    An entry has a checksum of its row, so nothing has to be synced on the way: what a power cut leaves is checked.
+    """
 
     folder: Path
     sources: Sequence[Source]
@@ -172,12 +176,14 @@ class _Unfinished:
             np.lib.format.open_memmap(self.rows, "w+", np.uint8, shape)  # sparse, until rows are written
             self.log.write_bytes(self._first_line(fingerprint))
             return 0
+        rows = np.load(self.rows, mmap_mode="r")
         done, kept = 0, len(self._first_line(fingerprint))
         for line in lines:
-            entries: Entries = json.loads(line)
-            part = self.sources[done : done + len(entries)]
-            if any(stamp_of(source) != stamp for source, (_, stamp, _) in zip(part, entries, strict=True)):
-                break
+            entries = [Entry(*entry) for entry in json.loads(line)]
+            for source, row, entry in zip(self.sources[done:], rows[done:], entries, strict=False):
+                if (stamp_of(source), zlib.crc32(row)) != (entry.stamp, entry.crc):
+                    os.truncate(self.log, kept)
+                    return done
             done, kept = done + len(entries), kept + len(line)
         os.truncate(self.log, kept)
         return done
@@ -189,32 +195,6 @@ class _Unfinished:
             offset = start + at * self.row_bytes
             yield partial(render_into, self.rows, self.sources[at : at + self.chunk], self.recipe, offset=offset)
 
-    def record(self, results: Iterator[Entries], bar: "tqdm[Any]") -> None:
-        """Log finished chunks. Their rows are synced first, so that a power cut leaves no line without its rows."""
-        waiting: list[bytes] = []
-        last = time.monotonic()
-        # in a thread, since this process decodes as well
-        with self.rows.open("r+b") as rows, self.log.open("ab") as log, ThreadPoolExecutor(1) as disk:
-
-            def sync(lines: list[bytes]) -> None:
-                os.fsync(rows.fileno())
-                log.writelines(lines)
-                log.flush()
-                os.fsync(log.fileno())
-
-            syncing = disk.submit(sync, [])
-            try:
-                for entries in results:
-                    waiting.append(json.dumps(entries).encode() + b"\n")
-                    if time.monotonic() - last > _SYNC_SECONDS and syncing.done():
-                        syncing.result()  # a full disk ends it here
-                        syncing, waiting = disk.submit(sync, waiting), []
-                        last = time.monotonic()
-                    bar.update(len(entries))
-            finally:
-                syncing.result()
-                sync(waiting)
-
     def publish(self, *, images: Path, manifest: Path) -> list[tuple[str, str]]:
         """Give the files their final names, and return the notes.
 
@@ -222,67 +202,46 @@ class _Unfinished:
         """
         lines = self._lines()
         next(lines)
-        entries = (entry for line in lines for entry in json.loads(line))
+        entries = (Entry(*entry) for line in lines for entry in json.loads(line))
         notes = []
         with atomic_path(manifest) as temporary:
             with temporary.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
                 writer.writerow(["name", *self.label_names, "sha256", "note"])
-                for source, (digest, _, note) in zip(self.sources, entries, strict=True):
-                    writer.writerow([source.name, *source.labels, digest, note])
-                    if note:
-                        notes.append((source.name, note))
+                for source, entry in zip(self.sources, entries, strict=True):
+                    writer.writerow([source.name, *source.labels, entry.sha256, entry.note])
+                    if entry.note:
+                        notes.append((source.name, entry.note))
             manifest.unlink(missing_ok=True)
+            with self.rows.open("rb+") as rows:
+                os.fsync(rows.fileno())
             shutil.move(self.rows, images)
         return notes
 
 
-@contextmanager
-def _processes(n: int) -> Iterator[ProcessPoolExecutor | None]:
-    """`n` processes that decode, started at once, since that takes as long as some hundred images; None for none."""
-    if not n:
-        yield None
+def _decoded(tasks: Iterable[Task], workers: int) -> Generator[list[Entry], None, None]:
+    """The tasks' results in order.
+
+    The workers are processes and not threads, since a third of an image's time is Pillow's Python, under one lock. They
+    write their rows themselves: to send pixels here through a pipe would cost a tenth more.
+    """
+    if workers == 1:
+        yield from (task() for task in tasks)
         return
     # spawn: a fork would copy the locks of whatever threads torch has started
-    pool = ProcessPoolExecutor(n, multiprocessing.get_context("spawn"), initializer=start_worker)
-    try:
-        for _ in range(n):
-            pool.submit(int)
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _decoded(tasks: Iterable[Task], pool: ProcessPoolExecutor | None, *, others: int) -> Generator[Entries, None, None]:
-    """The tasks' results in order, from this process and the `others` of the `pool`.
-
-    They are processes and not threads, since a third of an image's time is Pillow's Python, under one lock. They write
-    their rows themselves: to send pixels here through a pipe would cost a tenth more. This process decodes as well, at
-    first alone while the others start.
-    """
-    pending: deque[Future[Entries]] = deque()
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=start_worker)
+    pending: deque[Future[list[Entry]]] = deque()
     try:
         for task in tasks:
-            if pool is not None and sum(not future.done() for future in pending) < _QUEUED * others:
-                pending.append(pool.submit(task))
-            else:
-                pending.append(_here(task))
-            while pending and pending[0].done():
+            pending.append(pool.submit(task))
+            if len(pending) > _QUEUED * workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
     except BrokenProcessPool as error:
         raise ReproduceError("a decoding process died (out of memory?): run the command again to continue") from error
-
-
-def _here(task: Task) -> "Future[Entries]":
-    """Decode in this process; a refusal waits for its turn, so that of several files the first is named."""
-    future: Future[Entries] = Future()
-    try:
-        future.set_result(task())
-    except Exception as error:
-        future.set_exception(error)
-    return future
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _report(notes: Sequence[tuple[str, str]], title: str, manifest: Path) -> None:

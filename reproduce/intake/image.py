@@ -106,6 +106,15 @@ class Recipe:
     antialias: bool = True
 
 
+class Entry(NamedTuple):
+    """What is known of a decoded image: the SHA-256 and the stamp of its file, a note, and its pixels' checksum."""
+
+    sha256: str
+    stamp: str
+    note: str
+    crc: int
+
+
 @lru_cache(maxsize=2)
 def _archive(path: Path) -> zipfile.ZipFile:
     try:
@@ -168,14 +177,14 @@ def start_worker() -> None:
     threading.Thread(target=leave, daemon=True).start()
 
 
-def render_into(file: Path, sources: Sequence[Source], recipe: Recipe, *, offset: int) -> list[tuple[str, str, str]]:
-    """Write the sources' pixels `[n, size, size, 3]` to `offset` of a file; the SHA-256, stamp and note of each."""
+def render_into(file: Path, sources: Sequence[Source], recipe: Recipe, *, offset: int) -> list[Entry]:
+    """Write the sources' pixels `[n, size, size, 3]` to `offset` of a file."""
     pixels, entries = [], []
     for source in sources:
         data, stamp = _read(source)
         image, note = render(data, source, recipe)
         pixels.append(image)
-        entries.append((hashlib.sha256(data).hexdigest(), stamp, note))
+        entries.append(Entry(hashlib.sha256(data).hexdigest(), stamp, note, zlib.crc32(image)))
     with file.open("r+b") as rows:
         rows.seek(offset)
         rows.writelines(pixels)
