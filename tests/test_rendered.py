@@ -98,7 +98,7 @@ def test_attributes_are_balanced_and_independent_of_each_other_and_of_the_rest()
         "clothes": [face.clothes for face in sample],
         "hat": [face.hat for face in sample],
         "beard": [face.beard for face in sample],
-        "yaw": [int(face.scene.pose.yaw > 0) for face in sample],
+        "yaw": [int(face.scene.yaw > 0) for face in sample],
     }
     columns = dict(zip(ATTRIBUTES, attributes.T.astype(int).tolist(), strict=True))
     pairs = [(columns[a], columns[b]) for a, b in combinations(ATTRIBUTES, 2)]

@@ -141,23 +141,18 @@ def stamp_of(source: Source) -> str:
         info = _in_archive(source)
         return f"{info.file_size} {info.CRC:08x}"
     try:
-        return _file_stamp(os.stat(os.path.join(source.root, source.name)))
+        status = os.stat(os.path.join(source.root, source.name))
     except OSError:
         return ""
-
-
-def _file_stamp(status: os.stat_result) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _read(source: Source) -> tuple[bytes, str]:
-    """The file's bytes, and its stamp from before they were read."""
+def _read(source: Source) -> bytes:
     try:
         if source.root.suffix == ".zip":
-            return _archive(source.root).read(_in_archive(source)), stamp_of(source)
+            return _archive(source.root).read(_in_archive(source))
         with open(os.path.join(source.root, source.name), "rb", buffering=0) as file:  # one read takes it whole
-            stamp = _file_stamp(os.fstat(file.fileno()))
-            return file.read(), stamp
+            return file.read()
     except FileNotFoundError:
         raise UserError(f"{source} does not exist") from None
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
@@ -181,7 +176,8 @@ def render_into(file: Path, sources: Sequence[Source], recipe: Recipe, *, offset
     """Write the sources' pixels `[n, size, size, 3]` to `offset` of a file."""
     pixels, entries = [], []
     for source in sources:
-        data, stamp = _read(source)
+        stamp = stamp_of(source)  # from before the file is read
+        data = _read(source)
         image, note = render(data, source, recipe)
         pixels.append(image)
         entries.append(Entry(hashlib.sha256(data).hexdigest(), stamp, note, zlib.crc32(image)))

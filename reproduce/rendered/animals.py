@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reproduce.rendered.drawing import Canvas, Color, Draws, Point, Scene, mirrored, mix, palette, ramp, shade
+from reproduce.rendered.drawing import Canvas, Color, Draws, Point, Scene, glaze, mirrored, mix, palette, ramp, shade
 from reproduce.seeds import numpy_generator
 
 _COATS: dict[str, tuple[Color, ...]] = {
@@ -53,7 +53,7 @@ class Animal:
 
 
 def sample_animal(generator: np.random.Generator) -> Animal:
-    """An animal at random: each kind as often as any other, and everything else independent of it."""
+    """A random animal. All kinds are equally likely, and everything else is independent of the kind."""
     kind = KINDS[generator.integers(0, len(KINDS))]
     draws = Draws(generator, 24)
     wall = draws.color(_WALLS)
@@ -76,10 +76,10 @@ def draw_animal(animal: Animal, *, size: int = 64) -> np.ndarray:
     canvas = Canvas(animal.scene, size=size)
     coat = ramp(_COATS[animal.kind], animal.coat)
     chest = _DARK if animal.kind == "panda" else shade(coat, -0.12)
-    canvas.pose = animal.scene.pose.upright
+    canvas.turned = False
     canvas.fill(mirrored(((0, 0.6), (0.7, 0.9), (1.05, 1.5), (1.2, 2.4), (0, 2.6))), chest)
     canvas.fill(mirrored(((0, 1.0), (0.6, 0.9), (0.9, 1.05), (0.84, 1.3), (0.4, 1.44), (0, 1.48))), animal.scarf)
-    canvas.pose = animal.scene.pose
+    canvas.turned = True
     _DRAW[animal.kind](canvas, animal, coat)
     return canvas.finish()
 
@@ -258,7 +258,7 @@ def _pig(canvas: Canvas, a: Animal, coat: Color) -> None:
     r = 0.44 + 0.04 * a.muzzle
     canvas.ellipse((0, 0.34), (r, 0.31), dark, depth=1.4)
     canvas.ellipse((0.17, 0.34), (0.08, 0.13), shade(dark, -0.6), depth=1.45, both=True)
-    canvas.ellipse((0.7, 0.4), (0.18, 0.13), (240, 110, 120), alpha=0.25 + 0.15 * a.marking, both=True)
+    canvas.ellipse((0.7, 0.4), (0.18, 0.13), glaze((240, 110, 120), 0.25 + 0.15 * a.marking), both=True)
     _eyes(canvas, a, (0.45, -0.12), size=0.15)
 
 
@@ -271,7 +271,7 @@ def _rabbit(canvas: Canvas, a: Animal, coat: Color) -> None:
     white = mix(coat, (255, 253, 250), 0.75)
     canvas.fill(((-0.13, 0.62), (0.13, 0.62), (0.12, 0.86), (-0.12, 0.86)), (255, 255, 255), depth=1.3, smooth=False)
     canvas.ellipse((0.2, 0.5), (0.26 + 0.03 * a.muzzle, 0.2), white, depth=1.2, both=True)
-    canvas.ellipse((0.66, 0.3), (0.16, 0.12), _PINK, alpha=0.4 + 0.2 * a.marking, both=True)
+    canvas.ellipse((0.66, 0.3), (0.16, 0.12), glaze(_PINK, 0.4 + 0.2 * a.marking), both=True)
     canvas.fill(((-0.13, 0.32), (0.13, 0.32), (0, 0.46)), (222, 110, 122), depth=1.35)
     _mouth(canvas, 0.56, 0.22)
     _eyes(canvas, a, (0.46, -0.04), size=0.17)

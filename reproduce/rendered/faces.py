@@ -15,6 +15,7 @@ from reproduce.rendered.drawing import (
     Draws,
     Points,
     Scene,
+    glaze,
     luminance,
     mirrored,
     mix,
@@ -116,7 +117,7 @@ class Face:
 
 
 def sample_face(generator: np.random.Generator) -> Face:
-    """A face at random: the attributes independent of each other and of everything else, and each as often as not."""
+    """A random face. The attributes are independent of each other and of everything else, each true half the time."""
     eyeglasses, no_beard, smiling, wearing_hat = (generator.integers(0, 2, len(ATTRIBUTES)) == 1).tolist()
     draws = Draws(generator, 32)
     skin = ramp(_SKIN, draws.unit())
@@ -152,14 +153,15 @@ def draw_face(face: Face, *, size: int = 64) -> np.ndarray:
     """The face as an image, uint8 `[size, size, 3]`."""
     canvas = Canvas(face.scene, size=size)
     canvas.fill(_under_hat(face, _BACK_HAIR[face.hair_style]), shade(face.hair, -0.16), depth=0)
-    canvas.pose = face.scene.pose.upright
+    canvas.turned = False
     _body(canvas, face)
-    canvas.pose = face.scene.pose
+    canvas.turned = True
     _head(canvas, face)
     if not face.no_beard:
         _beard(canvas, face)
     _mouth(canvas, face)
-    _front_hair(canvas, face)
+    hair = [(face.part * x, y) for x, y in _FRONT_HAIR[face.hair_style]]
+    canvas.fill(_under_hat(face, hair), face.hair, depth=0.6)
     if face.eyeglasses:
         _glasses(canvas, face)
     if face.wearing_hat:
@@ -179,7 +181,7 @@ def render_faces(*, n: int, seed: int, start: int = 0, size: int = 64) -> tuple[
 
 
 def _beard_color(hair: Color, skin: Color) -> Color:
-    """Of beard and brows: the hair's, as much darker as it takes to stand out from the skin."""
+    """The colour of beard and brows: the hair's, as much darker as it takes to stand out from the skin."""
     color, limit = mix(hair, _INK, 0.25), luminance(skin) - 58
     return mix(color, _INK, max(0.0, (luminance(color) - limit) / (luminance(color) - luminance(_INK))))
 
@@ -205,7 +207,7 @@ def _head(canvas: Canvas, face: Face) -> None:
     canvas.ellipse((w + 0.02, 0.13), (0.09, 0.15), dark, depth=0, both=True)
     upper = ((0, -1.16), (0.62, -1.02), (0.97 * w, -0.45), (w, 0.1))
     canvas.fill(mirrored((*upper, (0.9 * w, 0.55), (jaw, 0.94), (0.24, chin - 0.02), (0, chin))), skin)
-    canvas.ellipse((0.6, 0.42), (0.2, 0.15), mix(skin, (236, 92, 92), 0.5), alpha=0.4, both=True)
+    canvas.ellipse((0.6, 0.42), (0.2, 0.15), glaze(mix(skin, (236, 92, 92), 0.5), 0.4), both=True)
     tall, brow = 0.13 + 0.06 * face.lids, _beard_color(face.hair, skin)
     canvas.ellipse((0.4, 0.05), (0.21, tall), (252, 250, 246), both=True)
     canvas.ellipse((0.4, 0.05), (0.125, min(0.14, tall)), face.eyes, both=True)
@@ -222,10 +224,7 @@ def _beard(canvas: Canvas, face: Face) -> None:
     sides = ((0, 0.48), (0.34, 0.5), (0.6, 0.6), (0.8, 0.35), (w - 0.05, 0.1), (0.93 * w, 0.55))
     halves: dict[str, Points] = {
         "full": (*sides, (jaw, 1.0), (0.28, chin + 0.1), (0, chin + 0.12)),
-        "round": (
-            *((0, 0.47), (0.3, 0.49), (0.52, 0.62), (0.56, 0.9), (0.42, 1.12)),
-            *((0.2, chin + 0.08), (0, chin + 0.1)),
-        ),
+        "round": (*points("0,0.47 0.3,0.49 0.52,0.62 0.56,0.9 0.42,1.12"), (0.2, chin + 0.08), (0, chin + 0.1)),
         "long": (*sides, (jaw, 1.05), (0.44, 1.4), (0.2, 1.62), (0, 1.66)),
     }
     canvas.fill(mirrored(halves[face.beard]), color)
@@ -244,22 +243,17 @@ def _mouth(canvas: Canvas, face: Face) -> None:
         canvas.stroke(((-w - 0.02, 0.765), (0, 0.75), (w + 0.02, 0.765)), 0.045, (112, 40, 48))
 
 
-def _front_hair(canvas: Canvas, face: Face) -> None:
-    outline = [(face.part * x, y) for x, y in _FRONT_HAIR[face.hair_style]]
-    canvas.fill(_under_hat(face, outline), face.hair, depth=0.6)
-
-
 def _glasses(canvas: Canvas, face: Face) -> None:
     frame, width = face.frame, 0.145
     wide, tall, power = _LENSES[face.glasses]
-    glass, alpha = ((44, 50, 66), 0.82) if face.glasses == "tinted" else ((240, 248, 255), 0.42)
+    glass = glaze((44, 50, 66), 0.82) if face.glasses == "tinted" else glaze((240, 248, 255), 0.42)
     angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     x = wide * np.sign(np.cos(angles)) * np.abs(np.cos(angles)) ** power
     y = tall * np.sign(np.sin(angles)) * np.abs(np.sin(angles)) ** power + 0.07
     canvas.stroke(((0.72, -0.02), (0.98, 0.0)), 0.8 * width, frame, both=True)
     for side in (-1, 1):  # one after the other: the second lens lies over the first one's rim
         rim = list(zip(side * 0.42 + x, y, strict=True))
-        canvas.fill(rim, glass, alpha=alpha, depth=1.1)
+        canvas.fill(rim, glass, depth=1.1)
         canvas.stroke([*rim, rim[0]], width, frame, depth=1.1)
     canvas.stroke(((-0.1, 0.02), (0, -0.03), (0.1, 0.02)), width, frame, depth=1.1)
 
