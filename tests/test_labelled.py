@@ -875,11 +875,11 @@ def test_an_interrupted_fetch_leaves_no_final_file_and_continues(
     names: list[str] = []
     last = 6 if split == "train" else n_train + 2
 
-    def interrupted(file: Path, offset: int, part: Any, recipe: Any) -> Any:
+    def interrupted(file: Path, part: Any, recipe: Any, *, offset: int) -> Any:
         if len(names) == last:
             signal.raise_signal(signal.SIGINT)
         names.extend(source.name for source in part)
-        return render_into(file, offset, part, recipe)
+        return render_into(file, part, recipe, offset=offset)
 
     monkeypatch.setattr(decode, "render_into", interrupted)
     with pytest.raises(KeyboardInterrupt):
