@@ -11,7 +11,7 @@ from typing import Literal
 from reproduce.data.shared.labelled import LabelledSet, write_split
 from reproduce.files import read_array, write_json, write_text
 from reproduce.intake.decode import decode_images, label_array
-from reproduce.intake.image import Source
+from reproduce.intake.image import Recipe, Source
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,8 @@ class PhotoSet(LabelledSet):
             sources,
             folder=whole,
             name="all",
-            size=self.image_size,
+            recipe=Recipe(self.image_size, self.on_unusable, self.antialias),
             label_names=photos.names if photos.kind == "attributes" else ("class",),
-            on_unusable=self.on_unusable,
-            antialias=self.antialias,
             work=work / "unfinished",
         )
         images, labels = read_array(whole / "all_images.npy", mapped=True), label_array(sources)
