@@ -1,53 +1,37 @@
 """Images moved along the direction of an attribute."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
 from reproduce.figures.mosaic import show_images
-from reproduce.figures.style import headed
+from reproduce.figures.style import Arrays, Titles, headed, named, panels
 
-_COLUMNS = 2
 _WIDTH = 5.2
 
 
-def directions_figure(
-    pictures: Mapping[str, np.ndarray],
-    rates: Mapping[str, Sequence[float]],
-    *,
-    strengths: Sequence[float],
-    judged: int,
-    dataset: str,
-    variant: str,
-) -> Figure:
-    """A block for each attribute, λ to the right, an image a row.
+def directions_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
+    """A block for each attribute, λ to the right, a row for each image.
 
-    Arguments:
-        pictures: uint8 `[R, L, S, S, C]`; see `evaluation.directions.direction_pictures`.
-        rates: by attribute, the share of `judged` images that are judged to show it at each λ.
+    `arrays`: see `evaluation.directions.measure`; of `run` the metric `directions` is written below the columns.
     """
-    columns = min(_COLUMNS, len(pictures))
-    rows = -(-len(pictures) // columns)
+    pictures, strengths = named(arrays, "attribute_"), arrays["strengths"].tolist()
     n_rows, n_strengths = next(iter(pictures.values())).shape[:2]
-    height = _WIDTH * n_rows / n_strengths + 0.75
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(_WIDTH * columns, height * rows), layout="constrained", squeeze=False
-    )
-    for ax in axes.flat[len(pictures) :]:
-        ax.set_visible(False)
-    for ax, (name, images) in zip(axes.flat, pictures.items(), strict=False):
+    figure, axes = panels(len(pictures), columns=2, width=_WIDTH, height=_WIDTH * n_rows / n_strengths + 0.75)
+    for ax, (name, images) in zip(axes, pictures.items(), strict=True):
         show_images(ax, images, f"λ · s of {name}")
         step = (ax.get_xlim()[1] + 0.5) / n_strengths
-        words = [f"{amount:g}\n{100 * rate:.0f} %" for amount, rate in zip(strengths, rates[name], strict=True)]
+        rates = run["metrics"]["directions"][name].values()
+        words = [f"{amount:g}\n{100 * rate:.0f} %" for amount, rate in zip(strengths, rates, strict=True)]
         ax.set_xticks(step * (np.arange(n_strengths) + 0.5), words, fontsize=9)
         ax.tick_params(length=0)
     headed(
         figure,
-        f"Attributes as directions in z̃, {variant}",
+        f"Attributes as directions in z̃, {titles.variant}",
         "s: mean of images with the attribute minus mean of those without; below: λ, and the share of"
-        f" {judged:,} held-out images judged to show it",
-        dataset,
+        f" {int(arrays['judged']):,} held-out images judged to show it",
+        titles.dataset,
     )
     return figure

@@ -1,7 +1,8 @@
-"""The look that every figure shares, and how a figure becomes a file."""
+"""The style that every figure shares, and how a figure becomes a file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -23,6 +24,21 @@ FACTOR_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9
 _CLASSES = (
     "#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677", "#AA4499", "#44AA99", "#999933", "#882255", "#AAAAAA",
 )  # fmt: skip
+
+Arrays = Mapping[str, np.ndarray]  # what a measurement left to be shown
+
+
+@dataclass(frozen=True)
+class Titles:
+    """What every title names: the data set, with the word that it is a stand-in, and the variant."""
+
+    dataset: str
+    variant: str
+
+
+def named(arrays: Arrays, prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with `prefix`, by the rest of their names."""
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
 
 @contextmanager
@@ -51,6 +67,24 @@ def wrapped(text: str, *, inches: float, fontsize: float, fontweight: str = "nor
         else:
             lines[-1] = longer
     return lines
+
+
+def panels(n: int, *, columns: int, width: float, height: float, margin: float = 0.0) -> tuple[Figure, list[Axes]]:
+    """A figure with `n` panels of this size in inches, `columns` in a row; `margin` is added to its width."""
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    size = (width * columns + margin, height * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for ax in axes.flat[n:]:
+        ax.set_visible(False)
+    return figure, list(axes.flat[:n])
+
+
+def show_image(ax: Axes, image: np.ndarray) -> None:
+    """Show `image`, uint8 `[H, W, channels]`, without ticks."""
+    ax.imshow(image.squeeze(), interpolation="nearest", cmap="gray", vmin=0, vmax=255)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
 
 
 def class_colors(n: int) -> np.ndarray:
