@@ -79,12 +79,11 @@ def embed_factors(z_tilde: np.ndarray, *, dims: Mapping[str, int], seed: int) ->
     }
 
 
-def measure(subject: Subject, settings: EmbeddingSettings) -> tuple[Measured, Embeddings]:
-    """The metric `embedding` and the arrays of its figure; and the embeddings, which place further points.
+def measure_embedding(subject: Subject, chosen: np.ndarray) -> tuple[Measured, Embeddings]:
+    """The metric `embedding` and the arrays of its figure; and the embeddings of the measured images `chosen`.
 
     `factor_<name>`: where each image lies, `[n]`, empty for a factor of size 0; `concept_<name>`: the image's value.
     """
-    chosen = embedded_images(subject, settings)
     truth = {concept: value[chosen].numpy() for concept, value in subject.truth.items()}
     embeddings = embed_factors(subject.z_tilde[chosen].numpy(), dims=subject.dims, seed=subject.seed)
     arrays = {f"factor_{k}": np.empty(0) if found is None else found.places[:, 0] for k, found in embeddings.items()}

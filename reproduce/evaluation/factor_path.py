@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from reproduce.evaluation.embedding import Embeddings
-from reproduce.evaluation.grid import GridSettings, shown_images
 from reproduce.evaluation.subject import Measured, Subject, named_slices
 from reproduce.factors import factor_slices
 
@@ -42,14 +41,13 @@ def factor_path(z_tilde: Tensor, stops: Sequence[int], *, dims: Sequence[int], s
     return FactorPath(torch.cat(points), np.array(moving))
 
 
-def measure(subject: Subject, settings: GridSettings, embeddings: Embeddings) -> tuple[Measured, Measured]:
-    """The path from the grid's first target to every other of its sources, and the images on it.
+def measure_factor_path(subject: Subject, stops: list[int], embeddings: Embeddings) -> tuple[Measured, Measured]:
+    """The path from the first of the measured images `stops` to the others, and the images on it.
 
     `moving` `[F]`: the number of the factor that moves; `path_<factor>` `[F]`: where its embedding places it, empty
     for a factor of size 0. Apart, since they are not published: `images` uint8 `[F, S, S, C]`.
     """
-    targets, sources = shown_images(subject, settings)
-    path = factor_path(subject.z_tilde, [targets[0], *sources[1::2]], dims=subject.sizes, steps=_STEPS)
+    path = factor_path(subject.z_tilde, stops, dims=subject.sizes, steps=_STEPS)
     arrays = {"moving": path.moving}
     for k, (factor, part) in enumerate(named_slices(subject.dims).items()):
         embedding, own = embeddings[factor], path.moving == k

@@ -5,7 +5,6 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from reproduce.data.base import pick_images
 from reproduce.evaluation.subject import Measured, Subject
 from reproduce.interpret import exchange
 from reproduce.models.convolutional import Classifier
@@ -21,24 +20,12 @@ class GridSettings(Strict):
     targets: Values
     sources: Values
 
-    @property
-    def wanted(self) -> dict[str, Values]:
-        """See `reproduce.data.base.pick_images`."""
-        return {"evaluation.grid.targets": self.targets, "evaluation.grid.sources": self.sources}
 
-
-def shown_images(subject: Subject, settings: GridSettings) -> tuple[list[int], list[int]]:
-    """The measured images that are the targets and the sources."""
-    targets, sources = pick_images(subject.heldout["values"], settings.wanted)
-    return targets, sources
-
-
-def measure(subject: Subject, settings: GridSettings) -> Measured:
+def measure_grid(subject: Subject, targets: list[int], sources: list[int]) -> Measured:
     """`targets` and `sources`, uint8 `[n, S, S, C]`, and for each factor k `cells_k`; see `swap_cells`.
 
     A classifier also has `target_classes` and `source_classes`, which it predicts from the images as they are.
     """
-    targets, sources = shown_images(subject, settings)
     arrays = {"targets": subject.inputs(targets), "sources": subject.inputs(sources)}
     arrays |= {f"cells_{k}": cells for k, cells in enumerate(swap_cells(subject, targets, sources))}
     if isinstance(subject.network, Classifier):

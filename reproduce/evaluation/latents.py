@@ -16,7 +16,7 @@ from reproduce.seeds import torch_generator
 Statistics = dict[str, dict[str, float | None]]
 
 
-def measure(subject: Subject, *, rho: float | None) -> Measured:
+def measure_latents(subject: Subject, *, rho: float | None) -> Measured:
     """The metrics `factors`, `nll`, `round_trip` and `round_trip_relative`, whatever T was trained for.
 
     The latents are drawn from the posterior: of the held-out pairs, or, without concepts, of each held-out image.

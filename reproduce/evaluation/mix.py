@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from reproduce.data.base import IMAGES_AT_A_TIME, pick_images
+from reproduce.data.base import IMAGES_AT_A_TIME
 from reproduce.evaluation.grid import Values
 from reproduce.evaluation.subject import Measured, Subject, named_slices
 from reproduce.schema import Strict
@@ -16,20 +16,14 @@ class MixSettings(Strict):
 
     images: Values
 
-    @property
-    def wanted(self) -> dict[str, Values]:
-        """See `reproduce.data.base.pick_images`."""
-        return {"evaluation.mix.images": self.images}
 
-
-def measure(subject: Subject, settings: MixSettings) -> Measured:
+def measure_mix(subject: Subject, images: list[int]) -> Measured:
     """The pictures of all mixtures, and which input image stands for which option of a factor.
 
     `tiles` uint8 `[n, S, S, C]`: the mixtures, row-major over the factors' options, then the input images;
     `factors`: their names; for each factor k `labels_k` and `inputs_k`: the label of each option, and the tile with the
     image that it takes the factor from.
     """
-    (images,) = pick_images(subject.heldout["values"], settings.wanted)
     options = [factor_options(subject, factor, images) for factor in subject.dims]
     inputs = list(dict.fromkeys(image for option in options for image in option))
     mixtures = mixture_pictures(subject, options)

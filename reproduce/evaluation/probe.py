@@ -20,7 +20,7 @@ class ProbeSettings(Strict):
     n_images: Annotated[int, Field(ge=100)]
 
 
-def measure(subject: Subject, settings: ProbeSettings) -> Measured:
+def measure_probe(subject: Subject, settings: ProbeSettings) -> Measured:
     """The metrics `probe` and `chance`."""
     # at random: a pool may be in the order of its classes
     shuffled = numpy_generator(subject.seed, "probed images").permutation(len(subject.pool["values"]))

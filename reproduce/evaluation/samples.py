@@ -30,7 +30,7 @@ class SampleSettings(Strict):
     side: Annotated[int, Field(ge=2)]
 
 
-def measure(subject: Subject, settings: SampleSettings, *, inception: Extract | None) -> Measured:
+def measure_samples(subject: Subject, settings: SampleSettings, *, inception: Extract | None) -> Measured:
     """The metrics `frechet`, `frechet_prior`, `frechet_reconstruction`, `samples` and `judge`; and grids of samples.
 
     Arguments:

@@ -19,7 +19,7 @@ class WalkSettings(Strict):
     rho: UnitInterval
 
 
-def measure(subject: Subject, settings: WalkSettings, *, start: int, embedded: np.ndarray) -> Measured:
+def measure_walk(subject: Subject, settings: WalkSettings, *, start: int, embedded: np.ndarray) -> Measured:
     """The metric `walk`: how the prediction changes on a walk in each factor, from measured image `start` on.
 
     `places`, `classes`: where 2-D UMAP of z puts the measured images `embedded`, `[n, 2]`, and their classes `[n]`;
