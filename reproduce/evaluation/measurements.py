@@ -1,6 +1,6 @@
 """All measurements: the section `evaluation` of a config file, and what it asks for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -69,9 +69,8 @@ class Evaluation(Strict):
             raise ValueError("evaluation.walk starts at response's image, among embedding's: add these two sections")
         if self.response and self.response.vary == "walk" and not self.walk:
             raise ValueError("evaluation.response.vary: walk needs the section evaluation.walk, for its rho")
-        for key, value in [
-            (key, value) for wanted in self.images().values() for key in wanted for value in wanted[key]
-        ]:
+        shown = [item for wanted in self.images().values() for item in wanted.items()]
+        for key, value in [(key, value) for key, values in shown for value in values]:
             if len(value) != concepts if isinstance(value, tuple) else attributes:
                 raise ValueError(f"{key}: {value!r}: there are {concepts} concept(s): list a value for each")
             if isinstance(value, int) and classes is not None and not 0 <= value < classes:

@@ -8,7 +8,7 @@ from reproduce.figures.style import Titles, wrapped
 
 
 def training_curve(log: pd.DataFrame, titles: Titles, *, of: str) -> Figure:
-    """`log` has the columns step and loss: the mean NLL, in nats without constants, of a batch `of` pairs or latents."""
+    """`log` has the columns step and loss: a batch's mean NLL, in nats without constants, `of` pairs or latents."""
     figure, ax = plt.subplots(figsize=(5.2, 3.0))
     ax.plot(log["step"], log["loss"])
     # the first steps, and a step that went astray, would flatten the rest

@@ -47,8 +47,8 @@ def grid_figures(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> dict
 def swap_grid(arrays: Arrays, title: Sequence[str]) -> Figure:
     """Decoded images `cells` `[R, C, S, S, 3]` uint8 under the inputs `sources`, beside the inputs `targets`."""
     figure, axes = _frame(arrays, title)
-    for place in np.ndindex(axes.shape):
-        show_image(axes[place], arrays["cells"][place])
+    for (r, c), ax in np.ndenumerate(axes):
+        show_image(ax, arrays["cells"][r, c])
     return figure
 
 
@@ -61,12 +61,10 @@ def prediction_grid(arrays: Arrays, title: Sequence[str]) -> Figure:
     fontsize = min(
         17.0, 72 * _cell(arrays["targets"]) / (0.7 * longest)
     )  # letters are 0.6 of their height wide, or less
-    for r, c in np.ndindex(axes.shape):
+    for (r, c), ax in np.ndenumerate(axes):
         whose = (bool(cells[r, c] == arrays["target_classes"][r]), bool(cells[r, c] == arrays["source_classes"][c]))
-        axes[r, c].set_facecolor(_TINTS[whose][0])
-        axes[r, c].text(
-            0.5, 0.5, words[r][c], ha="center", va="center", fontsize=fontsize, transform=axes[r, c].transAxes
-        )
+        ax.set_facecolor(_TINTS[whose][0])
+        ax.text(0.5, 0.5, words[r][c], ha="center", va="center", fontsize=fontsize, transform=ax.transAxes)
     figure.legend(
         [plt.Rectangle((0, 0), 1, 1, color=color) for color, _ in _TINTS.values()],
         [word for _, word in _TINTS.values()],

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from pathlib import Path
 
 from reproduce.config import Experiment, load_experiment, load_sources, load_variant
 from reproduce.data.base import HeldoutPairs, rows
@@ -66,10 +65,10 @@ def load_subject(places: Run, config: Experiment) -> Subject:
     data = config.dataset.open(places.data)
     kind: type[Autoencoder | Classifier] = Autoencoder if config.first_stage.kind == "autoencoder" else Classifier
     network = load_network(places.first_stage / "network.safetensors", kind)
-    judge = network if isinstance(network, Classifier) else load_network(_judge(places), Classifier)
+    judge = places.first_stage / "judge.safetensors"
     return Subject(
         network=network,
-        judge=judge,
+        judge=network if isinstance(network, Classifier) else load_network(judge, Classifier),
         flow=load_network(places.flow / "flow.safetensors", Flow),
         dims=read_json(places.dimensions)["dims"],
         data=data,
@@ -83,15 +82,11 @@ def load_subject(places: Run, config: Experiment) -> Subject:
     )
 
 
-def _judge(places: Run) -> Path:
-    return places.first_stage / "judge.safetensors"
-
-
 def _inception(config: Experiment) -> Extract | None:
     """Inception's features; None, with a warning, where its weights cannot be had."""
     downloads = Downloads(sources=load_sources().sources, folder=DOWNLOADS, mirror=MIRROR)
+    downloads.announce(["inception"])
     try:
-        downloads.announce(["inception"])
         return inception_features(downloads.obtain("inception"), pick_device(config.device))
     except ReproduceError as error:
         print(
