@@ -8,18 +8,13 @@ import torch
 from reproduce.data.base import pick_images
 from reproduce.evaluation.directions import DirectionSettings, measure_directions
 from reproduce.evaluation.embedding import EmbeddingSettings, embedded_images, measure_embedding
-from reproduce.evaluation.factor_path import measure_factor_path
-from reproduce.evaluation.frechet import Extract
-from reproduce.evaluation.grid import GridSettings, measure_grid
-from reproduce.evaluation.latents import measure_latents
+from reproduce.evaluation.grid import GridSettings, MixSettings, measure_factor_path, measure_grid, measure_mix
+from reproduce.evaluation.latents import ProbeSettings, measure_latents, measure_probe
 from reproduce.evaluation.linear import LinearSettings, measure_linear
-from reproduce.evaluation.mix import MixSettings, measure_mix
-from reproduce.evaluation.probe import ProbeSettings, measure_probe
-from reproduce.evaluation.response import ResponseSettings, measure_response
-from reproduce.evaluation.samples import SampleSettings, measure_samples
+from reproduce.evaluation.response import ResponseSettings, WalkSettings, measure_response, measure_walk
+from reproduce.evaluation.samples import Extract, SampleSettings, measure_samples
 from reproduce.evaluation.subject import Measured, Subject
 from reproduce.evaluation.swap import SwapSettings, measure_swap
-from reproduce.evaluation.walk import WalkSettings, measure_walk
 from reproduce.models.convolutional import Autoencoder
 from reproduce.schema import Strict
 

@@ -58,7 +58,7 @@ class _Page:
 def animations(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> dict[str, Animation]:
     """`factors.webp`, and half as large and for the page `factors_small.webp`; nothing of `run` is shown.
 
-    `arrays`: see `evaluation.factor_path.measure` and `evaluation.embedding.measure`.
+    `arrays`: see `evaluation.grid.measure_factor_path` and `evaluation.embedding.measure_embedding`.
     """
     pages = animation_pages(arrays, titles)
     small = [page.resize((page.width // 2, page.height // 2), Image.Resampling.LANCZOS) for page in pages[::2]]

@@ -14,8 +14,8 @@ _COLUMNS = 24
 def mix_sheet(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> dict[str, Any]:
     """`mix.png` has the tiles row by row, `_COLUMNS` in a row; `mix.json` says which tile is what.
 
-    `arrays`: see `evaluation.mix.measure`. Of the mixtures, which begin at tile `first`, the last of the `axes` changes
-    fastest; an option's `tile` is the input image that its factor is taken from. Neither `run` nor `titles` is shown.
+    `arrays`: see `evaluation.grid.measure_mix`. Of the mixtures, which begin at tile `first`, the last of the `axes`
+    changes fastest; an option's `tile` is the input image that its factor is taken from. Nothing of `run` is shown.
     """
     tiles = arrays["tiles"]
     n, side, _, channels = tiles.shape

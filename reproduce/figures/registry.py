@@ -9,15 +9,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from reproduce.figures.animation import Animation, animations
-from reproduce.figures.directions import directions_figure
-from reproduce.figures.embedding import embedding_figure
-from reproduce.figures.linear import linear_figure
+from reproduce.figures.density import directions_figure, linear_figure, samples_figure
+from reproduce.figures.embedding import embedding_figure, walk_figure
 from reproduce.figures.mix import mix_sheet
 from reproduce.figures.response import response_figure
-from reproduce.figures.samples import samples_figure
 from reproduce.figures.style import Arrays, Titles, save
 from reproduce.figures.swap_grid import grid_figures
-from reproduce.figures.walk import walk_figure
 from reproduce.files import atomic_path, read_arrays, write_arrays, write_json
 
 

@@ -18,7 +18,7 @@ _BINS = 60
 def response_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
     """A row for each factor: how often each class is predicted, and the original class's log-softmax.
 
-    `arrays`: see `evaluation.response.measure`; of `run` the `dims` are shown, and above each row the metrics
+    `arrays`: see `evaluation.response.measure_response`; of `run` the `dims` are shown, and above each row the metrics
     `response`, of this input, and `response_mean`.
     """
     dims: dict[str, int] = run["dims"]

@@ -26,7 +26,7 @@ def grid_figures(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> dict
     """For each factor `swap_<factor>.png`, or `predictions_<factor>.png` of a classifier.
 
     Where images are swapped in their class, `transfer.png` has the upper left corner of that grid, as the paper shows.
-    `arrays`: see `evaluation.grid.measure`; of `run` the `dims` and the network's `kind` are used.
+    `arrays`: see `evaluation.grid.measure_grid`; of `run` the `dims` and the network's `kind` are used.
     """
     figures = {}
     for k, (factor, size) in enumerate(run["dims"].items()):

@@ -7,8 +7,8 @@ from reproduce.config import Experiment, load_experiment, load_sources, load_var
 from reproduce.data.base import HeldoutPairs, rows
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError
-from reproduce.evaluation.frechet import Extract, inception_features
 from reproduce.evaluation.measurements import headline, measure_all
+from reproduce.evaluation.samples import Extract, inception_features
 from reproduce.evaluation.subject import Subject
 from reproduce.files import read_arrays, read_json, write_arrays, write_json
 from reproduce.intake.download import Downloads

@@ -1,4 +1,4 @@
-"""Straight and random walks in z̃, mapped back, beside the same in z."""
+"""What T's density gives: samples, straight and random walks, and images moved along the direction of an attribute."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,15 +8,29 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reproduce.figures.mosaic import show_images
-from reproduce.figures.style import Arrays, Titles, headed
+from reproduce.figures.style import Arrays, Titles, headed, named, panels, show_images
+
+
+def samples_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
+    """`arrays`: see `evaluation.samples.sample_pictures`; nothing of `run` is shown."""
+    figure, axes = plt.subplots(1, 3, figsize=(10.4, 3.7), layout="constrained")
+    words = {
+        "corners": "between four images, in z̃",
+        "direct": "G(z), z ~ N(0, 1)",
+        "mapped": "G(T⁻¹(z̃)), z̃ ~ N(0, 1)",
+    }
+    for ax, (name, title) in zip(axes, words.items(), strict=True):
+        show_images(ax, arrays[name], title)
+    headed(figure, f"Interpolation and samples, {titles.variant}", titles.dataset)
+    return figure
+
 
 _COLORS = {"z_tilde": "#0072B2", "z": "#D55E00"}
 _WORDS = {"z_tilde": "in z̃, mapped back", "z": "in z"}
 
 
 def linear_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
-    """`arrays`: see `evaluation.linear.measure`; of `run` the metric `linear` is written above the walks."""
+    """`arrays`: see `evaluation.linear.measure_linear`; of `run` the metric `linear` is written above the walks."""
     confidence = run["metrics"]["linear"]
     steps, columns = arrays["straight_z"].shape[:2]
     figure = plt.figure(figsize=(10.4, 5.1 * steps / columns + 4.9), layout="constrained")
@@ -57,3 +71,31 @@ def _draw_sureness(ax: Axes, arrays: Arrays) -> None:
     ax.set(xlabel="the judge's largest softmax", ylabel="steps that reach it (%)", ylim=(0, 103))
     ax.set_title("images on random walks, from each image above", fontsize=10.5)
     ax.legend(fontsize=8, loc="lower left")
+
+
+_WIDTH = 5.2
+
+
+def directions_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
+    """A block for each attribute, λ to the right, a row for each image.
+
+    `arrays`: see `evaluation.directions.measure_directions`; of `run` the metric `directions` stands below the columns.
+    """
+    pictures, strengths = named(arrays, "attribute_"), arrays["strengths"].tolist()
+    n_rows, n_strengths = next(iter(pictures.values())).shape[:2]
+    figure, axes = panels(len(pictures), columns=2, width=_WIDTH, height=_WIDTH * n_rows / n_strengths + 0.75)
+    for ax, (name, images) in zip(axes, pictures.items(), strict=True):
+        show_images(ax, images, f"λ · s of {name}")
+        step = (ax.get_xlim()[1] + 0.5) / n_strengths
+        rates = run["metrics"]["directions"][name].values()
+        words = [f"{amount:g}\n{100 * rate:.0f} %" for amount, rate in zip(strengths, rates, strict=True)]
+        ax.set_xticks(step * (np.arange(n_strengths) + 0.5), words, fontsize=9)
+        ax.tick_params(length=0)
+    headed(
+        figure,
+        f"Attributes as directions in z̃, {titles.variant}",
+        "s: mean of images with the attribute minus mean of those without; below: λ, and the share of"
+        f" {int(arrays['judged']):,} held-out images judged to show it",
+        titles.dataset,
+    )
+    return figure
