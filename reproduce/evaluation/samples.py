@@ -17,6 +17,7 @@ from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.schema import Strict
 from reproduce.seeds import torch_generator
 
+
 Extract = Callable[[Tensor], Tensor]  # images [B, C, S, S] in [-1, 1] to features [B, D]
 
 
@@ -104,7 +105,6 @@ def sample_pictures(subject: Subject, z_corners: Tensor, *, side: int) -> dict[s
     }
 
 
-Extract = Callable[[Tensor], Tensor]  # images [B, C, S, S] in [-1, 1] to features [B, D]
 
 
 def frechet_distance(features: np.ndarray, others: np.ndarray) -> float:
