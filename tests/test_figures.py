@@ -11,18 +11,18 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from reproduce.figures.directions import directions_figure
+from reproduce.figures.linear import linear_figure
+from reproduce.figures.mosaic import mosaic
+from reproduce.figures.samples import samples_figure
+from reproduce.figures.walk import walk_figure
 
 from reproduce.errors import UserError
 from reproduce.figures.curves import training_curve
-from reproduce.figures.directions import directions_figure
 from reproduce.figures.embedding import embedding_figure
-from reproduce.figures.linear import linear_figure
-from reproduce.figures.mosaic import mosaic
 from reproduce.figures.response import response_figure
-from reproduce.figures.samples import samples_figure
 from reproduce.figures.style import save, styled
 from reproduce.figures.swap_grid import prediction_grid, swap_grid
-from reproduce.figures.walk import walk_figure
 from reproduce.files import write_arrays, write_json
 from reproduce.paths import RunPlaces
 from reproduce.stages import figures

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 from PIL import Image
-
 from reproduce.evaluation.tour import factor_tour
-from reproduce.figures.style import styled
 from reproduce.figures.video import factor_animation, save_animation
+
+from reproduce.figures.style import styled
 
 
 def test_each_factor_goes_to_the_others_and_back_while_the_rest_waits():

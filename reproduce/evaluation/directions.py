@@ -22,7 +22,7 @@ class DirectionSettings(Strict):
     n_images: PositiveInt
 
 
-def measure(subject: Subject, settings: DirectionSettings) -> Measured:
+def measure_directions(subject: Subject, settings: DirectionSettings) -> Measured:
     """The metric `directions`: by attribute and λ, the share of images z̃ + λ·s in which the attribute is judged there.
 
     `attribute_<name>`: the decoded z̃ + λ·s, uint8 `[n_images, L, S, S, C]`; `strengths` `[L]`; `judged`: how many.

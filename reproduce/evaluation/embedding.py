@@ -25,29 +25,23 @@ class EmbeddingSettings(Strict):
     n_images: Annotated[int, Field(ge=20)]
 
 
-class Embedding:
-    """UMAP of `points` `[n, D]` in `dimensions` dimensions; `places` `[n, dimensions]` float32 are where they lie.
+def fit_umap(points: np.ndarray, *, dimensions: int, seed: int) -> Any:
+    """UMAP of `points` `[n, D]`: its `embedding_` are their places `[n, dimensions]`, its `transform` places others.
 
     Source: McInnes, Healy and Melville, arXiv 1802.03426, by the package umap-learn.
     """
-
-    def __init__(self, points: np.ndarray, *, dimensions: int, seed: int) -> None:
-        self._model = _umap().UMAP(
-            n_components=dimensions,
-            n_neighbors=min(_NEIGHBOURS, len(points) - 1),
-            n_epochs=_EPOCHS,
-            init="pca",  # whole at once; "spectral" would place each component of the graph by itself
-            random_state=seed,
-            n_jobs=1,
-        )
-        self.places: np.ndarray = self._model.fit_transform(points)
-
-    def place(self, points: np.ndarray) -> np.ndarray:
-        """Where further points `[m, D]` lie, `[m, dimensions]`."""
-        return self._model.transform(points)
+    model = _umap().UMAP(
+        n_components=dimensions,
+        n_neighbors=min(_NEIGHBOURS, len(points) - 1),
+        n_epochs=_EPOCHS,
+        init="pca",  # whole at once; "spectral" would place each component of the graph by itself
+        random_state=seed,
+        n_jobs=1,
+    )
+    return model.fit(points)
 
 
-Embeddings = Mapping[str, Embedding | None]  # by factor; None for a factor of size 0
+Embeddings = Mapping[str, Any]  # by factor what `fit_umap` gives; None for a factor of size 0
 
 
 def _umap() -> Any:
@@ -71,23 +65,24 @@ def embedded_images(subject: Subject, settings: EmbeddingSettings) -> np.ndarray
     return numpy_generator(subject.seed, "embedded images").permutation(len(subject.z))[: settings.n_images]
 
 
-def embed_factors(z_tilde: np.ndarray, *, dims: Mapping[str, int], seed: int) -> dict[str, Embedding | None]:
+def embed_factors(z_tilde: np.ndarray, *, dims: Mapping[str, int], seed: int) -> dict[str, Any]:
     """Each factor of z̃ `[n, N]` in one dimension."""
     return {
-        factor: Embedding(z_tilde[:, part], dimensions=1, seed=seed) if part.start < part.stop else None
+        factor: fit_umap(z_tilde[:, part], dimensions=1, seed=seed) if part.start < part.stop else None
         for factor, part in named_slices(dims).items()
     }
 
 
-def measure(subject: Subject, settings: EmbeddingSettings) -> tuple[Measured, Embeddings]:
-    """The metric `embedding` and the arrays of its figure; and the embeddings, which place further points.
+def measure_embedding(subject: Subject, chosen: np.ndarray) -> tuple[Measured, Embeddings]:
+    """The metric `embedding` and the arrays of its figure; and the embeddings of the measured images `chosen`.
 
     `factor_<name>`: where each image lies, `[n]`, empty for a factor of size 0; `concept_<name>`: the image's value.
     """
-    chosen = embedded_images(subject, settings)
     truth = {concept: value[chosen].numpy() for concept, value in subject.truth.items()}
     embeddings = embed_factors(subject.z_tilde[chosen].numpy(), dims=subject.dims, seed=subject.seed)
-    arrays = {f"factor_{k}": np.empty(0) if found is None else found.places[:, 0] for k, found in embeddings.items()}
+    arrays = {
+        f"factor_{k}": np.empty(0) if found is None else found.embedding_[:, 0] for k, found in embeddings.items()
+    }
     arrays |= {f"concept_{concept}": value for concept, value in truth.items()}
     arrays |= {"class_names": subject.class_names, "neighbours": np.array(_VOTERS)}
     return Measured({"embedding": factor_accuracy(embeddings, truth)}, arrays), embeddings
@@ -121,5 +116,5 @@ def factor_accuracy(embeddings: Embeddings, truth: Mapping[str, np.ndarray]) -> 
     for factor, embedding in embeddings.items():
         labels = truth.get(factor) if of_class is None else of_class
         if embedding is not None and labels is not None:
-            found[factor] = neighbour_accuracy(embedding.places, labels)
+            found[factor] = neighbour_accuracy(embedding.embedding_, labels)
     return found

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from reproduce.data.shared.base import IMAGES_AT_A_TIME, pick_images
+from reproduce.data.shared.base import IMAGES_AT_A_TIME
 from reproduce.evaluation.subject import Measured, Subject
 from reproduce.interpret import ornstein_uhlenbeck
 from reproduce.models.convolutional import Autoencoder
@@ -34,20 +34,15 @@ class LinearSettings(Strict):
     rho: UnitInterval
     n_pairs: PositiveInt
 
-    @property
-    def wanted(self) -> dict[str, tuple[int, ...]]:
-        """See `reproduce.data.shared.base.pick_images`."""
-        return {"evaluation.linear.start": (self.start,), "evaluation.linear.ends": self.ends}
 
-
-def measure(subject: Subject, settings: LinearSettings) -> Measured:
+def measure_linear(subject: Subject, settings: LinearSettings, *, shown: list[list[int]]) -> Measured:
     """The metrics `linear` and `random_walk`, and what the figure shows: `walk_pictures`, and how sure the judge is.
 
     `sure_z_tilde`, `sure_z`: the judge's largest softmax at each step of the random walks; `threshold`: from where on
     it is sure.
     """
     z, values = subject.z[:_IMAGES], subject.heldout["values"][:_IMAGES]
-    (start,), ends = pick_images(values, settings.wanted)
+    (start,), ends = shown
     walks = random_walks(subject, z[[start, *ends]], settings)
     arrays = walk_pictures(subject, (z[start], z[ends]), walks, z=z, rows=settings.rows)
     metrics = {"linear": midpoint_confidence(subject, z, values[:, 0], n_pairs=settings.n_pairs), "random_walk": {}}
@@ -72,9 +67,9 @@ def straight_walks(subject: Subject, z_start: Tensor, z_end: Tensor, *, steps: i
 def sure_shares(logits: Tensor) -> dict[str, float]:
     """The share of images, logits `[B, n_classes]`, that the judge is sure of (at least 0.9), in two readings.
 
-    `softmax`: the largest softmax: one class stands out from the others. `sigmoid`: the largest sigmoid, the probability
-    of that class to the judge, which was trained on each class by itself with binary cross-entropy: the image belongs
-    to the class, and not only to it rather than to the others.
+    `softmax`: the largest softmax: one class stands out from the others. `sigmoid`: the largest sigmoid, which is that
+    class's probability to a judge that was trained on each class by itself, with binary cross-entropy: the image
+    belongs to the class, and not only to it rather than to the others.
     """
     largest = {"softmax": logits.softmax(1).amax(1), "sigmoid": logits.sigmoid().amax(1)}
     return {reading: (value >= _SURE).double().mean().item() for reading, value in largest.items()}

@@ -5,55 +5,29 @@ from typing import Any
 
 import torch
 
-from reproduce.evaluation import (
-    directions,
-    embedding,
-    factor_path,
-    grid,
-    latents,
-    linear,
-    mix,
-    probe,
-    response,
-    samples,
-    swap,
-    walk,
-)
-from reproduce.evaluation.directions import DirectionSettings
-from reproduce.evaluation.embedding import EmbeddingSettings
-from reproduce.evaluation.frechet import Extract
-from reproduce.evaluation.grid import GridSettings
-from reproduce.evaluation.linear import LinearSettings
-from reproduce.evaluation.mix import MixSettings
-from reproduce.evaluation.probe import ProbeSettings
-from reproduce.evaluation.response import ResponseSettings
-from reproduce.evaluation.samples import SampleSettings
+from reproduce.data.shared.base import pick_images
+from reproduce.evaluation.directions import DirectionSettings, measure_directions
+from reproduce.evaluation.embedding import EmbeddingSettings, embedded_images, measure_embedding
+from reproduce.evaluation.grid import GridSettings, MixSettings, measure_factor_path, measure_grid, measure_mix
+from reproduce.evaluation.latents import ProbeSettings, measure_latents, measure_probe
+from reproduce.evaluation.linear import LinearSettings, measure_linear
+from reproduce.evaluation.response import ResponseSettings, WalkSettings, measure_response, measure_walk
+from reproduce.evaluation.samples import Extract, SampleSettings, measure_samples
 from reproduce.evaluation.subject import Measured, Subject
-from reproduce.evaluation.swap import SwapSettings
-from reproduce.evaluation.walk import WalkSettings
+from reproduce.evaluation.swap import SwapSettings, measure_swap
 from reproduce.models.convolutional import Autoencoder
 from reproduce.schema import Strict
 
-# what an experiment must have for a section to be of use, and where each is decided
+# the sections that only some experiments can have, by what these must have
 _NEEDS = {
-    "swap": ("concepts",),
-    "probe": ("concepts",),
-    "embedding": ("concepts",),
-    "grid": ("concepts",),
-    "response": ("concepts", "classifier"),
-    "walk": ("concepts", "classifier"),
-    "mix": ("concepts", "autoencoder"),
-    "samples": ("autoencoder",),
-    "linear": ("autoencoder", "classes"),
-    "directions": ("autoencoder", "attributes"),
+    "concepts (a section pairs)": ("swap", "probe", "embedding", "grid", "response", "walk", "mix"),
+    "a classifier": ("response", "walk"),
+    "an autoencoder": ("mix", "samples", "linear", "directions"),
+    "images of classes": ("linear",),
+    "images with attributes": ("directions",),
 }
-_WORDS = {
-    "concepts": "an experiment with concepts (a section pairs)",
-    "classifier": "a classifier (first_stage.kind)",
-    "autoencoder": "an autoencoder (first_stage.kind)",
-    "classes": "images of classes (dataset)",
-    "attributes": "images with attributes (dataset)",
-}
+# the sections that name images by their values, and the keys that do so
+_IMAGES = {"grid": ("targets", "sources"), "response": ("shown",), "mix": ("images",), "linear": ("start", "ends")}
 
 
 class Evaluation(Strict):
@@ -79,69 +53,75 @@ class Evaluation(Strict):
             classes: how many classes the images have, where that is known.
             attributes: whether the data set's concepts are attributes; otherwise the first one is a class.
         """
-        there = {"concepts": concepts > 0, kind: True, "attributes": attributes, "classes": not attributes}
-        for section, needs in _NEEDS.items():
-            missing = [_WORDS[need] for need in needs if not there.get(need)]
-            if getattr(self, section) is not None and missing:
-                raise ValueError(f"evaluation.{section} is for {missing[0]}: remove it")
+        kinds = {"an autoencoder": kind == "autoencoder", "a classifier": kind == "classifier"}
+        data = {"images of classes": not attributes, "images with attributes": attributes}
+        there = {"concepts (a section pairs)": concepts > 0, **kinds, **data}
+        for need, sections in _NEEDS.items():
+            for section in sections:
+                if getattr(self, section) is not None and not there[need]:
+                    raise ValueError(f"evaluation.{section} needs {need}: remove it")
         if self.walk and not (self.response and self.embedding):
             raise ValueError("evaluation.walk starts at response's image, among embedding's: add these two sections")
         if self.response and self.response.vary == "walk" and not self.walk:
             raise ValueError("evaluation.response.vary: walk needs the section evaluation.walk, for its rho")
-        for key, values in [item for wanted in self.wanted_images() for item in wanted.items()]:
-            for value in values:
-                if isinstance(value, tuple):
-                    if len(value) != concepts:
-                        raise ValueError(
-                            f"{key}: {list(value)}: there are {concepts} concept(s): list a value for each"
-                        )
-                elif attributes:
-                    raise ValueError(f"{key}: {value}: there are {concepts} concept(s): list a value for each")
-                elif classes is not None and not 0 <= value < classes:
-                    raise ValueError(f"{key}: {value}: there are {classes} classes: name some of 0 to {classes - 1}")
+        shown = [item for wanted in self.images().values() for item in wanted.items()]
+        for key, value in [(key, value) for key, values in shown for value in values]:
+            if len(value) != concepts if isinstance(value, tuple) else attributes:
+                raise ValueError(f"{key}: {value!r}: there are {concepts} concept(s): list a value for each")
+            if isinstance(value, int) and classes is not None and not 0 <= value < classes:
+                raise ValueError(f"{key}: {value}: there are {classes} classes: name some of 0 to {classes - 1}")
 
-    def wanted_images(self) -> list[Mapping[str, Sequence[int | tuple[int, ...]]]]:
-        """The values that the sections need held-out images of, by key; each for one call of `pick_images`."""
-        return [section.wanted for section in (self.grid, self.response, self.mix, self.linear) if section is not None]
+    def images(self) -> dict[str, dict[str, tuple[int | tuple[int, ...], ...]]]:
+        """The values that a section shows held-out images of, by key; each section's are for one `pick_images`."""
+        found = {}
+        for section, keys in _IMAGES.items():
+            if (settings := getattr(self, section)) is not None:
+                values = {f"evaluation.{section}.{key}": getattr(settings, key) for key in keys}
+                found[section] = {key: value if isinstance(value, tuple) else (value,) for key, value in values.items()}
+        return found
 
 
 @torch.no_grad()
 def measure_all(
-    subject: Subject, wanted: Evaluation, *, rho: float | None, inception: Extract | None
+    subject: Subject, evaluation: Evaluation, *, rho: float | None, inception: Extract | None
 ) -> dict[str, Measured]:
-    """What each section finds, by its name, and two more: `latents`, and the animation's `factors` with its images.
+    """What each section finds, by its name, and further `latents`, and the animation's `factors` and its images.
 
     Arguments:
         rho: the correlation within a pair that T was trained for; None without concepts.
-        inception: see `samples.measure`.
+        inception: see `measure_samples`.
     """
     found: dict[str, Measured] = {}
-    if wanted.swap is not None:
-        found["swap"] = swap.measure(subject, wanted.swap)
-    if wanted.probe is not None:
-        found["probe"] = probe.measure(subject, wanted.probe)
-    if wanted.samples is not None:
-        found["samples"] = samples.measure(subject, wanted.samples, inception=inception)
-    found["latents"] = latents.measure(subject, rho=rho)
-    if wanted.grid is not None:
-        found["grid"] = grid.measure(subject, wanted.grid)
-    if wanted.embedding is not None:
-        found["embedding"], embeddings = embedding.measure(subject, wanted.embedding)
-        if wanted.grid is not None and isinstance(subject.network, Autoencoder):
-            found["factors"], found["factors_images"] = factor_path.measure(subject, wanted.grid, embeddings)
-    if wanted.response is not None:
-        rho_of_walk = wanted.walk.rho if wanted.walk is not None else 0.0
-        found["response"] = response.measure(subject, wanted.response, rho=rho_of_walk)
-        if wanted.walk is not None and wanted.embedding is not None:
-            start = response.shown_image(subject, wanted.response)
-            chosen = embedding.embedded_images(subject, wanted.embedding)
-            found["walk"] = walk.measure(subject, wanted.walk, start=start, embedded=chosen)
-    if wanted.mix is not None:
-        found["mix"] = mix.measure(subject, wanted.mix)
-    if wanted.linear is not None:
-        found["linear"] = linear.measure(subject, wanted.linear)
-    if wanted.directions is not None:
-        found["directions"] = directions.measure(subject, wanted.directions)
+    shown = {name: pick_images(subject.heldout["values"], wanted) for name, wanted in evaluation.images().items()}
+    if evaluation.swap:
+        found["swap"] = measure_swap(subject, evaluation.swap)
+    if evaluation.probe:
+        found["probe"] = measure_probe(subject, evaluation.probe)
+    if evaluation.samples:
+        found["samples"] = measure_samples(subject, evaluation.samples, inception=inception)
+    found["latents"] = measure_latents(subject, rho=rho)
+    if evaluation.grid:
+        found["grid"] = measure_grid(subject, *shown["grid"])
+    if evaluation.embedding:
+        chosen = embedded_images(subject, evaluation.embedding)
+        found["embedding"], embeddings = measure_embedding(subject, chosen)
+        if evaluation.grid and isinstance(subject.network, Autoencoder):
+            (target, *_), sources = shown["grid"]
+            path = measure_factor_path(subject, [target, *sources[1::2]], embeddings)
+            found["factors"], found["factors_images"] = path
+        if evaluation.walk:
+            found["walk"] = measure_walk(subject, evaluation.walk, start=shown["response"][0][0], embedded=chosen)
+    if evaluation.response:
+        rho_of_walk = evaluation.walk.rho if evaluation.walk else 0.0
+        found["response"] = measure_response(
+            subject, evaluation.response, shown=shown["response"][0][0], rho=rho_of_walk
+        )
+    if evaluation.mix:
+        found["mix"] = measure_mix(subject, shown["mix"][0])
+    if evaluation.linear:
+        found["linear"] = measure_linear(subject, evaluation.linear, shown=shown["linear"])
+    if evaluation.directions:
+        found["directions"] = measure_directions(subject, evaluation.directions)
     return found
 
 

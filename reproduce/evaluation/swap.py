@@ -23,7 +23,7 @@ class SwapSettings(Strict):
     n_pairs: PositiveInt
 
 
-def measure(subject: Subject, settings: SwapSettings) -> Measured:
+def measure_swap(subject: Subject, settings: SwapSettings) -> Measured:
     """The metrics `swap`, `reconstruction`, `judge`, `pairs`, and `<concept>_error` of a measured concept."""
     truth = subject.truth
     pairs = evaluation_pairs(truth, settings.n_pairs, torch_generator(subject.seed, "evaluation pairs"))

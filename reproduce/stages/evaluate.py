@@ -2,14 +2,13 @@
 
 import sys
 import time
-from pathlib import Path
 
 from reproduce.config import Experiment, all_sources, load_experiment, load_variant
 from reproduce.data.shared.base import HeldoutPairs, rows
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError
-from reproduce.evaluation.frechet import Extract, inception_features
 from reproduce.evaluation.measurements import headline, measure_all
+from reproduce.evaluation.samples import Extract, inception_features
 from reproduce.evaluation.subject import Subject
 from reproduce.files import read_arrays, read_json, write_arrays, write_json
 from reproduce.intake.download import Downloads
@@ -66,10 +65,10 @@ def load_subject(places: RunPlaces, config: Experiment) -> Subject:
     data = config.dataset.open(places.data)
     kind: type[Autoencoder | Classifier] = Autoencoder if config.first_stage.kind == "autoencoder" else Classifier
     network = load_network(places.first_stage / "network.safetensors", kind)
-    judge = network if isinstance(network, Classifier) else load_network(_judge(places), Classifier)
+    judge = places.first_stage / "judge.safetensors"
     return Subject(
         network=network,
-        judge=judge,
+        judge=network if isinstance(network, Classifier) else load_network(judge, Classifier),
         flow=load_network(places.flow / "flow.safetensors", Flow),
         dims=read_json(places.dimensions)["dims"],
         data=data,
@@ -83,15 +82,11 @@ def load_subject(places: RunPlaces, config: Experiment) -> Subject:
     )
 
 
-def _judge(places: RunPlaces) -> Path:
-    return places.first_stage / "judge.safetensors"
-
-
 def _inception(config: Experiment) -> Extract | None:
     """Inception's features; None, with a warning, where its weights cannot be had."""
     downloads = Downloads(sources=all_sources().sources, folder=DOWNLOADS, mirror=MIRROR)
+    downloads.announce(["inception"])
     try:
-        downloads.announce(["inception"])
         return inception_features(downloads.obtain("inception"), pick_device(config.device))
     except ReproduceError as error:
         print(
