@@ -78,6 +78,10 @@ class Run(Site):
         return self.folder / self.variant / "machine.json"
 
     @property
+    def machine_notes(self) -> Path:
+        return self.train_machine
+
+    @property
     def evaluation(self) -> Path:
         return self.folder / self.variant / "evaluation"
 
