@@ -17,7 +17,7 @@ def run(profile: str, experiment: str) -> None:
     pool, heldout = data.pool(size=config.pool_size, seed=config.seed), data.heldout()
     if isinstance(config.pairs, Pairs):
         ConceptPairs(values=torch.from_numpy(pool["values"]), concepts=data.concepts, weights=config.pairs.weights)
-    for wanted in config.evaluation.wanted_images():  # what cannot be shown is refused now, not after T is trained
+    for wanted in config.evaluation.images().values():  # what cannot be shown is refused now, not after T is trained
         pick_images(heldout["values"][: data.n_heldout], wanted)
     write_arrays(places.pairs / "pool.npz", pool)
     write_arrays(places.pairs / "heldout.npz", heldout)
