@@ -74,18 +74,6 @@ class RunPlaces(ExperimentPlaces):
         return self.folder / self.variant / "flow"
 
     @property
-<<<<<<< HEAD
-=======
-    def train_machine(self) -> Path:
-        # beside the flow, not in it: how long a training took must not rerun what follows
-        return self.folder / self.variant / "machine.json"
-
-    @property
-    def machine_notes(self) -> Path:
-        return self.train_machine
-
-    @property
->>>>>>> eval
     def evaluation(self) -> Path:
         return self.folder / self.variant / "evaluation"
 

@@ -20,17 +20,10 @@ from reproduce.figures.embedding import embedding_figure, walk_figure
 from reproduce.figures.mix import mix_sheet
 from reproduce.figures.registry import save_as
 from reproduce.figures.response import response_figure
-<<<<<<< HEAD
-from reproduce.figures.style import save, styled
-from reproduce.figures.swap_grid import prediction_grid, swap_grid
-from reproduce.files import write_arrays, write_json
-from reproduce.paths import RunPlaces
-=======
 from reproduce.figures.style import Titles, mosaic, save, styled
 from reproduce.figures.swap_grid import grid_figures
 from reproduce.files import read_json, write_arrays, write_json
 from reproduce.paths import RunPlaces
->>>>>>> eval
 from reproduce.stages import figures
 
 ROWS, COLUMNS, SIZE = 2, 3, 4
