@@ -386,8 +386,8 @@ def test_diff_without_a_common_experiment(results: Path) -> None:
     (results / "runs" / CLASSIFIER / "code.json").unlink()
     with pytest.raises(UserError, match="has both 'paper' and 'code'"):
         main_diff(results, "paper", "code")
-    with pytest.raises(UserError, match="no runs; run `dvc repro`"):
-        main_diff(results / "elsewhere", "paper", "code")
+    with pytest.raises(UserError, match="no runs; run `dvc repro`, or name a profile that has runs: embedded"):
+        main_diff(results.parent / "elsewhere", "paper", "code")
 
 
 @pytest.mark.parametrize(
