@@ -718,6 +718,7 @@ def test_chance_stands_beside_the_probes(results: Path) -> None:
     table = build_tables(runs, {})["probes"]
     assert "A guess scores: digit 0.113, color 0.000." in table.note
     assert table.frame["chance"].tolist()[:2] == [0.113, 0.0]
+    assert not any("chance" in column for part in table.parts() for column in part.frame)
     assert "A guess scores: digit 0.113, color 0.000." in page(results, runs)
 
 
