@@ -24,17 +24,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if README.md would change")
     check = parser.parse_args().check
-    readme, order = ROOT / "README.md", load_pipeline().experiments
+    readme = ROOT / "README.md"
     try:
-        expected = [(experiment, variant) for experiment in order for variant in ("paper", "code")]
+        expected = [(name, variant) for name in load_pipeline().experiments for variant in ("paper", "code")]
         old = readme.read_text(encoding="utf-8")
         new = inject(old, readme_table(load_runs(results("embedded") / "runs", expected)))
     except ReproduceError as error:
         sys.exit(f"readme: {error}")
-    if check and new != old:
-        sys.exit("README.md: the table is not that of results/embedded/runs; `python tools/readme.py` writes it")
-    if new != old:
+    if not check:
         readme.write_text(new, encoding="utf-8")
+    elif new != old:
+        sys.exit("README.md: the table is not that of results/embedded/runs; `python tools/readme.py` writes it")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pandas as pd
 from reproduce.errors import UserError
 from reproduce.files import shown
 from reproduce.report.formats import kind_of, show
-from reproduce.report.runs import Run, find_runs, is_number, load_run
+from reproduce.report.runs import Run, find_runs, is_number, load_run, no_runs
 
 Format = Literal["text", "csv", "json"]
 COLUMNS = ["experiment", "quantity", "a", "b", "difference"]
@@ -95,7 +95,7 @@ def _chosen(results_dir: Path, variants: tuple[str, str], experiment: str | None
     """The runs of both variants, of each experiment that has them; `UserError` says what is missing."""
     found = find_runs(results_dir / "runs")
     if not found:
-        raise UserError(f"{shown(results_dir / 'runs')}: no runs; run `dvc repro`")
+        raise no_runs(results_dir / "runs")
     if experiment is not None and experiment not in found:
         there = ", ".join(found)
         raise UserError(f"no runs of the experiment {experiment!r} in {shown(results_dir)}; there are {there}")

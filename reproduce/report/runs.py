@@ -94,6 +94,13 @@ def load_run(path: Path) -> Run:
     return run
 
 
+def no_runs(runs_dir: Path) -> UserError:
+    """The error of a profile without runs, which names the profiles that have some."""
+    others = sorted(path.parent.name for path in runs_dir.parent.parent.glob("*/runs") if path != runs_dir)
+    choice = f", or name a profile that has runs: {', '.join(others)}" if others else ""
+    return UserError(f"{shown(runs_dir)}: no runs; run `dvc repro`{choice}")
+
+
 def find_runs(runs_dir: Path) -> dict[str, dict[str, Path]]:
     """The files below `runs_dir` by experiment and run name, the variants of the paper first."""
 
@@ -121,7 +128,7 @@ def load_runs(runs_dir: Path, expected: Sequence[tuple[str, str]] | None = None)
         paths = [runs_dir / experiment / f"{name}.json" for experiment, name in expected]
     runs = [load_run(path) for path in paths if path.exists()]
     if not runs:
-        raise UserError(f"{shown(runs_dir)}: no runs; run `dvc repro`")
+        raise no_runs(runs_dir)
     return runs
 
 

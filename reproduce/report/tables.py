@@ -44,7 +44,7 @@ def chance_levels(runs: Sequence[Run]) -> str:
     return f"A guess scores: {listed}." if listed else "A guess scores 0.5 for an attribute and 0 in R²."
 
 
-def _explained(name: str, numbers: Sequence[Number], rows: Sequence[Row], runs: Sequence[Run]) -> Iterator[str]:
+def _explained(name: str, numbers: Sequence[Number], *, rows: Sequence[Row], runs: Sequence[Run]) -> Iterator[str]:
     """A sentence for each column that is not empty, and what two tables say beside it."""
     if any("dimensions" in row for row in rows):
         yield f"Dimensions: {declared('dims.<factor>').words}."
@@ -83,7 +83,7 @@ def _declared(name: str, runs: Sequence[Run]) -> Table:
         runs,
         rows,
         kinds=kinds,
-        more=" ".join(_explained(name, numbers, rows, runs)),
+        more=" ".join(_explained(name, numbers, rows=rows, runs=runs)),
         csv_only=("dataset", *hidden),
         split=split,
         spread=Spread("concept", columns, by_value=len(columns) == 1) if split else None,
@@ -246,7 +246,7 @@ def readme_table(runs: Sequence[Run]) -> str:
         "share of swaps of a concept's factor after which the image shows the source's value of that concept. “Other "
         "concepts stay”: the share of the same swaps after which another concept is unchanged. “All stay under "
         "residual”: the share of swaps of the residual after which a concept is unchanged. Each is the lowest over the "
-        "concepts; a dash: there is no such concept."
+        "concepts; a dash: there is nothing to measure."
     )
     frame = pd.DataFrame(rows, dtype=object)
     return f"{markdown_grid(frame, [position > 4 for position in range(frame.shape[1])])}\n\n{escape_markdown(legend)}"
