@@ -305,7 +305,7 @@ def test_an_interrupted_decode_continues_and_ends_byte_for_byte_the_same(
     assert decoded_names == [source.name for source in sources[9:]]
 
 
-@pytest.mark.parametrize("damage", ["torn line", "missing rows", "rows without a line", "lost rows"])
+@pytest.mark.parametrize("damage", ["torn line", "missing rows", "rows without a line", "lost rows", "lost line"])
 def test_what_a_crash_can_leave_is_cut_to_what_is_whole(
     tmp_path: Path, interrupt: Callable[..., None], damage: str
 ) -> None:
@@ -317,6 +317,9 @@ def test_what_a_crash_can_leave_is_cut_to_what_is_whole(
         log.write_bytes(log.read_bytes()[:-5])
     elif damage == "missing rows":
         rows.write_bytes(rows.read_bytes()[:-100])
+    elif damage == "lost line":  # likewise
+        lines = log.read_bytes().splitlines(keepends=True)
+        log.write_bytes(lines[0] + bytes(len(lines[1]) - 1) + b"\n" + b"".join(lines[2:]))
     elif damage == "lost rows":  # by a power cut: the log came to the disk first
         rows.write_bytes(rows.read_bytes()[:128] + bytes(N * 8 * 8 * 3))
     else:

@@ -165,7 +165,7 @@ class _Unfinished:
         return digest.hexdigest()
 
     def _first_line(self, fingerprint: str) -> bytes:
-        """With the size of the array's file, which a crash may have left too short."""
+        """The log's first line; it has the size of the array's file, which a crash may have left too short."""
         return json.dumps({"fingerprint": fingerprint, "bytes": self.rows.stat().st_size}).encode() + b"\n"
 
     def resume(self) -> int:
@@ -179,12 +179,15 @@ class _Unfinished:
         rows = np.load(self.rows, mmap_mode="r")
         done, kept = 0, len(self._first_line(fingerprint))
         for line in lines:
-            entries = [Entry(*entry) for entry in json.loads(line)]
-            for source, row, entry in zip(self.sources[done:], rows[done:], entries, strict=False):
-                if (stamp_of(source), zlib.crc32(row)) != (entry.stamp, entry.crc):
-                    os.truncate(self.log, kept)
-                    return done
-            done, kept = done + len(entries), kept + len(line)
+            try:
+                entries = [Entry(*entry) for entry in json.loads(line)]
+            except (ValueError, TypeError):  # what a power cut may make of a line
+                break
+            end = done + len(entries)
+            found = zip(self.sources[done:end], rows[done:end], strict=True)
+            if [(entry.stamp, entry.crc) for entry in entries] != [(stamp_of(s), zlib.crc32(row)) for s, row in found]:
+                break
+            done, kept = end, kept + len(line)
         os.truncate(self.log, kept)
         return done
 
