@@ -27,6 +27,14 @@ def run(profile: str) -> None:
         shown = inject(readme.read_text(encoding="utf-8"), readme_table(runs))
     write_tables(tables, folder / "tables")
     machines = load_machines(folder / "runs", runs)
-    write_text(folder / "index.html", render_page(profile, runs, machines, tables, folder / "figures", published))
+    page = render_page(
+        profile=profile,
+        runs=runs,
+        machines=machines,
+        tables=tables,
+        figures_dir=folder / "figures",
+        published=published,
+    )
+    write_text(folder / "index.html", page)
     if shown is not None and shown != readme.read_text(encoding="utf-8"):
         write_text(readme, shown)
