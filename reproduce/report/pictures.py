@@ -4,7 +4,7 @@ import base64
 import io
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Block:
-    """The same figure of several runs, of which one is shown at a time; `shown` is the index of the first."""
+    """The same figure of several runs, of which one is seen at a time; `shown` is the index of the first."""
 
     id: str
     title: str
@@ -50,17 +50,6 @@ class Block:
     paper: str
     pictures: Sequence[Picture]
     shown: int
-
-
-@dataclass(frozen=True)
-class Mix:
-    """Every mixture of a few images' factors in one picture of `rows` rows; `sheet` is what `mix.json` says of it."""
-
-    name: str
-    dataset: str
-    uri: str
-    rows: int
-    sheet: Mapping[str, Any]
 
 
 def _encoded(image: Image.Image, *, quality: int = _QUALITY) -> tuple[str, tuple[int, int]]:
@@ -129,8 +118,7 @@ class Figure:
 
     `{factor}` in the file and the heading stands for each factor in turn. In `numbers`, a place of the run's JSON in
     braces stands for the numbers there, `{outcome}` for those of the swap and `{directions}` for those of the
-    directions; a sentence is left out where there are none. `whole` is the file of which this one is a smaller copy.
-    `part` is the part of an experiment's section in which the figure stands.
+    directions; a sentence is left out where there are none.
     """
 
     file: str
@@ -138,8 +126,6 @@ class Figure:
     how: str
     numbers: str
     paper: str = ""
-    part: str = "figures"
-    whole: str = ""
 
     def caption(self, run: Run, factor: str) -> str:
         """Our numbers, in words."""
@@ -162,7 +148,6 @@ FIGURES = (
         "Swapping {factor}",
         f"{_GRID} decoder draws the result. The swapped factor should follow the column, all else the row.",
         "{outcome}",
-        part="swaps",
     ),
     Figure(
         "predictions_{factor}.png",
@@ -170,7 +155,6 @@ FIGURES = (
         f"{_GRID} classifier predicts a class, tinted by whether it is the target's class, the source's or neither. "
         "Only the factor of the concept that the classes stand for should bring the source's class.",
         "{outcome}",
-        part="swaps",
     ),
     Figure(
         "response.png",
@@ -250,14 +234,12 @@ FIGURES = (
         "One factor after another moves from image to image, and the point moves with it in the factor's embedding.",
         "The numbers of dimensions are {dims.*}.",
         "The paper's project page has such videos of digits and of faces.",
-        whole="factors.webp",
     ),
     Figure(
         "training.png",
         "Training curve of T",
         "T is trained to minimise the negative log-likelihood (NLL).",
         "On held-out data, the mean NLL is {metrics.nll} nats at the end.",
-        part="training",
     ),
 )
 
@@ -280,7 +262,7 @@ def picture(run: Run, figures_dir: Path, figure: Figure, *, factor: str = "") ->
     path = figures_dir / run["experiment"] / run_name(run) / figure.file.format(factor=factor)
     if not path.is_file():
         return None
-    whole = path.with_name(figure.whole or path.name)
+    whole = path.with_name(path.name.replace("_small", ""))
     link = quote(f"figures/{(whole if whole.is_file() else path).relative_to(figures_dir).as_posix()}")
     caption = figure.caption(run, factor)
     alt = f"{figure.title.format(factor=factor)}, {run['experiment']}, variant {run_name(run)}. {caption}"
@@ -294,27 +276,30 @@ def _preferred(names: Sequence[str]) -> int:
     return names.index("code") if "code" in names else len(names) - 1
 
 
-def blocks(runs: Sequence[Run], figures_dir: Path, published: Published) -> dict[str, list[Block]]:
-    """The figures of one experiment that are there, by the part of its section."""
-    found: dict[str, list[Block]] = {figure.part: [] for figure in FIGURES}
+def blocks(runs: Sequence[Run], figures_dir: Path, published: Published) -> list[Block]:
+    """The figures of one experiment that are there."""
+    found = []
     for figure in FIGURES:
         for factor in factors(runs) if "{factor}" in figure.file else [""]:
             pictures = [of for run in runs if (of := picture(run, figures_dir, figure, factor=factor))]
             if pictures:
                 name = f"{runs[0]['experiment']}-{Path(figure.file.format(factor=factor)).stem}"
                 title, paper = figure.title.format(factor=factor), _paper(figure, runs[0]["experiment"], published)
-                shown = _preferred([of.name for of in pictures])
-                found[figure.part].append(Block(name, title, figure.how, paper, pictures, shown))
+                found.append(Block(name, title, figure.how, paper, pictures, _preferred([of.name for of in pictures])))
     return found
 
 
-def mix(runs: Sequence[Run], figures_dir: Path) -> Mix | None:
-    """The mixtures of one experiment, None where no run has a sheet of them (`mix.png` or `mix.webp`)."""
+def mix(runs: Sequence[Run], figures_dir: Path) -> dict[str, Any] | None:
+    """Every mixture of a few images' factors in one picture (`mix.png` or `mix.webp`), None where no run has it.
+
+    Adds to what `mix.json` says of it the picture itself, how many `rows` of tiles it has, and its data.
+    """
     for run in [runs[_preferred([run_name(run) for run in runs])], *runs]:
         folder = figures_dir / run["experiment"] / run_name(run)
         for path in sorted(folder.glob("mix.[pw]*")):
             sheet = read_json(folder / "mix.json")
             with Image.open(path) as image:
                 uri, (_, height) = _encoded(image, quality=_MIX_QUALITY)
-            return Mix(run["experiment"], run["dataset"], uri, height // sheet["tile"], sheet)
+            about = {"name": run["experiment"], "dataset": run["dataset"], "rows": height // sheet["tile"]}
+            return {**sheet, **about, "uri": uri}
     return None
