@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from made_subject import Identity, made_subject
 
 import reproduce
 from reproduce.errors import ReproduceError, UserError
-from reproduce.evaluation.frechet import classifier_features, features_of, frechet_distance, inception_features
-from reproduce.evaluation.metrics import density_statistics
-from reproduce.models.convolutional import Classifier
+from reproduce.evaluation.latents import measure_latents
+from reproduce.evaluation.samples import classifier_features, features_of, frechet_distance, inception_features
+from reproduce.models.convolutional import Classifier, Posterior
 from reproduce.seeds import torch_generator
 from reproduce.training.loop import Resume
 
@@ -66,7 +67,7 @@ def test_same_seed_same_flow_and_a_killed_training_continues_to_the_same(tmp_pat
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"steps": 0}, "steps=0"), ({"batch_size": 0}, "batch_size=0"), ({"decay_from": 9}, "decay_from=9")],
+    [({"steps": 0}, "steps: .*0"), ({"batch_size": 0}, "batch_size: .*0"), ({"decay_from": 9}, "decay_from=9")],
 )
 def test_a_budget_that_cannot_be_is_refused(change, words):
     with pytest.raises(UserError, match=words):
@@ -78,10 +79,14 @@ def test_latents_that_are_not_finite_are_refused():
         reproduce.train_density(lambda n, g: draw(n, g).fill_(torch.nan), steps=5, **SIZE)
 
 
-def test_density_statistics_are_the_mean_and_the_mean_variance():
-    z_tilde = torch.tensor([[0.0, 4.0], [2.0, 4.0], [4.0, 10.0]])
-    found = density_statistics(z_tilde)
-    assert found == {"mean": pytest.approx(4.0), "variance": pytest.approx((8 / 3 + 8.0) / 2), "pair_correlation": None}
+def test_without_pairs_the_statistics_and_the_likelihood_are_those_of_single_latents():
+    z = torch.tensor([[0.0, 4.0], [2.0, 4.0], [4.0, 10.0]])
+    certain = Posterior(z, torch.full_like(z, -torch.inf))
+    metrics = measure_latents(made_subject(flow=Identity(), posterior=certain, z=z), rho=None).metrics
+    statistics = {"mean": pytest.approx(4.0), "variance": pytest.approx((8 / 3 + 8.0) / 2), "pair_correlation": None}
+    assert metrics["factors"] == {"residual": statistics}
+    assert metrics["nll"] == pytest.approx((16 + 20 + 116) / 2 / 3)
+    assert (metrics["round_trip"], metrics["round_trip_relative"]) == (0.0, 0.0)
 
 
 # --- Fréchet distances

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from reproduce.evaluation.embedding import Embedding, embed_factors, factor_accuracy, neighbour_accuracy
+from reproduce.evaluation.embedding import embed_factors, factor_accuracy, fit_umap, neighbour_accuracy
 
 
 def clusters():
@@ -34,13 +34,13 @@ def test_every_label_counts_once_however_rare():
 def test_an_embedding_separates_clusters_and_places_others_among_them():
     points, label = clusters()
     threads = torch.get_num_threads()
-    embedding = Embedding(points, dimensions=1, seed=0)
-    assert embedding.places.shape == (90, 1)
-    assert neighbour_accuracy(embedding.places, label) > 0.95
-    again = Embedding(points, dimensions=1, seed=0)
-    assert again.places.tobytes() == embedding.places.tobytes()
-    placed = embedding.place(points[::10] + 0.1)
-    nearest = np.abs(placed - embedding.places[:, 0]).argmin(1)
+    embedding = fit_umap(points, dimensions=1, seed=0)
+    assert embedding.embedding_.shape == (90, 1)
+    assert neighbour_accuracy(embedding.embedding_, label) > 0.95
+    again = fit_umap(points, dimensions=1, seed=0)
+    assert again.embedding_.tobytes() == embedding.embedding_.tobytes()
+    placed = embedding.transform(points[::10] + 0.1)
+    nearest = np.abs(placed - embedding.embedding_[:, 0]).argmin(1)
     assert (label[nearest] == label[::10]).mean() > 0.85
     assert torch.get_num_threads() == threads
 
@@ -48,7 +48,7 @@ def test_an_embedding_separates_clusters_and_places_others_among_them():
 def test_a_factor_tells_the_class_where_there_is_one():
     points, label = clusters()
     noise = np.random.default_rng(1).normal(size=(90, 2)).astype(np.float32)
-    embedded = embed_factors(np.hstack([points, noise]), dims=[5, 0, 2], factors=["kind", "color", "rest"], seed=0)
+    embedded = embed_factors(np.hstack([points, noise]), dims={"kind": 5, "color": 0, "rest": 2}, seed=0)
     assert embedded["color"] is None
     accuracy = factor_accuracy(embedded, {"kind": label, "color": np.zeros((90, 3))})
     assert accuracy["kind"] > 0.95
@@ -57,4 +57,4 @@ def test_a_factor_tells_the_class_where_there_is_one():
     own = factor_accuracy(embedded, {"kind": label == 1, "color": label == 2})
     assert own["kind"] > 0.9
     assert own["color"] is own["rest"] is None
-    assert accuracy["kind"] == pytest.approx(neighbour_accuracy(embedded["kind"].places, label))
+    assert accuracy["kind"] == pytest.approx(neighbour_accuracy(embedded["kind"].embedding_, label))

@@ -9,12 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-
-from reproduce.data.base import Readings, to_unit_range
-from reproduce.data.colormnist import background_color
-from reproduce.errors import ReproduceError, UserError
-from reproduce.evaluation.grid import as_uint8, pick_images, swap_cells
 from reproduce.evaluation.look import follows, look_at_images, look_at_logits
 from reproduce.evaluation.metrics import (
     EvaluationPairs,
@@ -31,6 +25,12 @@ from reproduce.evaluation.metrics import (
     swap_rates,
     swap_readings,
 )
+from torch import Tensor
+
+from reproduce.data.shared.base import Readings, to_unit_range
+from reproduce.data.colormnist import background_color
+from reproduce.errors import ReproduceError, UserError
+from reproduce.evaluation.grid import as_uint8, pick_images, swap_cells
 from reproduce.likelihood import pair_nll
 from reproduce.models.convolutional import Autoencoder
 from reproduce.models.flow import DoubleCoupling, Flow

@@ -11,29 +11,24 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from PIL import Image
 
 from reproduce.errors import UserError
 from reproduce.figures.curves import training_curve
-from reproduce.figures.directions import directions_figure
-from reproduce.figures.embedding import embedding_figure
-from reproduce.figures.linear import linear_figure
-from reproduce.figures.mosaic import mosaic
+from reproduce.figures.density import directions_figure, linear_figure, samples_figure
+from reproduce.figures.embedding import embedding_figure, walk_figure
+from reproduce.figures.mix import mix_sheet
+from reproduce.figures.registry import save_as
 from reproduce.figures.response import response_figure
-from reproduce.figures.samples import samples_figure
-from reproduce.figures.style import save, styled
-from reproduce.figures.swap_grid import prediction_grid, swap_grid
-from reproduce.figures.walk import walk_figure
-from reproduce.files import write_arrays, write_json
-from reproduce.paths import Run
+from reproduce.figures.style import Titles, mosaic, save, styled
+from reproduce.figures.swap_grid import grid_figures
+from reproduce.files import read_json, write_arrays, write_json
+from reproduce.paths import RunPlaces
 from reproduce.stages import figures
 
 ROWS, COLUMNS, SIZE = 2, 3, 4
-WORDS: dict[str, Any] = {
-    "factor": "digit",
-    "size": 14,
-    "dataset": "Drawn things (rendered stand-in)",
-    "variant": "code",
-}
+DATASET = "Drawn things (rendered stand-in)"
+TITLES = Titles(dataset=DATASET, variant="code")
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +48,14 @@ SOURCES = plain((0, 250, 0), (0, 200, 0), (0, 150, 0))
 CELLS = plain(*((10 * r, 20 * c, 255) for r in range(ROWS) for c in range(COLUMNS))).reshape(
     ROWS, COLUMNS, SIZE, SIZE, 3
 )
+
+
+GRID = {"targets": TARGETS, "sources": SOURCES}
+
+
+def swaps(arrays: dict[str, np.ndarray], titles: Titles = TITLES, factor: str = "digit", size: int = 14) -> Figure:
+    run = {"kind": "autoencoder", "dims": {factor: size}}
+    return grid_figures({**GRID, "cells_0": CELLS, **arrays}, run, titles)[f"swap_{factor}.png"]
 
 
 def by_place(figure: Figure) -> np.ndarray:
@@ -88,7 +91,7 @@ def inputs_stand_at_the_borders(axes: np.ndarray) -> None:
 
 
 def test_a_swap_grid_shows_each_cell_in_its_row_and_column() -> None:
-    axes = by_place(swap_grid(TARGETS, SOURCES, CELLS, **WORDS))
+    axes = by_place(swaps({}))
     inputs_stand_at_the_borders(axes)
     for r in range(ROWS):
         for c in range(COLUMNS):
@@ -96,7 +99,7 @@ def test_a_swap_grid_shows_each_cell_in_its_row_and_column() -> None:
 
 
 def test_a_reader_sees_the_images_where_they_belong() -> None:
-    figure = swap_grid(TARGETS, SOURCES, CELLS, **WORDS)
+    figure = swaps({})
     figure.canvas.draw()
     page = np.asarray(figure.canvas.buffer_rgba())[::-1]  # type: ignore[attr-defined]
     axes = by_place(figure)
@@ -111,7 +114,7 @@ def test_a_reader_sees_the_images_where_they_belong() -> None:
 
 def test_grey_images_keep_their_grey_levels() -> None:
     targets, sources, cells = TARGETS[..., :1], SOURCES[..., 1:2], CELLS[..., :1]
-    axes = by_place(swap_grid(targets, sources, cells, **WORDS))
+    axes = by_place(swaps({"targets": targets, "sources": sources, "cells_0": cells}))
     for r in range(ROWS):
         for c in range(COLUMNS):
             np.testing.assert_array_equal(data_in(axes[r + 1, c + 1]), cells[r, c, :, :, 0])
@@ -125,8 +128,11 @@ PREDICTED = np.array([[7, 3, 9], [5, 8, 5]])
 KINDS = [["source's", "target's", "neither"], ["target's", "source's", "both"]]
 
 
-def predictions(**changes: Any) -> Figure:
-    return prediction_grid(TARGETS, SOURCES, TARGET_CLASSES, SOURCE_CLASSES, PREDICTED, **WORDS | changes)
+def predictions(names: list[str] | None = None, size: int = 14) -> Figure:
+    arrays = {**GRID, "target_classes": TARGET_CLASSES, "source_classes": SOURCE_CLASSES, "cells_0": PREDICTED}
+    named = {} if names is None else {"class_names": np.array(names)}
+    run = {"kind": "classifier", "dims": {"digit": size}}
+    return grid_figures({**arrays, **named}, run, TITLES)["predictions_digit.png"]
 
 
 def test_a_prediction_grid_writes_each_class_in_its_row_and_column() -> None:
@@ -139,7 +145,7 @@ def test_a_prediction_grid_writes_each_class_in_its_row_and_column() -> None:
 
 def test_a_prediction_is_written_by_name_and_fits_its_cell() -> None:
     names = [f"kind {k}" for k in range(9)] + ["bat-eared fox of the north"]
-    figure = predictions(class_names=names)
+    figure = predictions(names)
     figure.canvas.draw()
     for place, ax in np.ndenumerate(by_place(figure)[1:, 1:]):
         (text,) = ax.texts
@@ -165,19 +171,17 @@ def test_the_tint_of_a_prediction_is_what_the_legend_says() -> None:
 @pytest.mark.parametrize("size", [0, 14])
 @pytest.mark.parametrize("kind", ["swap", "predictions"])
 def test_a_grid_names_factor_size_variant_and_dataset(kind: str, size: int) -> None:
-    words = WORDS | {"size": size}
-    figure = predictions(size=size) if kind == "predictions" else swap_grid(TARGETS, SOURCES, CELLS, **words)
+    figure = predictions(size=size) if kind == "predictions" else swaps({}, size=size)
     text = written(figure)
     assert "digit from the top row" in text
     assert f"code: {size} dimensions" in text
-    assert WORDS["dataset"] in text
+    assert DATASET in text
     assert ("nothing to swap" in text) == (size == 0)
 
 
-@pytest.mark.parametrize("dataset", [WORDS["dataset"], "Rendered faces, a stand-in for CelebA " * 4])
+@pytest.mark.parametrize("dataset", [DATASET, "Rendered faces, a stand-in for CelebA " * 4])
 def test_words_of_a_grid_overlap_neither_each_other_nor_an_image(dataset: str) -> None:
-    words = WORDS | {"size": 0, "factor": "Wearing_Necklace", "dataset": dataset}
-    figure = swap_grid(TARGETS, SOURCES, CELLS, **words)
+    figure = swaps({}, Titles(dataset=dataset, variant="code"), factor="Wearing_Necklace", size=0)
     figure.canvas.draw()
     assert " ".join(dataset.split()) in written(figure)
     boxes = [text.get_window_extent() for text in figure.texts]
@@ -190,10 +194,11 @@ def test_words_of_a_grid_overlap_neither_each_other_nor_an_image(dataset: str) -
 
 
 def test_larger_images_get_larger_cells() -> None:
-    large = [images.repeat(16, -2).repeat(16, -3) for images in (TARGETS, SOURCES, CELLS)]
-    wide, narrow = swap_grid(*large, **WORDS), swap_grid(TARGETS, SOURCES, CELLS, **WORDS)
+    large = {**GRID, "cells_0": CELLS}
+    large = {name: images.repeat(16, -2).repeat(16, -3) for name, images in large.items()}
+    wide, narrow = swaps(large), swaps({})
     assert wide.get_figwidth() > narrow.get_figwidth()
-    np.testing.assert_array_equal(data_in(by_place(wide)[2, 3]), large[2][1, 2])
+    np.testing.assert_array_equal(data_in(by_place(wide)[2, 3]), large["cells_0"][1, 2])
 
 
 def log(n: int = 40) -> pd.DataFrame:
@@ -204,7 +209,7 @@ def log(n: int = 40) -> pd.DataFrame:
 
 
 def test_a_training_curve_is_the_log() -> None:
-    (ax,) = training_curve(log(), of="pairs", dataset=WORDS["dataset"], variant="code").axes
+    (ax,) = training_curve(log(), TITLES, of="pairs").axes
     (line,) = ax.lines
     np.testing.assert_array_equal(line.get_xdata(), log()["step"])
     np.testing.assert_array_equal(line.get_ydata(), log()["loss"])
@@ -213,20 +218,20 @@ def test_a_training_curve_is_the_log() -> None:
     assert low < later.min()
     assert later.max() < high < 70
     words = " ".join([ax.get_title(), ax.get_xlabel(), ax.get_ylabel(), *(text.get_text() for text in ax.texts)])
-    assert all(word in words for word in ("code", "step", "nats", WORDS["dataset"]))
+    assert all(word in words for word in ("code", "step", "nats", DATASET))
 
 
 def test_a_step_that_went_astray_does_not_flatten_a_training_curve() -> None:
     astray = log()
     astray.loc[len(astray) // 2, "loss"] = 4000.0
-    (ax,) = training_curve(astray, of="latents", dataset="d", variant="v").axes
+    (ax,) = training_curve(astray, TITLES, of="latents").axes
     assert ax.get_ylim()[1] < 70
     assert "batch of latents" in ax.get_ylabel()
 
 
 def test_a_long_title_of_a_training_curve_stays_inside() -> None:
     dataset = "Rendered faces, a stand-in for CelebA, drawn by this package " * 3
-    figure = training_curve(log(), of="pairs", dataset=dataset, variant="normalised")
+    figure = training_curve(log(), Titles(dataset=dataset, variant="normalised"), of="pairs")
     figure.canvas.draw()
     (ax,) = figure.axes
     (below,) = ax.texts
@@ -240,7 +245,7 @@ def test_a_long_title_of_a_training_curve_stays_inside() -> None:
 
 
 def test_a_training_curve_of_a_single_step_is_drawn() -> None:
-    figure = training_curve(log(1), of="pairs", dataset="d", variant="v")
+    figure = training_curve(log(1), TITLES, of="pairs")
     figure.canvas.draw()
     assert len(figure.axes[0].lines[0].get_xdata()) == 1  # type: ignore[arg-type]
 
@@ -248,9 +253,9 @@ def test_a_training_curve_of_a_single_step_is_drawn() -> None:
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: swap_grid(TARGETS, SOURCES, CELLS, **WORDS),
+        lambda: swaps({}),
         predictions,
-        lambda: training_curve(log(), of="pairs", dataset="d", variant="v"),
+        lambda: training_curve(log(), TITLES, of="pairs"),
     ],
     ids=["swap", "predictions", "training"],
 )
@@ -268,7 +273,7 @@ def test_another_cell_makes_another_file(tmp_path: Path) -> None:
     changed = CELLS.copy()
     changed[1, 2] = 0
     for name, cells in (("a", CELLS), ("b", changed)):
-        save(swap_grid(TARGETS, SOURCES, cells, **WORDS), tmp_path / name)
+        save(swaps({"cells_0": cells}), tmp_path / name)
     assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
 
 
@@ -287,68 +292,100 @@ def test_figures_of_the_unknown_are_a_users_mistake(names: tuple[str, str, str],
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The inputs of the figures of one run, in a folder of its own."""
     monkeypatch.setattr("reproduce.paths.ROOT", tmp_path)
-    site = Run("embedded", "colormnist_classifier", "code")
-    site.flow.mkdir(parents=True)
-    log().to_csv(site.flow / "training.csv")
+    places = Run("embedded", "colormnist_classifier", "code")
+    places.flow.mkdir(parents=True)
+    log().to_csv(places.flow / "training.csv")
     dims = {"class": 14, "residual": 50}
-    write_json(site.metrics, {"kind": "classifier", "dims": dims, "dataset": "Rendered animals"})
-    return site
+    write_json(places.evaluation / "run.json", {"kind": "classifier", "dims": dims, "dataset": "Rendered animals"})
+    write_json(places.evaluation / "main.json", {"follows": 0.9})
+    return places
 
 
 @pytest.mark.parametrize("named", [True, False])
 def test_the_stage_draws_a_classifier_with_and_without_names(
-    site: Run, named: bool, monkeypatch: pytest.MonkeyPatch
+    places: Run, named: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrays = {"targets": TARGETS, "sources": SOURCES, "cells_0": PREDICTED, "cells_1": PREDICTED}
     arrays |= {"target_classes": TARGET_CLASSES, "source_classes": SOURCE_CLASSES}
     write_arrays(
-        site.evaluation / "grid.npz", arrays | ({"class_names": np.array(list("abcdefghij"))} if named else {})
+        places.evaluation / "grid.npz", arrays | ({"class_names": np.array(list("abcdefghij"))} if named else {})
     )
     drawn: dict[str, Figure] = {}
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.update({path.name: figure}))
+    monkeypatch.setattr(figures, "save_as", lambda path, figure: drawn.update({path.name: figure}))
     figures.run("embedded", "colormnist_classifier", "code")
-    assert list(drawn) == ["predictions_class.png", "predictions_residual.png", "training.png"]
+    assert list(drawn) == ["training.png", "predictions_class.png", "predictions_residual.png"]
     found = [[ax.texts[0].get_text() for ax in row] for row in by_place(drawn["predictions_class.png"])[1:, 1:]]
     assert found == ([["h", "d", "j"], ["f", "i", "f"]] if named else PREDICTED.astype(str).tolist())
 
 
-@pytest.mark.parametrize(
-    ("experiment", "variant", "of"), [("mnist", "density", "latents"), ("colormnist_classifier", "code", "pairs")]
-)
+@pytest.mark.parametrize(("dims", "of"), [({"residual": 64}, "latents"), ({"class": 14, "residual": 50}, "pairs")])
 def test_the_stage_says_whose_likelihood_the_curve_is(
-    site: Run, experiment: str, variant: str, of: str, monkeypatch: pytest.MonkeyPatch
+    places: Run, dims: dict[str, int], of: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = Run("embedded", experiment, variant)
-    own.flow.mkdir(parents=True, exist_ok=True)
-    log().to_csv(own.flow / "training.csv")
-    write_json(own.metrics, {"kind": "classifier", "dims": {}, "dataset": "d"})
-    write_arrays(own.evaluation / "grid.npz", {"targets": TARGETS, "sources": SOURCES})
+    write_json(places.evaluation / "run.json", {"kind": "classifier", "dims": dims, "dataset": "d"})
     drawn: dict[str, Figure] = {}
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.update({path.name: figure}))
-    figures.run("embedded", experiment, variant)
+    figures.run("embedded", "colormnist_classifier", "code")
     assert f"batch of {of} (nats)" in drawn["training.png"].axes[0].get_ylabel()
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_the_stage_publishes_numbers_and_the_arrays_of_figures(places: Run, timed: bool) -> None:
+    samples = dict.fromkeys(("corners", "direct", "mapped"), CELLS)
+    write_arrays(places.evaluation / "samples.npz", samples)
+    write_arrays(places.evaluation / "mix.npz", mixed())
+    if timed:
+        write_json(places.machine_notes, {"evaluate_seconds": 3.5})
+    figures.run("embedded", "colormnist_classifier", "code")
+    assert places.metrics.read_bytes() == (places.evaluation / "run.json").read_bytes()
+    assert read_json(places.headline) == {"follows": 0.9}
+    assert places.machine.exists() == timed
+    assert sorted(path.name for path in places.figures.iterdir()) == [
+        *("mix.json", "mix.png", "samples.npz", "samples.png", "training.png"),
+    ]
+    assert (places.figures / "samples.npz").read_bytes() == (places.evaluation / "samples.npz").read_bytes()
+
+
+def mixed(n: int = 30) -> dict[str, np.ndarray]:
+    """Tiles of which each has its number for its level; two factors."""
+    tiles = np.arange(n, dtype=np.uint8)[:, None, None, None].repeat(SIZE, 1).repeat(SIZE, 2).repeat(3, 3)
+    labels = {"labels_0": np.array(["without", "with"]), "labels_1": np.array(["1", "2", "3"])}
+    inputs = {"inputs_0": np.array([6, 7]), "inputs_1": np.array([8, 6, 9])}
+    return {"tiles": tiles, "factors": np.array(["hat", "residual"]), **labels, **inputs}
+
+
+def test_the_sheet_of_mixtures_has_each_tile_where_the_json_says(tmp_path: Path) -> None:
+    for name, drawn in mix_sheet(mixed(), {}, TITLES).items():
+        save_as(tmp_path / name, drawn)
+    known = read_json(tmp_path / "mix.json")
+    with Image.open(tmp_path / "mix.png") as sheet:
+        pixels = np.asarray(sheet)
+    side, columns = known["tile"], known["columns"]
+    assert (side, known["first"]) == (SIZE, 0)
+    for tile in range(30):
+        y, x = side * (tile // columns), side * (tile % columns)
+        assert (pixels[y : y + side, x : x + side] == tile).all()
+    assert known["axes"] == [
+        {"factor": "hat", "options": [{"label": "without", "tile": 6}, {"label": "with", "tile": 7}]},
+        {
+            "factor": "residual",
+            "options": [{"label": "1", "tile": 8}, {"label": "2", "tile": 6}, {"label": "3", "tile": 9}],
+        },
+    ]
 
 
 def test_the_bars_are_the_counts_of_the_predictions() -> None:
     classes = np.array([[0, 1, 1, 2, 2, 2], [1] * 6, [1, 1, 1, 1, 1, 0]])
     log_softmax = np.array([[-9.0, -1, -1, -9, -9, -9], [-0.1] * 6, [-0.1] * 5 + [-4.0]], np.float32)
     numbers = {name: {"sigma": k + 0.5, "flip_rate": 0.25, "entropy": 0.5} for k, name in enumerate("abc")}
-    figure = response_figure(
-        TARGETS[0],
-        1,
-        classes,
-        log_softmax,
-        dims={"a": 3, "b": 0, "c": 5},
-        numbers=numbers,
-        means=numbers,
-        averaged=7,
-        class_names=["ant", "bee", "cat"],
-        dataset="d",
-        variant="v",
-    )
+    arrays = {"image": TARGETS[0], "own": np.array(1), "classes": classes, "log_softmax": log_softmax}
+    arrays |= {"averaged": np.array(7), "class_names": np.array(["ant", "bee", "cat"])}
+    run = {"dims": {"a": 3, "b": 0, "c": 5}, "metrics": {"response": numbers, "response_mean": numbers}}
+    figure = response_figure(arrays, run, TITLES)
     _, *panels = figure.axes
     heights = [[bar.get_height() for bar in ax.patches] for ax in panels]
     assert heights[0] == [1, 2, 3]
@@ -362,12 +399,24 @@ def test_the_bars_are_the_counts_of_the_predictions() -> None:
     assert panels[4].get_title() == f"this input: {words}\nmean of 7 inputs: {words}"
 
 
+def embedded(
+    places: dict[str, np.ndarray],
+    truth: dict[str, np.ndarray],
+    accuracy: dict[str, float | None],
+    names: list[str] | None = None,
+) -> Figure:
+    arrays = {f"factor_{name}": array for name, array in places.items()}
+    arrays |= {f"concept_{name}": array for name, array in truth.items()}
+    arrays |= {"class_names": np.array(names or []), "neighbours": np.array(7)}
+    return embedding_figure(arrays, {"metrics": {"embedding": accuracy}}, TITLES)
+
+
 def test_an_embedded_image_stands_at_its_factors_places() -> None:
     rng = np.random.default_rng(0)
     places = {"digit": rng.normal(size=20), "color": rng.normal(size=20), "rest": np.empty(0)}
     truth = {"digit": np.arange(20) % 4, "color": rng.random((20, 3))}
     accuracy = {"digit": 0.9, "color": 0.2, "rest": None}
-    figure = embedding_figure(places, truth, accuracy, class_names=list("wxyz"), dataset="d", variant="v")
+    figure = embedded(places, truth, accuracy, list("wxyz"))
     for ax, own, other in zip(figure.axes, ("digit", "color"), ("color", "digit"), strict=True):
         points = np.asarray(ax.collections[0].get_offsets())
         np.testing.assert_allclose(points, np.stack([places[other], places[own]], 1))
@@ -377,7 +426,7 @@ def test_an_embedded_image_stands_at_its_factors_places() -> None:
     names = {text.get_text(): text.xy[1] for text in figure.axes[0].texts}  # type: ignore[attr-defined]
     middles = {name: np.median(places["digit"][truth["digit"] == k]) for k, name in enumerate("wxyz")}
     assert sorted(names, key=names.__getitem__) == sorted(middles, key=middles.__getitem__)
-    told = "the digit told from the factor, by 10 nearest neighbours in 1-D: digit 90.0 %, color 20.0 %"
+    told = "the digit told from the factor, by 7 nearest neighbours in 1-D: digit 90.0 %, color 20.0 %"
     assert told in " ".join(written(figure).split())
 
 
@@ -386,7 +435,7 @@ def test_four_attributes_stand_two_by_two_and_each_is_told_from_its_own_factor()
     places = {name: np.arange(6.0) for name in (*names, "rest")}
     truth = {name: np.arange(6) < 3 for name in names}
     accuracy = {**dict.fromkeys(names, 0.75), "rest": None}
-    figure = embedding_figure(places, truth, accuracy, class_names=[], dataset="d", variant="v")
+    figure = embedded(places, truth, accuracy)
     assert {ax.get_subplotspec().get_geometry()[:2] for ax in figure.axes} == {(2, 2)}  # type: ignore[union-attr]
     assert "an attribute told from its factor" in " ".join(written(figure).split())
 
@@ -394,17 +443,11 @@ def test_four_attributes_stand_two_by_two_and_each_is_told_from_its_own_factor()
 def test_an_attribute_is_told_in_its_own_panel_and_an_empty_factor_says_so() -> None:
     places = {"hat": np.arange(6.0), "smile": np.empty(0), "rest": np.arange(6.0)}
     truth = {"hat": np.arange(6) < 2, "smile": np.arange(6) < 3}
-    alone = embedding_figure(
-        {"hat": places["hat"], "rest": places["rest"]},
-        {"hat": truth["hat"]},
-        {"hat": None, "rest": None},
-        class_names=[],
-        dataset="d",
-        variant="v",
-    )
+    known = {"hat": places["hat"], "rest": places["rest"]}
+    alone = embedded(known, {"hat": truth["hat"]}, {"hat": None, "rest": None})
     without, having = (np.asarray(points.get_offsets())[:, 1].tolist() for points in alone.axes[0].collections)
     assert (without, having) == ([2, 3, 4, 5], [0, 1])
-    both = embedding_figure(places, truth, dict.fromkeys(places), class_names=[], dataset="d", variant="v")
+    both = embedded(places, truth, dict.fromkeys(places))
     assert ["smile: 0 dimensions" in ax.texts[0].get_text() for ax in both.axes] == [True, True]
     assert not any(ax.collections for ax in both.axes)
 
@@ -412,17 +455,10 @@ def test_an_attribute_is_told_in_its_own_panel_and_an_empty_factor_says_so() -> 
 def test_a_walk_is_drawn_from_its_start_on() -> None:
     rng = np.random.default_rng(0)
     places, path = rng.normal(size=(10, 2)), rng.normal(size=(5, 2))
-    figure = walk_figure(
-        places,
-        np.arange(10) % 2,
-        {"a": path, "b": np.empty((0, 2))},
-        {"a": {"stays": 0.25, "classes": 2}, "b": None},
-        dims={"a": 4, "b": 0},
-        start="odd",
-        class_names=["even", "odd"],
-        dataset="d",
-        variant="v",
-    )
+    arrays = {"places": places, "classes": np.arange(10) % 2, "walk_a": path, "walk_b": np.empty((0, 2))}
+    arrays |= {"start": np.array([1]), "class_names": np.array(["even", "odd"])}
+    run = {"dims": {"a": 4, "b": 0}, "metrics": {"walk": {"a": {"stays": 0.25, "classes": 2}, "b": None}}}
+    figure = walk_figure(arrays, run, TITLES)
     first, second = figure.axes
     np.testing.assert_array_equal(first.lines[0].get_xydata(), path)
     data, _, start = first.collections
@@ -446,15 +482,17 @@ def test_a_mosaic_has_each_image_in_its_row_and_column() -> None:
 def test_the_samples_stand_under_their_own_titles() -> None:
     arrays = {name: CELLS + k for k, name in enumerate(("corners", "direct", "mapped"))}
     titles = ["between", "G(z)", "G(T⁻¹"]
-    for ax, name, title in zip(samples_figure(arrays, dataset="d", variant="v").axes, arrays, titles, strict=True):
+    for ax, name, title in zip(samples_figure(arrays, {}, TITLES).axes, arrays, titles, strict=True):
         np.testing.assert_array_equal(data_in(ax), mosaic(arrays[name]))
         assert ax.get_title().startswith(title)
 
 
 def test_a_direction_shows_the_strength_and_the_rate_below_each_column() -> None:
-    pictures = {"hat": CELLS, "smile": CELLS[::-1]}
+    arrays = {"attribute_hat": CELLS, "attribute_smile": CELLS[::-1]}
+    arrays |= {"strengths": np.array([-1.5, 0.0, 1.5]), "judged": np.array(1234)}
     rates = {"hat": [0.0, 0.5, 1.0], "smile": [0.1, 0.2, 0.3]}
-    figure = directions_figure(pictures, rates, strengths=[-1.5, 0.0, 1.5], judged=1234, dataset="d", variant="v")
+    metrics = {name: dict(zip(["-1.5", "0", "1.5"], shares, strict=True)) for name, shares in rates.items()}
+    figure = directions_figure(arrays, {"metrics": {"directions": metrics}}, TITLES)
     assert "share of 1,234 held-out images" in " ".join(text.get_text() for text in figure.texts)
     first, second = figure.axes
     np.testing.assert_array_equal(data_in(first), mosaic(CELLS))
@@ -467,12 +505,12 @@ def test_a_direction_shows_the_strength_and_the_rate_below_each_column() -> None
 
 def test_walks_in_both_spaces_stand_side_by_side() -> None:
     rng = np.random.default_rng(0)
-    arrays = {"plane_data": rng.normal(size=(30, 2))}
+    arrays = {"plane_data": rng.normal(size=(30, 2)), "threshold": np.array(0.75)}
     for k, name in enumerate(("z_tilde", "z")):
         arrays |= {f"straight_{name}": CELLS + k, f"random_{name}": CELLS[0] + k}
         arrays |= {f"plane_{name}": rng.normal(size=(6, 2)), f"sure_{name}": rng.random(4)}
     confidence = {"z_tilde": {"softmax": 0.91, "sigmoid": 0.8}, "z": {"softmax": 0.52, "sigmoid": 0.4}}
-    figure = linear_figure(arrays, confidence, dataset="d", variant="v")
+    figure = linear_figure(arrays, {"metrics": {"linear": confidence}}, TITLES)
     mapped, mapped_random, plain, plain_random, plane, sureness = figure.axes
     for ax, images in (
         (mapped, arrays["straight_z_tilde"]),
@@ -483,6 +521,8 @@ def test_walks_in_both_spaces_stand_side_by_side() -> None:
         np.testing.assert_array_equal(data_in(ax), mosaic(images))
     assert "sure of 91 %" in mapped.get_title()
     assert "sure of 52 %" in plain.get_title()
+    assert "largest softmax at least 0.75" in " ".join(written(figure).split())
+    assert 0.75 in [line.get_xdata()[0] for line in sureness.lines]  # type: ignore[index]
     drawn = {line.get_label(): line.get_xydata() for line in plane.lines}
     np.testing.assert_array_equal(drawn["walk in z"], arrays["plane_z"])
     np.testing.assert_array_equal(drawn["walk in z̃, mapped back"], arrays["plane_z_tilde"])

@@ -3,31 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from made_subject import FirstThree, Identity, made_subject
 
 from reproduce.errors import UserError
-from reproduce.evaluation.response import mean_response, respond, response_numbers
-from reproduce.evaluation.walk import factor_walks, walk_numbers
+from reproduce.evaluation.response import (
+    WalkSettings,
+    factor_numbers,
+    factor_walks,
+    mean_numbers,
+    respond,
+    response_numbers,
+    walk_numbers,
+)
 from reproduce.interpret import ornstein_uhlenbeck, vary
 
-DIMS = [3, 0, 2]
-
-
-class Identity:
-    """A flow that leaves z as it is."""
-
-    def __call__(self, z):
-        return z, torch.zeros(len(z))
-
-    inverse = __call__
-
-
-class FirstThree:
-    """A classifier whose logits are the first three dimensions of z."""
-
-    n_classes = 3
-
-    def classify(self, z):
-        return z[:, :3]
+DIMS = {"a": 3, "b": 0, "c": 2}
 
 
 def generator():
@@ -91,25 +81,29 @@ def test_the_ends_of_the_response():
     assert even["flip_rate"] == pytest.approx(0.9)
 
 
+def subject(seed=0):
+    return made_subject(network=FirstThree(), flow=Identity(), dims=DIMS, z_tilde=latents(), seed=seed)
+
+
 def test_the_class_follows_its_factor_and_no_other():
-    z = latents()
-    found = respond(FirstThree(), Identity(), z, 4, dims=DIMS, how="sources", n=39, rho=0.9, seed=0)
-    assert found.own == 1
-    assert np.bincount(found.classes[0]).tolist() == [14, 12, 13]  # of the 40 images without the fifth
-    assert (found.classes[1:] == 1).all()
-    own = z[4, :3].log_softmax(0)[1]
-    np.testing.assert_allclose(found.log_softmax[1:], own, rtol=1e-5)
-    flipped = found.classes[0] != 1
-    assert (found.log_softmax[0][flipped] < -2).all()
-    again = respond(FirstThree(), Identity(), z, 4, dims=DIMS, how="sources", n=39, rho=0.9, seed=0)
-    assert (again.classes == found.classes).all()
+    own, logits = respond(subject(), 4, how="sources", n=39, rho=0.9)
+    classes, log_softmax = logits.argmax(2), logits.log_softmax(2)[:, :, own]
+    assert own == 1
+    assert classes[0].bincount().tolist() == [14, 12, 13]  # of the 40 images without the fifth
+    assert (classes[1:] == 1).all()
+    expected = latents()[4, :3].log_softmax(0)[1]
+    torch.testing.assert_close(log_softmax[1:], expected.expand(2, 39))
+    flipped = classes[0] != 1
+    assert (log_softmax[0][flipped] < -2).all()
+    again = respond(subject(), 4, how="sources", n=39, rho=0.9)[1]
+    assert torch.equal(again, logits)
 
 
 def test_the_mean_is_that_of_the_single_responses():
-    z, how = latents(), {"dims": DIMS, "how": "normal", "n": 30, "rho": 0.9, "seed": 5}
-    mean = mean_response(FirstThree(), Identity(), z, [1, 8], factors=["a", "b", "c"], **how)
-    single = [respond(FirstThree(), Identity(), z, i, **how) for i in (1, 8)]
-    numbers = [response_numbers(one.classes[0], one.own, n_classes=3) for one in single]
+    how = {"how": "normal", "n": 30, "rho": 0.9}
+    single = [respond(subject(5), i, **how) for i in (1, 8)]
+    mean = mean_numbers([factor_numbers(subject(5), *one) for one in single])
+    numbers = [response_numbers(logits[0].argmax(1).numpy(), own, n_classes=3) for own, logits in single]
     assert mean["a"]["flip_rate"] == pytest.approx((numbers[0]["flip_rate"] + numbers[1]["flip_rate"]) / 2)
     assert mean["a"]["entropy"] == pytest.approx((numbers[0]["entropy"] + numbers[1]["entropy"]) / 2)
     assert mean["a"]["flip_rate"] > 0
@@ -118,9 +112,9 @@ def test_the_mean_is_that_of_the_single_responses():
 
 def test_a_walk_starts_at_the_image_and_moves_in_its_factor_alone():
     z = latents()
-    first, none, last = factor_walks(Identity(), z, 4, dims=DIMS, steps=6, rho=0.5, seed=0)
-    assert none is None
-    for walk, same in ((first, slice(3, 5)), (last, slice(0, 3))):
+    walks = factor_walks(subject(), 4, WalkSettings(steps=6, rho=0.5))
+    assert walks["b"] is None
+    for walk, same in ((walks["a"], slice(3, 5)), (walks["c"], slice(0, 3))):
         assert walk.shape == (7, 5)
         assert (walk[0] == z[4]).all()
         assert (walk[:, same] == z[4, same]).all()

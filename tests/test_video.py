@@ -1,36 +1,44 @@
-"""The way that an animation takes, and where its pages show it."""
+"""The path that an animation follows, and where its pages show it."""
 
 import numpy as np
 import torch
 from PIL import Image
 
-from reproduce.evaluation.tour import factor_tour
-from reproduce.figures.style import styled
-from reproduce.figures.video import factor_animation, save_animation
+from reproduce.evaluation.grid import factor_path
+from reproduce.figures.animation import Animation, animation_pages
+from reproduce.figures.style import Titles, styled
 
 
 def test_each_factor_goes_to_the_others_and_back_while_the_rest_waits():
     z_tilde = torch.arange(12.0).view(3, 4).square()
-    tour = factor_tour(z_tilde, 1, [2, 0], dims=[1, 0, 3], steps=2)
-    assert tour.moving.tolist() == [0] * 6 + [2] * 6
+    path = factor_path(z_tilde, [1, 2, 0], dims=[1, 0, 3], steps=2)
+    assert path.moving.tolist() == [0] * 6 + [2] * 6
     first, rest = z_tilde[:, :1], z_tilde[:, 1:]
     expected = [(1, 2), (2, 2), (2, 0), (0, 0), (0, 1), (1, 1)]  # midway between two images, or at one
     for k, (a, b) in enumerate(expected):
-        torch.testing.assert_close(tour.z_tilde[k, :1], (first[a] + first[b]) / 2)
-        torch.testing.assert_close(tour.z_tilde[k, 1:], rest[1])
-        torch.testing.assert_close(tour.z_tilde[6 + k, 1:], (rest[a] + rest[b]) / 2)
-        torch.testing.assert_close(tour.z_tilde[6 + k, :1], first[1])
+        torch.testing.assert_close(path.z_tilde[k, :1], (first[a] + first[b]) / 2)
+        torch.testing.assert_close(path.z_tilde[k, 1:], rest[1])
+        torch.testing.assert_close(path.z_tilde[6 + k, 1:], (rest[a] + rest[b]) / 2)
+        torch.testing.assert_close(path.z_tilde[6 + k, :1], first[1])
 
 
 def animation():
-    images = np.stack([np.full((4, 4, 3), level, np.uint8) for level in (0, 100, 200)])
-    places = {"digit": np.linspace(0, 1, 30), "none": np.empty(0), "rest": np.linspace(0, 1, 30)}
-    paths = {"digit": np.array([0.1, 0.9, 0.5]), "none": np.empty(0), "rest": np.array([0.5, 0.5, 0.2])}
-    truth = {"digit": np.arange(30) % 3, "none": np.arange(30) % 2 == 0}
+    line = np.linspace(0, 1, 30)
+    arrays = {
+        "images": np.stack([np.full((4, 4, 3), level, np.uint8) for level in (0, 100, 200)]),
+        "moving": np.array([0, 0, 2]),
+        "factor_digit": line,
+        "factor_none": np.empty(0),
+        "factor_rest": line,
+        "path_digit": np.array([0.1, 0.9, 0.5]),
+        "path_none": np.empty(0),
+        "path_rest": np.array([0.5, 0.5, 0.2]),
+        "concept_digit": np.arange(30) % 3,
+        "concept_none": np.arange(30) % 2 == 0,
+        "class_names": np.array(["a", "b", "c"]),
+    }
     with styled():
-        return factor_animation(
-            images, np.array([0, 0, 2]), paths, places, truth, n_classes=3, dataset="d", variant="v"
-        )
+        return animation_pages(arrays, Titles(dataset="d", variant="v"))
 
 
 def circle(before, after):
@@ -55,7 +63,7 @@ def test_a_page_shows_its_image_and_the_point_where_it_is():
 def test_an_animation_is_the_same_bytes_again(tmp_path):
     pages = animation()
     for name in ("a", "b"):
-        save_animation(pages, tmp_path / f"{name}.webp")
+        Animation(pages).save(tmp_path / f"{name}.webp")
     assert (tmp_path / "a.webp").read_bytes() == (tmp_path / "b.webp").read_bytes()
     with Image.open(tmp_path / "a.webp") as found:
         assert found.n_frames == 3

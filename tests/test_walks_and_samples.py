@@ -3,35 +3,20 @@
 import numpy as np
 import pytest
 import torch
+from made_subject import Cube, Pixels, made_subject
 
 from reproduce.errors import UserError
-from reproduce.evaluation.directions import attribute_directions, direction_pictures, direction_rates
+from reproduce.evaluation.directions import DirectionSettings, attribute_directions, measure_directions
 from reproduce.evaluation.linear import (
-    confident,
+    LinearSettings,
+    measure_linear,
     midpoint_confidence,
-    random_walk_logits,
     random_walks,
     straight_walks,
+    sure_shares,
     walk_pictures,
 )
 from reproduce.evaluation.samples import between_corners, sample_pictures
-
-
-class Cube:
-    """z̃ = z³, component by component."""
-
-    def __call__(self, z):
-        return z**3, torch.zeros(len(z))
-
-    def inverse(self, z_tilde):
-        return z_tilde.sign() * z_tilde.abs() ** (1 / 3), torch.zeros(len(z_tilde))
-
-
-class Painter:
-    """Each component of z `[B, 4]`, in [-1, 1], is the grey of a pixel."""
-
-    def decode(self, z):
-        return z.view(-1, 1, 2, 2)
 
 
 def judge(images):
@@ -40,27 +25,40 @@ def judge(images):
     return torch.stack([light, -light], 1)
 
 
+def subject(**known):
+    return made_subject(network=Pixels(), judge=judge, flow=Cube(), **known)
+
+
+def walks_of(starts, steps, rho, seed=1):
+    settings = LinearSettings(start=0, ends=(1,), rows=3, steps=10, rho=rho, n_pairs=1).model_copy(
+        update={"steps": steps}
+    )
+    return random_walks(subject(seed=seed), starts, settings)
+
+
 def grey(z):
     return ((z.clamp(-1, 1) + 1) * 127.5).round()
 
 
 def test_a_straight_walk_is_straight_in_its_own_space():
     start, end = torch.tensor([[0.0, 1.0]]), torch.tensor([[2.0, -1.0]])
-    curved, straight = straight_walks(Cube(), start, end, steps=3)
+    walks = straight_walks(subject(), start, end, steps=3)
+    curved, straight = walks["z_tilde"], walks["z"]
     torch.testing.assert_close(straight[:, 0], torch.tensor([[0.0, 1.0], [1.0, 0.0], [2.0, -1.0]]))
     torch.testing.assert_close(curved[:, 0], torch.tensor([[0.0, 1.0], [4 ** (1 / 3), 0.0], [2.0, -1.0]]))
 
 
 def test_sure_that_one_stands_out_is_not_sure_that_it_is_one():
     logits = torch.tensor([[9.0, -9.0], [-4.0, -9.0], [3.0, 2.9], [0.0, -1.0]])
-    sure = confident(logits)
-    assert sure["softmax"].tolist() == [True, True, False, False]
-    assert sure["sigmoid"].tolist() == [True, False, True, False]
+    found = [sure_shares(one[None]) for one in logits]
+    assert [one["softmax"] for one in found] == [1, 1, 0, 0]
+    assert [one["sigmoid"] for one in found] == [1, 0, 1, 0]
+    assert sure_shares(logits[:3]) == {"softmax": pytest.approx(2 / 3), "sigmoid": pytest.approx(2 / 3)}
 
 
 def test_midpoints_are_judged_between_images_of_different_classes():
     z = torch.tensor([[-1.0, 0, 0, 0], [-1.0, 0.5, 0, 0], [0.9, 0, 0, 0], [0.9, 0.5, 0, 0]])
-    found = midpoint_confidence(Painter(), judge, Cube(), z, np.array([0, 0, 1, 1]), n_pairs=50, seed=0)
+    found = midpoint_confidence(subject(), z, np.array([0, 0, 1, 1]), n_pairs=50)
     # midway in z lies -0.05, in z̃ the cube root of (0.729 - 1) / 2 = -0.51
     assert found["ends"] == {"softmax": 1.0, "sigmoid": 1.0}
     assert found["z"] == {"softmax": 0.0, "sigmoid": 0.0}
@@ -69,13 +67,14 @@ def test_midpoints_are_judged_between_images_of_different_classes():
 
 def test_the_ends_are_those_at_both_sides():
     z = torch.tensor([[-1.0, 0, 0, 0], [-1.0, 0.5, 0, 0], [0.1, 0, 0, 0], [0.1, 0.5, 0, 0]])  # 0.1: the judge is unsure
-    found = midpoint_confidence(Painter(), judge, Cube(), z, np.array([0, 0, 1, 1]), n_pairs=51, seed=0)
+    found = midpoint_confidence(subject(), z, np.array([0, 0, 1, 1]), n_pairs=51)
     assert found["ends"] == {"softmax": 0.5, "sigmoid": 0.5}
 
 
 def test_both_random_walks_start_at_the_images_and_take_the_same_noise():
     starts = torch.tensor([[0.5, -0.5, 1.0, 0.0], [-1.0, 0.2, 0.3, 0.9]])
-    back, plain = random_walks(Cube(), starts, steps=4, rho=0.5, seed=1)
+    walks = walks_of(starts, 4, 0.5)
+    back, plain = walks["z_tilde"], walks["z"]
     assert back.shape == plain.shape == (2, 5, 4)
     torch.testing.assert_close(back[:, 0], starts)
     torch.testing.assert_close(plain[:, 0], starts)
@@ -86,17 +85,24 @@ def test_both_random_walks_start_at_the_images_and_take_the_same_noise():
 
 
 def test_every_step_of_the_random_walks_is_judged_but_the_start():
-    starts = torch.tensor([[0.5, -0.5, 1.0, 0.0], [-1.0, 0.2, 0.3, 0.9]])
-    walks = random_walks(Cube(), starts, steps=4, rho=0.5, seed=1)
-    logits = random_walk_logits(Painter(), judge, walks)
-    for walk, of in zip(walks, (logits["z_tilde"], logits["z"]), strict=True):
-        torch.testing.assert_close(of, judge(Painter().decode(walk[:, 1:].reshape(8, 4))))
+    z = torch.tensor([[0.5, -0.5, 1.0, 0.0], [-1.0, 0.2, 0.3, 0.9], [0.1, 0.2, 0.3, -0.9]])
+    known = subject(z=z, heldout={"values": np.array([[0], [1], [2]])})
+    settings = LinearSettings(start=0, ends=(1, 2), rows=3, steps=11, rho=0.5, n_pairs=4)
+    found = measure_linear(known, settings, shown=[[0], [1, 2]])
+    for space, walk in random_walks(known, z, settings).items():
+        logits = judge(Pixels().decode(walk[:, 1:].reshape(33, 4)))
+        np.testing.assert_allclose(found.arrays[f"sure_{space}"], logits.softmax(1).amax(1))
+        assert found.metrics["random_walk"][space] == sure_shares(logits)
+    assert found.metrics["linear"].keys() == {"z_tilde", "z", "ends"}
+    threshold = float(found.arrays["threshold"])
+    share = (found.arrays["sure_z"] >= threshold).mean()
+    assert found.metrics["random_walk"]["z"]["softmax"] == pytest.approx(share)
 
 
 def test_the_pictures_of_the_walks_are_those_latents_decoded():
     z = torch.rand(12, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    walks = random_walks(Cube(), z[[3, 5, 7]], steps=20, rho=0.9, seed=0)
-    arrays = walk_pictures(Painter(), Cube(), z, 3, [5, 7], walks, steps=3)
+    walks = walks_of(z[[3, 5, 7]], 20, 0.9)
+    arrays = walk_pictures(subject(), (z[3], z[[5, 7]]), walks, z=z, rows=3)
     assert arrays["straight_z"].shape == (3, 2, 2, 2, 1)
     np.testing.assert_array_equal(arrays["straight_z"][1, 1].ravel(), grey((z[3] + z[7]) / 2))
     np.testing.assert_array_equal(arrays["straight_z_tilde"][2, 0].ravel(), grey(z[5]))
@@ -111,13 +117,13 @@ def test_the_pictures_of_the_walks_are_those_latents_decoded():
 
 def test_the_grid_between_corners_is_bilinear_in_z_tilde():
     corners = torch.tensor([[0.0], [2.0], [-2.0], [0.0]])
-    grid = between_corners(Cube(), corners, side=3)[:, :, 0]
+    grid = between_corners(subject(), corners, side=3)[:, :, 0]
     cubes = torch.tensor([[0.0, 4.0, 8.0], [-4.0, 0.0, 4.0], [-8.0, -4.0, 0.0]])
     torch.testing.assert_close(grid**3, cubes, atol=1e-4, rtol=1e-4)
 
 
 def test_both_priors_are_drawn_alike():
-    arrays = sample_pictures(Painter(), Cube(), torch.zeros(4, 4), side=2, seed=0)
+    arrays = sample_pictures(subject(), torch.zeros(4, 4), side=2)
     assert {name: images.shape for name, images in arrays.items()} == dict.fromkeys(
         ("corners", "direct", "mapped"), (2, 2, 2, 2, 1)
     )
@@ -137,14 +143,25 @@ def test_a_direction_leads_from_those_without_to_those_with():
         attribute_directions(z_tilde, {"hat": torch.tensor([True, True, True])})
 
 
+class Hats:
+    """Of the training images the latter two have a hat; one is judged there where the first pixel is light."""
+
+    def truth(self, table):
+        return {"hat": torch.from_numpy(table["values"][:, 0] == 1)}
+
+    def read(self, logits, images):
+        return {"hat": logits[:, 0] > 0}
+
+
 def test_images_move_along_a_direction():
-    z_tilde, direction = torch.tensor([[0.0, 0.1, -0.1, 0.2], [0.3, 0.0, 0.0, 0.0]]), torch.tensor([0.5, 0.0, 0.0, 0.0])
-    pictures = direction_pictures(Painter(), Cube(), z_tilde, {"hat": direction}, strengths=[-1.0, 0.0, 1.0])
-    assert pictures["hat"].shape == (2, 3, 2, 2, 1)
-    np.testing.assert_array_equal(pictures["hat"][1, 2].ravel(), grey(Cube().inverse(z_tilde[1:] + direction)[0][0]))
-
-    def look(z):
-        return {"hat": z[:, 0] > 0}
-
-    rates = direction_rates(Cube(), z_tilde, {"hat": direction}, strengths=[-1.0, 0.0, 1.0], look=look)
-    assert rates == {"hat": {"-1": 0.0, "0": 0.5, "1": 1.0}}
+    z_tilde = torch.tensor([[0.0, 0.1, -0.1, 0.2], [0.3, 0.0, 0.0, 0.0]])
+    pool_z = torch.tensor([[0.1, 0, 0, 0], [0.1, 0, 0, 0], [0.501 ** (1 / 3), 0, 0, 0], [0.501 ** (1 / 3), 0, 0, 0]])
+    pool = {"values": np.array([[0], [0], [1], [1]])}
+    known = subject(z_tilde=z_tilde, pool=pool, pool_z=pool_z, data=Hats())
+    found = measure_directions(known, DirectionSettings(strengths=(-1.0, 0.0, 1.0), n_images=2))
+    direction, pictures = torch.tensor([0.5, 0.0, 0.0, 0.0]), found.arrays["attribute_hat"]
+    assert pictures.shape == (2, 3, 2, 2, 1)
+    np.testing.assert_array_equal(pictures[1, 2].ravel(), grey(Cube().inverse(z_tilde[1:] + direction)[0][0]))
+    assert found.metrics == {"directions": {"hat": {"-1": 0.0, "0": 0.5, "1": 1.0}}}
+    assert found.arrays["strengths"].tolist() == [-1.0, 0.0, 1.0]
+    assert found.arrays["judged"] == 2

@@ -1,16 +1,46 @@
 """Attributes as directions in z̃ of a T that was trained without them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from reproduce.errors import UserError
-from reproduce.evaluation.grid import as_uint8
-from reproduce.evaluation.look import Look
-from reproduce.models.convolutional import Autoencoder
-from reproduce.models.flow import Flow
+from reproduce.evaluation.subject import Measured, Subject
+from reproduce.schema import Strict
+
+_JUDGED = 300  # measured images that are moved and judged
+
+
+class DirectionSettings(Strict):
+    """`strengths`: how far along an attribute's direction images move, λ for each column; `n_images`: one per row."""
+
+    strengths: Annotated[tuple[float, ...], Field(min_length=2)]
+    n_images: PositiveInt
+
+
+def measure_directions(subject: Subject, settings: DirectionSettings) -> Measured:
+    """The metric `directions`: by attribute and λ, the share of images z̃ + λ·s in which the attribute is judged there.
+
+    `attribute_<name>`: the decoded z̃ + λ·s, uint8 `[n_images, L, S, S, C]`; `strengths` `[L]`; `judged`: how many.
+    """
+    truth = subject.data.truth(subject.pool)
+    directions = attribute_directions(subject.to_z_tilde(subject.pool_z), truth)
+    judged, strengths = subject.z_tilde[:_JUDGED], settings.strengths
+    amounts = torch.tensor(strengths)[None, :, None]
+    arrays = {"strengths": np.array(strengths), "judged": np.array(len(judged))}
+    rates: dict[str, dict[str, float]] = {}
+    for name, direction in directions.items():
+        moved = subject.z_tilde[: settings.n_images, None] + amounts * direction
+        arrays[f"attribute_{name}"] = subject.pictures(subject.to_z(moved.flatten(0, 1)).view_as(moved))
+        rates[name] = {
+            f"{amount:g}": subject.readout(subject.to_z(judged + amount * direction))[name].double().mean().item()
+            for amount in strengths
+        }
+    return Measured({"directions": rates}, arrays)
 
 
 def attribute_directions(z_tilde: Tensor, truth: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -27,36 +57,3 @@ def attribute_directions(z_tilde: Tensor, truth: Mapping[str, Tensor]) -> dict[s
             raise UserError(f"all or none of the {len(there)} training images have {name}: it has no direction")
         directions[name] = z_tilde[there].mean(0) - z_tilde[~there].mean(0)
     return directions
-
-
-@torch.no_grad()
-def direction_pictures(
-    autoencoder: Autoencoder,
-    flow: Flow,
-    z_tilde: Tensor,
-    directions: Mapping[str, Tensor],
-    *,
-    strengths: Sequence[float],
-) -> dict[str, np.ndarray]:
-    """For each attribute the decoded z̃ + λ·s, uint8 `[R, L, S, S, C]`: rows for z̃ `[R, N]`, columns for λ."""
-    amounts = torch.tensor(strengths)[None, :, None]
-    pictures = {}
-    for name, direction in directions.items():
-        moved = z_tilde[:, None] + amounts * direction
-        images = as_uint8(autoencoder.decode(flow.inverse(moved.flatten(0, 1))[0]))
-        pictures[name] = images.reshape(len(z_tilde), len(strengths), *images.shape[1:])
-    return pictures
-
-
-@torch.no_grad()
-def direction_rates(
-    flow: Flow, z_tilde: Tensor, directions: Mapping[str, Tensor], *, strengths: Sequence[float], look: Look
-) -> dict[str, dict[str, float]]:
-    """For each attribute and λ the share of images, z̃ `[n, N]`, in which z̃ + λ·s is judged to show the attribute."""
-    return {
-        name: {
-            f"{amount:g}": look(flow.inverse(z_tilde + amount * direction)[0])[name].double().mean().item()
-            for amount in strengths
-        }
-        for name, direction in directions.items()
-    }

@@ -1,72 +1,85 @@
-"""The response of a classifier: what it says of one image when a single factor of its latent is varied."""
+"""What a classifier predicts for one image when a single factor of its latent is varied, or walks at random."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
 
 import numpy as np
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from reproduce.factors import factor_slices
+from reproduce.evaluation.embedding import fit_umap
+from reproduce.evaluation.subject import Measured, Subject, named_slices
 from reproduce.interpret import Vary, vary
 from reproduce.models.convolutional import Classifier
-from reproduce.models.flow import Flow
-from reproduce.seeds import torch_generator
+from reproduce.schema import Strict, UnitInterval
+from reproduce.seeds import numpy_generator, torch_generator
+
+Numbers = dict[str, float]  # see `response_numbers`
 
 
-@dataclass(frozen=True)
-class Responses:
-    """Of one image's variants, a row for each factor.
+class ResponseSettings(Strict):
+    """The first held-out image of the class `shown` in `n_variants` variants of each factor, and means over others.
 
-    Attributes:
-        own: the class predicted from the image's own latent.
-        classes: the class predicted from each variant, int64 `[K+1, n]`.
-        log_softmax: the logarithm of the softmax's value for `own`, in nats, `[K+1, n]`.
+    `vary`: how a factor is varied, see `reproduce.interpret.vary`. The means are taken over `n_inputs` images, of which
+    each gets `n_variants_each` variants.
     """
 
-    own: int
-    classes: np.ndarray
-    log_softmax: np.ndarray
+    shown: Annotated[int, Field(ge=0)]
+    vary: Vary
+    n_variants: PositiveInt
+    n_inputs: PositiveInt
+    n_variants_each: PositiveInt
+
+
+def measure_response(subject: Subject, settings: ResponseSettings, *, shown: int, rho: float) -> Measured:
+    """The metrics `response`, of measured image `shown`, and `response_mean`; and what the figure shows.
+
+    `image` uint8 `[S, S, C]`; `own`: the class predicted from its own latent; `classes` int64 `[K+1, n]`: the class
+    predicted from each variant; `log_softmax` `[K+1, n]`: the logarithm of the softmax's value for `own`, in nats;
+    `averaged`: how many images the means are of. `rho`: the correlation of two steps where variants are a walk's.
+    """
+    order = numpy_generator(subject.seed, "varied images").permutation(len(subject.z))
+    averaged = order[: settings.n_inputs].tolist()
+    of = partial(respond, subject, how=settings.vary, rho=rho)
+    each = [factor_numbers(subject, *of(one, n=settings.n_variants_each)) for one in averaged]
+    own, logits = of(shown, n=settings.n_variants)
+    arrays = {
+        "image": subject.inputs([shown])[0],
+        "own": np.array(own),
+        "classes": logits.argmax(2).numpy(),
+        "log_softmax": logits.log_softmax(2)[:, :, own].numpy(),
+        "class_names": subject.class_names,
+        "averaged": np.array(len(averaged)),
+    }
+    return Measured({"response": factor_numbers(subject, own, logits), "response_mean": mean_numbers(each)}, arrays)
 
 
 @torch.no_grad()
-def respond(
-    classifier: Classifier,
-    flow: Flow,
-    z_tilde: Tensor,
-    index: int,
-    *,
-    dims: Sequence[int],
-    how: Vary,
-    n: int,
-    rho: float,
-    seed: int,
-) -> Responses:
-    """Row `index` of z̃ `[m, N]` in `n` variants of each factor, mapped back and classified; see `interpret.vary`.
+def respond(subject: Subject, index: int, *, how: Vary, n: int, rho: float) -> tuple[int, Tensor]:
+    """The class predicted for measured image `index`, and the logits `[K+1, n, n_classes]` of each factor's variants.
 
-    A factor of size 0 has nothing to vary: all its variants are the image's own.
+    See `interpret.vary`. A factor of size 0 has nothing to vary: all its variants are the image's own.
     """
-    parts = factor_slices(dims)
-    generator = torch_generator(seed, "response", step=index)
-    own_logits = classifier.classify(flow.inverse(z_tilde[index : index + 1])[0])
-    own = int(own_logits.argmax())
+    assert isinstance(subject.network, Classifier)
+    generator = torch_generator(subject.seed, "response", step=index)
+    own = subject.network.classify(subject.to_z(subject.z_tilde[index : index + 1]))
     logits = []
-    for part in parts:
+    for part in named_slices(subject.dims).values():
         if part.start == part.stop:
-            logits.append(own_logits.expand(n, -1))
+            logits.append(own.expand(n, -1))
         else:
-            varied = vary(z_tilde, index, part=part, how=how, n=n, rho=rho, generator=generator)
-            logits.append(classifier.classify(flow.inverse(varied)[0]))
-    stacked = torch.stack(logits)
-    return Responses(own, stacked.argmax(2).numpy(), stacked.log_softmax(2)[:, :, own].numpy())
+            varied = vary(subject.z_tilde, index, part=part, how=how, n=n, rho=rho, generator=generator)
+            logits.append(subject.network.classify(subject.to_z(varied)))
+    return int(own.argmax()), torch.stack(logits)
 
 
-def response_numbers(classes: np.ndarray, own: int, *, n_classes: int) -> dict[str, float]:
+def response_numbers(classes: np.ndarray, own: int, *, n_classes: int) -> Numbers:
     """How much predictions `classes` `[n]` vary around `own`.
 
     `sigma`: the standard deviation of the class's number (paper), which depends on the order of the classes;
-    `flip_rate`: the share that isn't `own`; `entropy`: of the distribution, as a share of the uniform one's.
+    `flip_rate`: the share that is not `own`; `entropy`: of the distribution, as a share of the uniform one's.
     """
     shares = np.bincount(classes, minlength=n_classes) / len(classes)
     entropy = -sum(share * math.log(share) for share in shares.tolist() if share)
@@ -77,26 +90,63 @@ def response_numbers(classes: np.ndarray, own: int, *, n_classes: int) -> dict[s
     }
 
 
-def mean_response(
-    classifier: Classifier,
-    flow: Flow,
-    z_tilde: Tensor,
-    indices: Sequence[int],
-    *,
-    dims: Sequence[int],
-    factors: Sequence[str],
-    how: Vary,
-    n: int,
-    rho: float,
-    seed: int,
-) -> dict[str, dict[str, float]]:
-    """For each factor the means of `response_numbers` over the images `indices`."""
-    found: dict[str, list[dict[str, float]]] = {factor: [] for factor in factors}
-    for index in indices:
-        one = respond(classifier, flow, z_tilde, index, dims=dims, how=how, n=n, rho=rho, seed=seed)
-        for factor, classes in zip(factors, one.classes, strict=True):
-            found[factor].append(response_numbers(classes, one.own, n_classes=classifier.n_classes))
+def factor_numbers(subject: Subject, own: int, logits: Tensor) -> dict[str, Numbers]:
+    """The `response_numbers` of each factor; see `respond`."""
+    classes, n_classes = logits.argmax(2).numpy(), logits.shape[2]
+    return {factor: response_numbers(classes[k], own, n_classes=n_classes) for k, factor in enumerate(subject.dims)}
+
+
+def mean_numbers(each: list[dict[str, Numbers]]) -> dict[str, Numbers]:
+    """For each factor the mean of each number over several images."""
     return {
-        factor: {name: float(np.mean([numbers[name] for numbers in own])) for name in own[0]}
-        for factor, own in found.items()
+        factor: {name: float(np.mean([one[factor][name] for one in each])) for name in numbers}
+        for factor, numbers in each[0].items()
     }
+
+
+class WalkSettings(Strict):
+    """A random walk in one factor: how many `steps` it has, and `rho`, the correlation of each with the one before."""
+
+    steps: PositiveInt
+    rho: UnitInterval
+
+
+def measure_walk(subject: Subject, settings: WalkSettings, *, start: int, embedded: np.ndarray) -> Measured:
+    """The metric `walk`: how the prediction changes on a walk in each factor, from measured image `start` on.
+
+    `places`, `classes`: where 2-D UMAP of z puts the measured images `embedded`, `[n, 2]`, and their classes `[n]`;
+    `walk_<factor>`: where it puts the steps, `[steps + 1, 2]`, empty for a factor of size 0; `start`: the class
+    predicted there.
+    """
+    embedding = fit_umap(subject.z[embedded].numpy(), dimensions=2, seed=subject.seed)
+    classes = subject.heldout["values"][embedded, 0]
+    arrays = {"places": embedding.embedding_, "classes": classes, "class_names": subject.class_names}
+    numbers: dict[str, dict[str, float] | None] = dict.fromkeys(subject.dims)
+    for factor, path in factor_walks(subject, start, settings).items():
+        arrays[f"walk_{factor}"] = np.empty((0, 2)) if path is None else embedding.transform(path.numpy())
+        if path is not None:
+            numbers[factor] = walk_numbers(subject.predictions(path))
+    arrays["start"] = subject.predictions(subject.z[start : start + 1])
+    return Measured({"walk": numbers}, arrays)
+
+
+def factor_walks(subject: Subject, index: int, settings: WalkSettings) -> dict[str, Tensor | None]:
+    """For each factor the latents `[steps + 1, N]` on a walk in it, from measured image `index` on.
+
+    None for a factor of size 0. See `interpret.ornstein_uhlenbeck`.
+    """
+    walks: dict[str, Tensor | None] = dict.fromkeys(subject.dims)
+    z_tilde = subject.z_tilde
+    for k, (factor, part) in enumerate(named_slices(subject.dims).items()):
+        if part.start < part.stop:
+            generator = torch_generator(subject.seed, "walk", step=k)
+            varied = vary(
+                z_tilde, index, part=part, how="walk", n=settings.steps, rho=settings.rho, generator=generator
+            )
+            walks[factor] = subject.to_z(torch.cat([z_tilde[index : index + 1], varied]))
+    return walks
+
+
+def walk_numbers(classes: np.ndarray) -> dict[str, float]:
+    """Of predictions `classes` `[steps + 1]` on a walk: the share that is the start's, and how many occur."""
+    return {"stays": float(np.mean(classes[1:] == classes[0])), "classes": len(np.unique(classes))}

@@ -4,11 +4,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reproduce.figures.style import wrapped
+from reproduce.figures.style import Titles, wrapped
 
 
-def training_curve(log: pd.DataFrame, *, of: str, dataset: str, variant: str) -> Figure:
-    """`log` has the columns step and loss (mean NLL in nats, constants dropped) `of` pairs or latents."""
+def training_curve(log: pd.DataFrame, titles: Titles, *, of: str) -> Figure:
+    """`log` has the columns step and loss: a batch's mean NLL, in nats without constants, `of` pairs or latents."""
     figure, ax = plt.subplots(figsize=(5.2, 3.0))
     ax.plot(log["step"], log["loss"])
     # the first steps, and a step that went astray, would flatten the rest
@@ -16,7 +16,7 @@ def training_curve(log: pd.DataFrame, *, of: str, dataset: str, variant: str) ->
     margin = 0.05 * (high - low + 1e-9)
     ax.set_ylim(low - margin, high + 4 * margin)
     ax.set(xlabel="training step", ylabel=f"NLL of a batch of {of} (nats)")
-    below = wrapped(dataset, inches=figure.get_figwidth(), fontsize=8.5)
-    ax.set_title(f"Training T, {variant}" + "\n" * len(below), fontsize=11)
+    below = wrapped(titles.dataset, inches=figure.get_figwidth(), fontsize=8.5)
+    ax.set_title(f"Training T, {titles.variant}" + "\n" * len(below), fontsize=11)
     ax.text(0.5, 1.03, "\n".join(below), transform=ax.transAxes, ha="center", fontsize=8.5, color="#555555")
     return figure

@@ -1,44 +1,26 @@
-"""Each factor in one dimension, one factor against another, coloured by a concept."""
+"""Embedded images: each factor in one dimension, and a random walk in each factor over the latents."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from reproduce.figures.style import class_colors, empty_panel, headed
-
-_COLUMNS = 2
+from reproduce.figures.style import Arrays, Titles, class_colors, empty_panel, headed, named, panels
 
 
-def embedding_figure(
-    places: Mapping[str, np.ndarray],
-    truth: Mapping[str, np.ndarray],
-    accuracy: Mapping[str, float | None],
-    *,
-    class_names: Sequence[str],
-    dataset: str,
-    variant: str,
-) -> Figure:
-    """A panel for each concept, two a row: its factor upward, the next factor (of the last: the first) to the right.
+def embedding_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
+    """A panel for each concept, two in a row: its factor upward, the next factor (of the last: the first) to the right.
 
-    Arguments:
-        places: by factor, where its 1-D embedding puts each image, `[n]`; empty for a factor of size 0.
-        truth: by concept, int `[n]` for a class, bool for an attribute, float `[n, 3]` in [0, 1] for a colour.
-        accuracy: by factor, how often neighbours agree; see `evaluation.embedding.neighbour_accuracy`.
+    `arrays`: see `evaluation.embedding.measure_embedding`; of `run` the metric `embedding` is written above.
     """
+    places, truth = named(arrays, "factor_"), named(arrays, "concept_")
     factors, concepts = list(places), list(truth)
     height = 4.2 if any(places[concept].size for concept in concepts) else 1.5
-    columns = min(_COLUMNS, len(concepts))
-    rows = -(-len(concepts) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(4.3 * columns + 0.4, height * rows), layout="constrained", squeeze=False
-    )
-    for ax in axes.flat[len(concepts) :]:
-        ax.set_visible(False)
-    for k, (ax, concept) in enumerate(zip(axes.flat, concepts, strict=False)):
+    figure, axes = panels(len(concepts), columns=2, width=4.3, height=height, margin=0.4)
+    for k, (ax, concept) in enumerate(zip(axes, concepts, strict=True)):
         other = factors[1] if len(concepts) == 1 else concepts[(k + 1) % len(concepts)]
         own, beside = places[concept], places[other]
         ax.set(xlabel=f"1-D UMAP of the factor {other}", ylabel=f"1-D UMAP of the factor {concept}")
@@ -48,18 +30,26 @@ def embedding_figure(
             ax.set_title(f"{concept} against {other}", fontsize=10, fontweight="normal")
             continue
         ax.set(xticks=[], yticks=[])
-        points = np.stack([beside, own], 1)
-        color_points(ax, points, truth[concept], concept, class_names, upward=True)
-    of_class = next((concept for concept, values in truth.items() if values.dtype.kind == "i"), None)
-    asked = "an attribute told from its factor" if of_class is None else f"the {of_class} told from the factor"
-    names = [f"{name} {100 * value:.1f} %" for name, value in accuracy.items() if value is not None]
-    told = [f"{asked}, by 10 nearest neighbours in 1-D: {', '.join(names)}"] if names else []
-    headed(figure, f"Embedded factors, {variant}", *told, dataset)
+        points, names = np.stack([beside, own], 1), arrays["class_names"].tolist()
+        color_points(ax, points, truth[concept], concept, class_names=names, upward=True)
+    headed(figure, f"Embedded factors, {titles.variant}", *_accuracies(arrays, run), titles.dataset)
     return figure
 
 
+def _accuracies(arrays: Arrays, run: Mapping[str, Any]) -> list[str]:
+    """How often the neighbours' votes are right, in a line; none where every factor has size 0."""
+    found = {name: value for name, value in run["metrics"]["embedding"].items() if value is not None}
+    if not found:
+        return []
+    truth = named(arrays, "concept_")
+    of_class = next((concept for concept, values in truth.items() if values.dtype.kind == "i"), None)
+    asked = "an attribute told from its factor" if of_class is None else f"the {of_class} told from the factor"
+    shares = ", ".join(f"{name} {100 * value:.1f} %" for name, value in found.items())
+    return [f"{asked}, by {arrays['neighbours']} nearest neighbours in 1-D: {shares}"]
+
+
 def color_points(
-    ax: Axes, points: np.ndarray, truth: np.ndarray, concept: str, class_names: Sequence[str], *, upward: bool
+    ax: Axes, points: np.ndarray, truth: np.ndarray, concept: str, *, class_names: Sequence[str], upward: bool
 ) -> None:
     """Draw `points` `[n, 2]` in the colours of their `truth`, and say what these mean.
 
@@ -81,11 +71,11 @@ def color_points(
     ax.scatter(points[:, 0], points[:, 1], s=9, c=class_colors(len(class_names))[truth], linewidths=0)
     ax.set_title(f"coloured by {concept}", fontsize=10, fontweight="normal")
     if len(class_names) <= 10:
-        name_classes(ax, points, truth, class_names, upward=upward)
+        _name_classes(ax, points, truth, class_names=class_names, upward=upward)
 
 
-def name_classes(
-    ax: Axes, points: np.ndarray, classes: np.ndarray, class_names: Sequence[str], *, upward: bool
+def _name_classes(
+    ax: Axes, points: np.ndarray, classes: np.ndarray, *, class_names: Sequence[str], upward: bool
 ) -> None:
     """Write each class's name at the median of its points, or (`upward`) at the right at their median height."""
     present = np.unique(classes)
@@ -124,3 +114,30 @@ def _apart(values: np.ndarray, least: float) -> np.ndarray:
     out = np.empty_like(moved)
     out[order] = moved
     return out
+
+
+def walk_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
+    """A panel for each factor.
+
+    `arrays`: see `evaluation.response.measure_walk`; of `run` the `dims` are shown and the metric `walk`.
+    """
+    walks, class_names = named(arrays, "walk_"), arrays["class_names"].tolist()
+    start = class_names[int(arrays["start"][0])]
+    figure, axes = panels(len(walks), columns=len(walks), width=3.7, height=4.1)
+    for ax, (factor, path) in zip(axes, walks.items(), strict=True):
+        found = run["metrics"]["walk"][factor]
+        if found is None:
+            empty_panel(ax, "0 dimensions:\nnowhere to walk")
+        else:
+            ax.set(xticks=[], yticks=[])
+            color_points(ax, arrays["places"], arrays["classes"], "class", class_names=class_names, upward=False)
+            ax.plot(path[:, 0], path[:, 1], color="black", linewidth=0.7, alpha=0.75, zorder=1.5)
+            ax.scatter(path[1:, 0], path[1:, 1], color="black", s=3, linewidths=0, zorder=1.6)
+            ax.scatter(
+                path[0, 0], path[0, 1], marker="*", s=170, color="white", edgecolors="black", linewidths=1.2, zorder=4
+            )
+            ax.set_xlabel(f"{100 * found['stays']:.0f} % of steps stay {start}; classes seen: {found['classes']}")
+        ax.set_title(f"walk in {factor} ({run['dims'][factor]} dims)", fontsize=11)
+    title = f"Ornstein-Uhlenbeck walk in one factor, {titles.variant}"
+    headed(figure, title, f"z in 2-D UMAP, ☆ the input; {titles.dataset}")
+    return figure

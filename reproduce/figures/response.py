@@ -1,6 +1,7 @@
-"""What a classifier says of one image in many variants of each factor."""
+"""What a classifier predicts for one image in many variants of each factor."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,92 +9,72 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reproduce.figures.style import FACTOR_COLORS, empty_panel, headed
+from reproduce.figures.style import FACTOR_COLORS, Arrays, Titles, empty_panel, headed, show_image
 
 _MOST_NAMES = 12
 _BINS = 60
 
 
-def response_figure(
-    image: np.ndarray,
-    own: int,
-    classes: np.ndarray,
-    log_softmax: np.ndarray,
-    *,
-    dims: Mapping[str, int],
-    numbers: Mapping[str, Mapping[str, float]],
-    means: Mapping[str, Mapping[str, float]],
-    averaged: int,
-    class_names: Sequence[str],
-    dataset: str,
-    variant: str,
-) -> Figure:
+def response_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
     """A row for each factor: how often each class is predicted, and the original class's log-softmax.
 
-    Arguments:
-        image: the one input, uint8 `[S, S, C]`; `own`: its predicted class.
-        classes, log_softmax: of the variants, `[K+1, n]` each, in the order of `dims`; see `evaluation.response`.
-        numbers, means: by factor `sigma`, `flip_rate` and `entropy`, of this input, and the means of `averaged` inputs.
+    `arrays`: see `evaluation.response.measure_response`; of `run` the `dims` are shown, and above each row the metrics
+    `response`, of this input, and `response_mean`.
     """
-    rows, n = len(dims), classes.shape[1]
-    height = 1.65 * rows + 0.7
-    figure = plt.figure(figsize=(9.6, height), layout="constrained")
-    grid = figure.add_gridspec(rows, 3, width_ratios=[1.55, 4, 4])
+    dims: dict[str, int] = run["dims"]
+    names, log_softmax = arrays["class_names"].tolist(), arrays["log_softmax"]
+    figure = plt.figure(figsize=(9.6, 1.65 * len(dims) + 0.7), layout="constrained")
+    grid = figure.add_gridspec(len(dims), 3, width_ratios=[1.55, 4, 4])
     shown = figure.add_subplot(grid[0, 0])
-    shown.imshow(image.squeeze(), interpolation="nearest", cmap="gray", vmin=0, vmax=255)
-    shown.set(xticks=[], yticks=[])
-    shown.grid(False)
+    show_image(shown, arrays["image"])
     shown.set_title("the input", fontsize=9, fontweight="normal")
     spread = log_softmax[[size > 0 for size in dims.values()]]
-    edges = np.linspace(min(float(spread.min()), -1e-3), 0.0, _BINS + 1)
-    left: list[Axes] = []
-    right: list[Axes] = []
-    for row, (factor, size) in enumerate(dims.items()):
-        color = FACTOR_COLORS[row % len(FACTOR_COLORS)]
-        a, b = figure.add_subplot(grid[row, 1]), figure.add_subplot(grid[row, 2])
-        left.append(a)
-        right.append(b)
-        a.set_ylabel(f"{factor}\n{size} dims", fontweight="bold")
+    low = min(float(spread.min()), -1e-3)
+    pairs = [(figure.add_subplot(grid[row, 1]), figure.add_subplot(grid[row, 2])) for row in range(len(dims))]
+    for row, ((left, right), (factor, size)) in enumerate(zip(pairs, dims.items(), strict=True)):
         if size == 0:
-            for ax in (a, b):
+            for ax in (left, right):
                 empty_panel(ax, "0 dimensions: nothing to vary")
-            a.set_ylabel(f"{factor}\n0 dims", fontweight="bold")
-            continue
-        counts = np.bincount(classes[row], minlength=len(class_names))
-        a.bar(np.arange(len(counts)), counts, width=0.8, color=color)
-        _log_axis(a, n)
-        a.axvline(own, color="#999999", linewidth=1, linestyle=":", zorder=0)
-        b.hist(log_softmax[row].clip(edges[0], 0), bins=edges.tolist(), color=color)
-        _log_axis(b, n)
-        told = (_words("this input", numbers[factor]), _words(f"mean of {averaged} inputs", means[factor]))
-        a.set_title("\n".join(told), fontsize=8.5, fontweight="normal")
-    for ax in left:
-        ax.set_xlim(-0.6, len(class_names) - 0.4)
-        if ax.lines:
-            ax.set_xticks([])
-    few = len(class_names) <= _MOST_NAMES
-    ticks = np.arange(len(class_names)) if few else np.linspace(0, len(class_names) - 1, 6).round().astype(int)
-    words = [class_names[k] if few else str(k) for k in ticks]
-    long = max(map(len, words)) > 2
-    left[-1].set_xticks(ticks, words, rotation=45 if long else 0, ha="right" if long else "center")
-    left[-1].set_xlabel(f"predicted class, of {n:,} variants")
-    right[-1].set_xlabel(f"log-softmax of the original class, {class_names[own]}")
-    for ax, size in zip(right, dims.values(), strict=True):
-        if size == 0:
-            continue
-        ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.set_xlim(edges[0], max(0.0, -0.02 * edges[0]))
-        if ax is not right[-1]:
-            ax.tick_params(labelbottom=False)
-    headed(figure, f"Response to each factor, {variant}", dataset)
+        else:
+            _draw_row(left, right, arrays, row=row, low=low)
+            words = _words("this input", run["metrics"]["response"][factor])
+            means = _words(f"mean of {arrays['averaged']} inputs", run["metrics"]["response_mean"][factor])
+            left.set_title(f"{words}\n{means}", fontsize=8.5, fontweight="normal")
+        left.set_ylabel(f"{factor}\n{size} dims", fontweight="bold")
+        left.set_xlim(-0.6, len(names) - 0.4)
+        if row < len(dims) - 1:
+            right.tick_params(labelbottom=False)
+    _name_classes(pairs[-1][0], names)
+    pairs[-1][0].set_xlabel(f"predicted class, of {log_softmax.shape[1]:,} variants")
+    pairs[-1][1].set_xlabel(f"log-softmax of the original class, {names[int(arrays['own'])]}")
+    headed(figure, f"Response to each factor, {titles.variant}", titles.dataset)
     return figure
+
+
+def _draw_row(left: Axes, right: Axes, arrays: Arrays, *, row: int, low: float) -> None:
+    classes, n = arrays["classes"][row], arrays["classes"].shape[1]
+    color = FACTOR_COLORS[row % len(FACTOR_COLORS)]
+    counts = np.bincount(classes, minlength=len(arrays["class_names"]))
+    left.bar(np.arange(len(counts)), counts, width=0.8, color=color)
+    left.axvline(int(arrays["own"]), color="#999999", linewidth=1, linestyle=":", zorder=0)
+    left.set_xticks([])
+    right.hist(arrays["log_softmax"][row].clip(low, 0), bins=np.linspace(low, 0.0, _BINS + 1).tolist(), color=color)
+    right.xaxis.set_major_locator(MaxNLocator(5))
+    right.set_xlim(low, max(0.0, -0.02 * low))
+    for ax in (left, right):
+        ax.set_yscale("log")
+        ax.set_ylim(0.7, 1.6 * n)
+
+
+def _name_classes(ax: Axes, names: Sequence[str]) -> None:
+    """Write the classes' names below the bars, or some of their numbers where there are many classes."""
+    few = len(names) <= _MOST_NAMES
+    ticks = np.arange(len(names)) if few else np.linspace(0, len(names) - 1, 6).round().astype(int)
+    words = [names[k] if few else str(k) for k in ticks]
+    long = max(map(len, words)) > 2
+    ax.set_xticks(ticks, words, rotation=45 if long else 0, ha="right" if long else "center")
 
 
 def _words(title: str, numbers: Mapping[str, float]) -> str:
     flips, entropy = (f"{100 * numbers[name]:.1f} %" for name in ("flip_rate", "entropy"))
     return f"{title}: σ {numbers['sigma']:.2f} · flips {flips} · entropy {entropy}"
-
-
-def _log_axis(ax: Axes, n: int) -> None:
-    ax.set_yscale("log")
-    ax.set_ylim(0.7, 1.6 * n)

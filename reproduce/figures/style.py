@@ -1,7 +1,8 @@
-"""The look that every figure shares, and how a figure becomes a file."""
+"""The style that every figure shares, and how a figure becomes a file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -23,6 +24,21 @@ FACTOR_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9
 _CLASSES = (
     "#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677", "#AA4499", "#44AA99", "#999933", "#882255", "#AAAAAA",
 )  # fmt: skip
+
+Arrays = Mapping[str, np.ndarray]  # what a measurement left to be shown
+
+
+@dataclass(frozen=True)
+class Titles:
+    """What every title names: the data set, with the word that it is a stand-in, and the variant."""
+
+    dataset: str
+    variant: str
+
+
+def named(arrays: Arrays, prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with `prefix`, by the rest of their names."""
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
 
 @contextmanager
@@ -53,6 +69,24 @@ def wrapped(text: str, *, inches: float, fontsize: float, fontweight: str = "nor
     return lines
 
 
+def panels(n: int, *, columns: int, width: float, height: float, margin: float = 0.0) -> tuple[Figure, list[Axes]]:
+    """A figure with `n` panels of this size in inches, `columns` in a row; `margin` is added to its width."""
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    size = (width * columns + margin, height * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for ax in axes.flat[n:]:
+        ax.set_visible(False)
+    return figure, list(axes.flat[:n])
+
+
+def show_image(ax: Axes, image: np.ndarray) -> None:
+    """Show `image`, uint8 `[H, W, channels]`, without ticks."""
+    ax.imshow(image.squeeze(), interpolation="nearest", cmap="gray", vmin=0, vmax=255)
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+
+
 def class_colors(n: int) -> np.ndarray:
     """A colour for each of `n` classes, RGB in [0, 1], `[n, 3]`; told apart by all where `n` is at most 10."""
     if n <= len(_CLASSES):
@@ -79,3 +113,24 @@ def headed(figure: Figure, title: str, *lines: str) -> None:
             offset = 1 + place / figure.get_figheight()
             figure.text(0.5, offset, line, ha="center", va="bottom", fontsize=fontsize, fontweight=weight, color=color)
             place += 1.35 * fontsize / 72
+
+
+_GAP = 1 / 16
+
+
+def mosaic(images: np.ndarray) -> np.ndarray:
+    """Images uint8 `[R, C, S, S, channels]` in their rows and columns, white between them: `[H, W, channels]`."""
+    # torchvision's make_grid needs torch, and draws a border around the whole
+    side = images.shape[2]
+    gap = max(1, round(side * _GAP))
+    padded = np.pad(images, [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=255)
+    return np.concatenate(np.concatenate(padded, 1), 1)[:-gap, :-gap]
+
+
+def show_images(ax: Axes, images: np.ndarray, title: str = "") -> None:
+    """Fill a panel with `images` `[R, C, S, S, channels]`, without axes."""
+    show_image(ax, mosaic(images))
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    if title:
+        ax.set_title(title, fontsize=10.5)

@@ -1,66 +1,73 @@
 """The paper's swap grids: the target in the left column, the source of one factor in the top row."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reproduce.figures.style import wrapped
+from reproduce.figures.style import Arrays, Titles, show_image, wrapped
 
+_TRANSFERRED = 3  # rows and columns of the paper's class transfer
 # size, weight and colour of the title's parts: factor, variant, data set
 _TITLE = ((13.0, "bold", "black"), (10.5, "normal", "black"), (8.5, "normal", "#555555"))
-_FOLLOWED, _STAYED, _BOTH, _NEITHER = "#F6C9A8", "#CFE3F2", "#DCEBD3", "#BDBDBD"
+# the tint of a prediction, by whether it is the target's class and whether it is the source's
+_TINTS = {
+    (True, False): ("#CFE3F2", "target's class"),
+    (False, True): ("#F6C9A8", "source's class"),
+    (True, True): ("#DCEBD3", "both"),
+    (False, False): ("#BDBDBD", "neither"),
+}
 
 
-def swap_grid(
-    targets: np.ndarray, sources: np.ndarray, cells: np.ndarray, *, factor: str, size: int, dataset: str, variant: str
-) -> Figure:
+def grid_figures(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> dict[str, Figure]:
+    """For each factor `swap_<factor>.png`, or `predictions_<factor>.png` of a classifier.
+
+    Where images are swapped in their class, `transfer.png` has the upper left corner of that grid, as the paper shows.
+    `arrays`: see `evaluation.grid.measure_grid`; of `run` the `dims` and the network's `kind` are used.
+    """
+    figures = {}
+    for k, (factor, size) in enumerate(run["dims"].items()):
+        effect = f"{size} dimensions" if size else "0 dimensions: nothing to swap"
+        title = (f"{factor} from the top row", f"{titles.variant}: {effect}", titles.dataset)
+        shown = {**arrays, "cells": arrays[f"cells_{k}"]}
+        if run["kind"] != "autoencoder":
+            figures[f"predictions_{factor}.png"] = prediction_grid(shown, title)
+            continue
+        figures[f"swap_{factor}.png"] = swap_grid(shown, title)
+        if factor == "class":
+            few = slice(_TRANSFERRED)
+            corner = {"targets": shown["targets"][few], "sources": shown["sources"][few]}
+            figures["transfer.png"] = swap_grid({**corner, "cells": shown["cells"][few, few]}, title)
+    return figures
+
+
+def swap_grid(arrays: Arrays, title: Sequence[str]) -> Figure:
     """Decoded images `cells` `[R, C, S, S, 3]` uint8 under the inputs `sources`, beside the inputs `targets`."""
-    figure, axes = _frame(targets, sources, _title(factor, size, dataset, variant))
-    for r in range(len(targets)):
-        for c in range(len(sources)):
-            _show(axes[r + 1, c + 1], cells[r, c])
+    figure, axes = _frame(arrays, title)
+    for (r, c), ax in np.ndenumerate(axes):
+        show_image(ax, arrays["cells"][r, c])
     return figure
 
 
-def prediction_grid(
-    targets: np.ndarray,
-    sources: np.ndarray,
-    target_classes: np.ndarray,
-    source_classes: np.ndarray,
-    cells: np.ndarray,
-    *,
-    factor: str,
-    size: int,
-    dataset: str,
-    variant: str,
-    class_names: Sequence[str] | None = None,
-) -> Figure:
+def prediction_grid(arrays: Arrays, title: Sequence[str]) -> Figure:
     """Predicted classes `cells` `[R, C]`, by name where there are names, tinted by whose class each is."""
-    figure, axes = _frame(targets, sources, _title(factor, size, dataset, variant))
-    words = [[textwrap.fill(class_names[k] if class_names else str(k), 12) for k in row] for row in cells]
+    figure, axes = _frame(arrays, title)
+    names, cells = arrays.get("class_names"), arrays["cells"]
+    words = [[textwrap.fill(str(k if names is None else names[k]), 12) for k in row] for row in cells]
     longest = max(len(line) for row in words for word in row for line in word.splitlines())
-    fontsize = min(17.0, 72 * _cell(targets) / (0.7 * longest))  # letters are 0.6 of their height wide, or less
-    for r, own in enumerate(target_classes):
-        for c, other in enumerate(source_classes):
-            predicted = cells[r, c]
-            tint = {
-                (True, True): _BOTH,
-                (True, False): _STAYED,
-                (False, True): _FOLLOWED,
-                (False, False): _NEITHER,
-            }[predicted == own, predicted == other]
-            ax = axes[r + 1, c + 1]
-            ax.set_facecolor(tint)
-            ax.text(0.5, 0.5, words[r][c], ha="center", va="center", fontsize=fontsize, transform=ax.transAxes)
-    handles = [plt.Rectangle((0, 0), 1, 1, color=color) for color in (_STAYED, _FOLLOWED, _BOTH, _NEITHER)]
+    fontsize = min(
+        17.0, 72 * _cell(arrays["targets"]) / (0.7 * longest)
+    )  # letters are 0.6 of their height wide, or less
+    for (r, c), ax in np.ndenumerate(axes):
+        whose = (bool(cells[r, c] == arrays["target_classes"][r]), bool(cells[r, c] == arrays["source_classes"][c]))
+        ax.set_facecolor(_TINTS[whose][0])
+        ax.text(0.5, 0.5, words[r][c], ha="center", va="center", fontsize=fontsize, transform=ax.transAxes)
     figure.legend(
-        handles,
-        ["target's class", "source's class", "both", "neither"],
+        [plt.Rectangle((0, 0), 1, 1, color=color) for color, _ in _TINTS.values()],
+        [word for _, word in _TINTS.values()],
         loc="upper center",
         ncols=4,
         bbox_to_anchor=(0.5, 0.0),
@@ -71,18 +78,14 @@ def prediction_grid(
     return figure
 
 
-def _title(factor: str, size: int, dataset: str, variant: str) -> list[str]:
-    effect = f"{size} dimensions" if size else "0 dimensions: nothing to swap"
-    return [f"{factor} from the top row", f"{variant}: {effect}", dataset]
-
-
 def _cell(images: np.ndarray) -> float:
     """The side of a cell in inches: more for images with more to see."""
     return 0.62 if images.shape[1] <= 32 else 0.8
 
 
-def _frame(targets: np.ndarray, sources: np.ndarray, title: list[str]) -> tuple[Figure, np.ndarray]:
-    """A figure with the inputs at its borders, and its axes `[R + 1, C + 1]`."""
+def _frame(arrays: Arrays, title: Sequence[str]) -> tuple[Figure, np.ndarray]:
+    """A figure with the inputs at its borders, and the axes of its cells `[R, C]`."""
+    targets, sources = arrays["targets"], arrays["sources"]
     rows, columns, cell = len(targets), len(sources), _cell(targets)
     width = (columns + 1.25) * cell
     lines: list[tuple[str, float, dict[str, Any]]] = []
@@ -123,11 +126,7 @@ def _frame(targets: np.ndarray, sources: np.ndarray, title: list[str]) -> tuple[
     kept[0, 0].text(0.5, 0.68, "source →", ha="center", va="center", fontsize=7, transform=kept[0, 0].transAxes)
     kept[0, 0].text(0.5, 0.30, "target ↓", ha="center", va="center", fontsize=7, transform=kept[0, 0].transAxes)
     for r, image in enumerate(targets):
-        _show(kept[r + 1, 0], image)
+        show_image(kept[r + 1, 0], image)
     for c, image in enumerate(sources):
-        _show(kept[0, c + 1], image)
-    return figure, kept
-
-
-def _show(ax: Axes, image: np.ndarray) -> None:
-    ax.imshow(image.squeeze(), interpolation="nearest", cmap="gray", vmin=0, vmax=255)
+        show_image(kept[0, c + 1], image)
+    return figure, kept[1:, 1:]

@@ -1,0 +1,174 @@
+"""What z̃ holds: what a linear probe reads from each factor, the statistics of each, and the likelihood."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from reproduce.data.shared.base import Readings, rows
+from reproduce.errors import ReproduceError
+from reproduce.evaluation.subject import Measured, Subject, named_slices
+from reproduce.likelihood import density_nll, pair_nll
+from reproduce.models.convolutional import Posterior
+from reproduce.schema import Strict
+from reproduce.seeds import numpy_generator, torch_generator
+
+
+class ProbeSettings(Strict):
+    """`n_images`: how many training images the probes are fitted to."""
+
+    n_images: Annotated[int, Field(ge=100)]
+
+
+def measure_probe(subject: Subject, settings: ProbeSettings) -> Measured:
+    """The metrics `probe` and `chance`."""
+    # at random: a pool may be in the order of its classes
+    shuffled = numpy_generator(subject.seed, "probed images").permutation(len(subject.pool["values"]))
+    fitted = np.sort(shuffled[: settings.n_images])
+    train_truth = subject.data.truth(rows(subject.pool, fitted))
+    train = (subject.to_z_tilde(subject.pool_z[fitted]), train_truth)
+    scores = probe_scores(train, (subject.z_tilde, subject.truth), dims=subject.dims)
+    return Measured({"probe": scores, "chance": chance_levels(train_truth, subject.truth)})
+
+
+def probe_scores(
+    train: tuple[Tensor, Readings], heldout: tuple[Tensor, Readings], *, dims: Mapping[str, int]
+) -> dict[str, dict[str, float | None]]:
+    """`scores[f][c]`: how well a linear probe reads concept c from factor f of held-out z̃.
+
+    `train`, on which the probe is fitted, and `heldout` are z̃ `[n, N]` and the images' true values. The score of a
+    class is the accuracy of a logistic regression (of an attribute the balanced one, in fit and score), that of a
+    measurement (a colour) the R² of a least-squares fit. It is None for a factor of size 0, and where the training
+    images lack a value that the held-out ones have.
+    """
+    from sklearn.linear_model import LinearRegression, LogisticRegression
+    from sklearn.metrics import get_scorer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    models = {
+        "class": (LogisticRegression(max_iter=1000), "accuracy"),
+        "attribute": (LogisticRegression(max_iter=1000, class_weight="balanced"), "balanced_accuracy"),
+        "colour": (LinearRegression(), "r2"),
+    }
+    scores: dict[str, dict[str, float | None]] = {}
+    for factor, part in named_slices(dims).items():
+        scores[factor] = dict.fromkeys(train[1])
+        for concept, truth in train[1].items():
+            wanted = heldout[1][concept]
+            if part.start == part.stop or not _fittable(truth, wanted):
+                continue
+            kind = "colour" if truth.ndim > 1 else "attribute" if truth.dtype == torch.bool else "class"
+            model, score = models[kind]
+            probe = make_pipeline(StandardScaler(), model).fit(train[0][:, part].numpy(), truth.numpy())
+            scores[factor][concept] = float(get_scorer(score)(probe, heldout[0][:, part].numpy(), wanted.numpy()))
+    return scores
+
+
+def chance_levels(train_truth: Readings, heldout_truth: Readings) -> dict[str, float]:
+    """What `probe_scores` gives for each concept to a probe whose input says nothing.
+
+    A class: the accuracy of always naming the training images' most frequent one. An attribute: 0.5, since its
+    accuracy is balanced. A measurement: 0, the R² of the mean.
+    """
+    levels = {}
+    for concept, truth in train_truth.items():
+        if truth.dtype == torch.bool:
+            levels[concept] = 0.5
+        elif truth.ndim == 1:
+            levels[concept] = (heldout_truth[concept] == truth.mode().values).double().mean().item()
+        else:
+            levels[concept] = 0.0
+    return levels
+
+
+def _fittable(train: Tensor, heldout: Tensor) -> bool:
+    if train.ndim > 1:
+        return True
+    known = set(train.tolist())
+    return len(known) > 1 and set(heldout.tolist()) <= known
+
+
+Statistics = dict[str, dict[str, float | None]]
+
+
+def measure_latents(subject: Subject, *, rho: float | None) -> Measured:
+    """The metrics `factors`, `nll`, `round_trip` and `round_trip_relative`, whatever T was trained for.
+
+    The latents are drawn from the posterior: of the held-out pairs, or, without concepts, of each held-out image.
+
+    Arguments:
+        rho: the correlation within a pair; None without concepts.
+    """
+    error = round_trip(subject)
+    if subject.pairs is None or rho is None:
+        factors, nll = density_statistics(subject)
+    else:
+        factors, nll = pair_statistics(subject, rho)
+    relative = error / subject.z.std().item()
+    return Measured({"factors": factors, "nll": nll, "round_trip": error, "round_trip_relative": relative})
+
+
+@torch.no_grad()
+def pair_statistics(subject: Subject, rho: float) -> tuple[Statistics, float]:
+    """The statistics of each factor over the held-out pairs, and the pairs' mean NLL.
+
+    The NLL has the official form, in nats, whatever form the variant was trained with.
+    """
+    assert subject.pairs is not None
+    posterior, generator = subject.posterior, torch_generator(subject.seed, "heldout posterior")
+    z_a, z_b = (
+        Posterior(posterior.mean[member], posterior.logvar[member]).sample(generator)
+        for member in (subject.pairs.first, subject.pairs.second)
+    )
+    factor = torch.from_numpy(subject.pairs.factor)
+    (zt_a, log_det_a), (zt_b, log_det_b) = subject.flow(z_a), subject.flow(z_b)
+    nll = pair_nll(zt_a, log_det_a, zt_b, log_det_b, factor, subject.sizes, rho)
+    return factor_statistics(zt_a, zt_b, factor, dims=subject.dims), float(np.mean(nll.double().numpy()))
+
+
+@torch.no_grad()
+def density_statistics(subject: Subject) -> tuple[Statistics, float]:
+    """The mean and variance of z̃, averaged over its components, and the latents' mean NLL in nats."""
+    z_tilde, log_det = subject.flow(subject.posterior.sample(torch_generator(subject.seed, "heldout posterior")))
+    exact = z_tilde.double()
+    mean, variance = exact.mean().item(), exact.var(0, correction=0).mean().item()
+    nll = float(np.mean(density_nll(z_tilde, log_det).double().numpy()))
+    return {"residual": {"mean": mean, "variance": variance, "pair_correlation": None}}, nll
+
+
+def factor_statistics(zt_a: Tensor, zt_b: Tensor, factor: Tensor, *, dims: Mapping[str, int]) -> Statistics:
+    """Mean, variance and pair correlation of each factor over held-out pairs, averaged over its components.
+
+    The correlation (E[a·b] - E[a]E[b] over the mean of both variances) is taken over the pairs that share the
+    factor's concept; that of the residual, which no pair shares, over all pairs. The loss wants 0, 1 and ρ (residual:
+    0). A number is None where there is nothing to take it over, or where a component does not vary.
+    """
+    statistics: Statistics = {}
+    both = torch.cat([zt_a, zt_b]).double()
+    for k, (name, part) in enumerate(named_slices(dims).items()):
+        shared = factor == k if k < len(dims) - 1 else torch.ones_like(factor, dtype=torch.bool)
+        if part.start == part.stop:
+            statistics[name] = {"mean": None, "variance": None, "pair_correlation": None}
+            continue
+        a, b = zt_a[shared][:, part].double(), zt_b[shared][:, part].double()
+        covariance = (a * b).mean(0) - a.mean(0) * b.mean(0)
+        variance = (a.var(0, correction=0) + b.var(0, correction=0)) / 2
+        statistics[name] = {
+            "mean": both[:, part].mean().item(),
+            "variance": both[:, part].var(0, correction=0).mean().item(),
+            "pair_correlation": (covariance / variance).mean().item() if len(a) > 1 and variance.all() else None,
+        }
+    return statistics
+
+
+def round_trip(subject: Subject) -> float:
+    """max |T⁻¹(T(z)) - z| over the measured latents; ReproduceError where T gives NaN or infinities."""
+    error = (subject.to_z(subject.z_tilde) - subject.z).abs().max().item()
+    if not math.isfinite(error):
+        raise ReproduceError("T gives NaN or infinite values on held-out latents: it diverged; lower its peak_rate")
+    return error

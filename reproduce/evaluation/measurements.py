@@ -1,0 +1,147 @@
+"""All measurements: the section `evaluation` of a config file, and what it asks for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from reproduce.data.shared.base import pick_images
+from reproduce.evaluation.directions import DirectionSettings, measure_directions
+from reproduce.evaluation.embedding import EmbeddingSettings, embedded_images, measure_embedding
+from reproduce.evaluation.grid import GridSettings, MixSettings, measure_factor_path, measure_grid, measure_mix
+from reproduce.evaluation.latents import ProbeSettings, measure_latents, measure_probe
+from reproduce.evaluation.linear import LinearSettings, measure_linear
+from reproduce.evaluation.response import ResponseSettings, WalkSettings, measure_response, measure_walk
+from reproduce.evaluation.samples import Extract, SampleSettings, measure_samples
+from reproduce.evaluation.subject import Measured, Subject
+from reproduce.evaluation.swap import SwapSettings, measure_swap
+from reproduce.models.convolutional import Autoencoder
+from reproduce.schema import Strict
+
+# the sections that only some experiments can have, by what these must have
+_NEEDS = {
+    "concepts (a section pairs)": ("swap", "probe", "embedding", "grid", "response", "walk", "mix"),
+    "a classifier": ("response", "walk"),
+    "an autoencoder": ("mix", "samples", "linear", "directions"),
+    "images of classes": ("linear",),
+    "images with attributes": ("directions",),
+}
+# the sections that name images by their values, and the keys that do so
+_IMAGES = {"grid": ("targets", "sources"), "response": ("shown",), "mix": ("images",), "linear": ("start", "ends")}
+
+
+class Evaluation(Strict):
+    """What is measured. A section that is absent is left out; the likelihood and z̃'s statistics are always there."""
+
+    swap: SwapSettings | None = None
+    probe: ProbeSettings | None = None
+    samples: SampleSettings | None = None
+    embedding: EmbeddingSettings | None = None
+    grid: GridSettings | None = None
+    response: ResponseSettings | None = None
+    walk: WalkSettings | None = None
+    mix: MixSettings | None = None
+    linear: LinearSettings | None = None
+    directions: DirectionSettings | None = None
+
+    def check(self, *, kind: str, concepts: int, classes: int | None, attributes: bool) -> None:
+        """Raise ValueError, naming the key, where a section does not suit the experiment.
+
+        Arguments:
+            kind: the interpreted network's, "autoencoder" or "classifier".
+            concepts: how many concepts T has a factor for; 0 where it is trained without pairs.
+            classes: how many classes the images have, where that is known.
+            attributes: whether the data set's concepts are attributes; otherwise the first one is a class.
+        """
+        kinds = {"an autoencoder": kind == "autoencoder", "a classifier": kind == "classifier"}
+        data = {"images of classes": not attributes, "images with attributes": attributes}
+        there = {"concepts (a section pairs)": concepts > 0, **kinds, **data}
+        for need, sections in _NEEDS.items():
+            for section in sections:
+                if getattr(self, section) is not None and not there[need]:
+                    raise ValueError(f"evaluation.{section} needs {need}: remove it")
+        if self.walk and not (self.response and self.embedding):
+            raise ValueError("evaluation.walk starts at response's image, among embedding's: add these two sections")
+        if self.response and self.response.vary == "walk" and not self.walk:
+            raise ValueError("evaluation.response.vary: walk needs the section evaluation.walk, for its rho")
+        shown = [item for wanted in self.images().values() for item in wanted.items()]
+        for key, value in [(key, value) for key, values in shown for value in values]:
+            if len(value) != concepts if isinstance(value, tuple) else attributes:
+                raise ValueError(f"{key}: {value!r}: there are {concepts} concept(s): list a value for each")
+            if isinstance(value, int) and classes is not None and not 0 <= value < classes:
+                raise ValueError(f"{key}: {value}: there are {classes} classes: name some of 0 to {classes - 1}")
+
+    def images(self) -> dict[str, dict[str, tuple[int | tuple[int, ...], ...]]]:
+        """The values that a section shows held-out images of, by key; each section's are for one `pick_images`."""
+        found = {}
+        for section, keys in _IMAGES.items():
+            if (settings := getattr(self, section)) is not None:
+                values = {f"evaluation.{section}.{key}": getattr(settings, key) for key in keys}
+                found[section] = {key: value if isinstance(value, tuple) else (value,) for key, value in values.items()}
+        return found
+
+
+@torch.no_grad()
+def measure_all(
+    subject: Subject, evaluation: Evaluation, *, rho: float | None, inception: Extract | None
+) -> dict[str, Measured]:
+    """What each section finds, by its name, and further `latents`, and the animation's `factors` and its images.
+
+    Arguments:
+        rho: the correlation within a pair that T was trained for; None without concepts.
+        inception: see `measure_samples`.
+    """
+    found: dict[str, Measured] = {}
+    shown = {name: pick_images(subject.heldout["values"], wanted) for name, wanted in evaluation.images().items()}
+    if evaluation.swap:
+        found["swap"] = measure_swap(subject, evaluation.swap)
+    if evaluation.probe:
+        found["probe"] = measure_probe(subject, evaluation.probe)
+    if evaluation.samples:
+        found["samples"] = measure_samples(subject, evaluation.samples, inception=inception)
+    found["latents"] = measure_latents(subject, rho=rho)
+    if evaluation.grid:
+        found["grid"] = measure_grid(subject, *shown["grid"])
+    if evaluation.embedding:
+        chosen = embedded_images(subject, evaluation.embedding)
+        found["embedding"], embeddings = measure_embedding(subject, chosen)
+        if evaluation.grid and isinstance(subject.network, Autoencoder):
+            (target, *_), sources = shown["grid"]
+            path = measure_factor_path(subject, [target, *sources[1::2]], embeddings)
+            found["factors"], found["factors_images"] = path
+        if evaluation.walk:
+            found["walk"] = measure_walk(subject, evaluation.walk, start=shown["response"][0][0], embedded=chosen)
+    if evaluation.response:
+        rho_of_walk = evaluation.walk.rho if evaluation.walk else 0.0
+        found["response"] = measure_response(
+            subject, evaluation.response, shown=shown["response"][0][0], rho=rho_of_walk
+        )
+    if evaluation.mix:
+        found["mix"] = measure_mix(subject, shown["mix"][0])
+    if evaluation.linear:
+        found["linear"] = measure_linear(subject, evaluation.linear, shown=shown["linear"])
+    if evaluation.directions:
+        found["directions"] = measure_directions(subject, evaluation.directions)
+    return found
+
+
+def headline(metrics: Mapping[str, Any], concepts: Sequence[str]) -> dict[str, float]:
+    """The few numbers that `dvc metrics show` has room for, of those that were measured.
+
+    `follows`: the lowest share in which a swapped concept is the source's; `others_stay`: the lowest in which another
+    one stays the target's meanwhile; `residual_stays`: the lowest in which a concept does when the residual is swapped.
+    `frechet`: the distance of samples from held-out images in our classifier's features.
+    """
+    shares: dict[str, list[float]] = {"follows": [], "others_stay": [], "residual_stays": []}
+    for factor, row in metrics.get("swap", {}).items():
+        for concept, rates in row.items():
+            if rates is None:
+                continue
+            if factor == concept:
+                shares["follows"].append(rates["source"])
+            else:
+                shares["others_stay" if factor in concepts else "residual_stays"].append(rates["target"])
+    found = {name: round(min(values), 4) for name, values in shares.items() if values}
+    if "frechet" in metrics:
+        found["frechet"] = round(metrics["frechet"]["classifier"], 4)
+    return found

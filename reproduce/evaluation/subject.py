@@ -1,0 +1,143 @@
+"""What every measurement takes, and what it returns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from reproduce.data.shared.base import IMAGES_AT_A_TIME, HeldoutPairs, ImageData, Readings, Table, rows, to_uint8
+from reproduce.factors import factor_slices
+from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
+from reproduce.models.flow import Flow
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one measurement found.
+
+    Attributes:
+        metrics: entries of the run's JSON.
+        arrays: what the figures show, one .npz file.
+    """
+
+    metrics: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A trained T, the network that it interprets, and the images that both are measured on.
+
+    Attributes:
+        network: the interpreted network.
+        judge: the classifier that judges decoded images; an interpreted classifier is its own judge.
+        flow: T.
+        dims: the size of each factor by its name, the residual last; the residual alone where there are no concepts.
+        data: the data set.
+        heldout: the rows of the held-out images that are measured, `[n]`.
+        posterior: q(z|x) of the held-out images; the first n are those of `heldout`, and `pairs` may use more.
+        pairs: the fixed held-out pairs; None without concepts.
+        pool: the rows of the training images that T learned from, `[m]`.
+        pool_z: the mode of q(z|x) of each of them, `[m, N]`.
+        seed: the evaluation's.
+        device: where networks on images run if there are many images; everything else is on the CPU.
+    """
+
+    network: Autoencoder | Classifier
+    judge: Classifier
+    flow: Flow
+    dims: Mapping[str, int]
+    data: ImageData
+    heldout: Table
+    posterior: Posterior
+    pairs: HeldoutPairs | None
+    pool: Table
+    pool_z: Tensor
+    seed: int
+    device: torch.device
+
+    @property
+    def concepts(self) -> list[str]:
+        """The factors without the residual."""
+        return list(self.dims)[:-1]
+
+    @property
+    def sizes(self) -> list[int]:
+        """The sizes of the factors."""
+        return list(self.dims.values())
+
+    @property
+    def class_names(self) -> np.ndarray:
+        """The name of each class, or its number where classes have no names."""
+        return np.array(self.data.classes or [str(k) for k in range(self.data.n_outputs)])
+
+    @cached_property
+    def z(self) -> Tensor:
+        """The latents of the measured images, `[n, N]`."""
+        return self.posterior.mean[: len(self.heldout["values"])]
+
+    @cached_property
+    def z_tilde(self) -> Tensor:
+        """T of `z`, `[n, N]`."""
+        return self.to_z_tilde(self.z)
+
+    @cached_property
+    def truth(self) -> Readings:
+        """The true value of each concept in the measured images."""
+        return self.data.truth(self.heldout)
+
+    @torch.no_grad()
+    def to_z_tilde(self, z: Tensor) -> Tensor:
+        """T(z), `[B, N]`."""
+        return self.flow(z)[0]
+
+    @torch.no_grad()
+    def to_z(self, z_tilde: Tensor) -> Tensor:
+        """T⁻¹(z̃), `[B, N]`."""
+        return self.flow.inverse(z_tilde)[0]
+
+    @torch.no_grad()
+    def pictures(self, z: Tensor) -> np.ndarray:
+        """What the autoencoder decodes z `[…, N]` to, uint8 `[…, S, S, C]`."""
+        assert isinstance(self.network, Autoencoder)
+        images = as_pictures(self.network.decode(z.reshape(-1, z.shape[-1])))
+        return images.reshape(*z.shape[:-1], *images.shape[1:])
+
+    @torch.no_grad()
+    def predictions(self, z: Tensor) -> np.ndarray:
+        """The class that the classifier predicts from each z `[B, N]`, int64 `[B]`."""
+        assert isinstance(self.network, Classifier)
+        return self.network.classify(z).argmax(1).numpy()
+
+    def inputs(self, which: list[int]) -> np.ndarray:
+        """Measured images themselves, uint8 `[len(which), S, S, C]`."""
+        return as_pictures(self.data.render_heldout(rows(self.heldout, np.array(which))))
+
+    @torch.no_grad()
+    def readout(self, z: Tensor) -> Readings:
+        """The value of each concept in what the network makes of z `[B, N]`.
+
+        Of an autoencoder: what the judge, or a measurement, finds in the decoded images. Of a classifier: what it
+        predicts. A concept that cannot be read is left out.
+        """
+        if isinstance(self.network, Classifier):
+            return self.data.read(self.network.classify(z), None)
+        found = []
+        for part in z.split(IMAGES_AT_A_TIME):
+            images = self.network.decode(part)
+            found.append(self.data.read(self.judge(images), images))
+        return {concept: torch.cat([part[concept] for part in found]) for concept in found[0]}
+
+
+def as_pictures(images: Tensor) -> np.ndarray:
+    """Images `[n, C, S, S]` in [-1, 1] to uint8 `[n, S, S, C]`."""
+    return to_uint8(images).permute(0, 2, 3, 1).numpy()
+
+
+def named_slices(dims: Mapping[str, int]) -> dict[str, slice]:
+    """Where each factor lies in z̃, by its name."""
+    return dict(zip(dims, factor_slices(list(dims.values())), strict=True))

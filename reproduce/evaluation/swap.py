@@ -1,0 +1,176 @@
+"""What a swap changes: how often each concept follows the source, and how often it stays with the target."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from reproduce.data.shared.base import ImageData, Readings, heldout_batches
+from reproduce.errors import UserError
+from reproduce.evaluation.subject import Measured, Subject
+from reproduce.interpret import exchange
+from reproduce.models.convolutional import Classifier
+from reproduce.schema import Strict
+from reproduce.seeds import torch_generator
+
+
+class SwapSettings(Strict):
+    """`n_pairs`: how many pairs of held-out images swap their factors."""
+
+    n_pairs: PositiveInt
+
+
+def measure_swap(subject: Subject, settings: SwapSettings) -> Measured:
+    """The metrics `swap`, `reconstruction`, `judge`, `pairs`, and `<concept>_error` of a measured concept."""
+    truth = subject.truth
+    pairs = evaluation_pairs(truth, settings.n_pairs, torch_generator(subject.seed, "evaluation pairs"))
+    plain, readings = subject.readout(subject.z), swap_readings(subject, pairs)
+    return Measured(
+        {
+            "swap": swap_rates(readings, truth, pairs),
+            "reconstruction": reconstruction_rates(plain, truth, pairs),
+            **measurement_errors(plain, readings, truth, pairs=pairs),
+            "judge": judge_rates(
+                subject.judge, heldout_batches(subject.data, subject.heldout), truth, data=subject.data
+            ),
+            "pairs": settings.n_pairs,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class EvaluationPairs:
+    """Images `target` and `source` `[P]`; `attribute` `[P]`: the name of the attribute that a pair was drawn for."""
+
+    target: Tensor
+    source: Tensor
+    attribute: np.ndarray | None
+
+    def differing_in(self, concept: str, truth: Tensor) -> Tensor:
+        """bool `[P]`: the pairs that a concept is measured on."""
+        if self.attribute is not None and truth.dtype == torch.bool:
+            return torch.from_numpy(self.attribute == concept)
+        differ = truth[self.target] != truth[self.source]
+        return differ if truth.ndim == 1 else differ.any(1)
+
+
+def evaluation_pairs(truth: Readings, n_pairs: int, generator: torch.Generator) -> EvaluationPairs:
+    """`n_pairs` pairs among the images of `truth`, never an image with itself.
+
+    Where concepts are attributes, each in turn gets an equal share of the pairs, whose members differ in it, as many
+    in one direction as in the other, and are otherwise any images: if pairs were left to chance, too few would differ
+    in a rare attribute, and pairs drawn for one attribute are not any images for another.
+    """
+    n = len(next(iter(truth.values())))
+    if n < 2:
+        raise UserError(f"{n} held-out image(s) make no pairs: at least 2 are needed")
+    attributes = {name: value for name, value in truth.items() if value.dtype == torch.bool}
+    if not attributes:
+        target = torch.randint(n, (n_pairs,), generator=generator)
+        step = torch.randint(1, n, (n_pairs,), generator=generator)
+        return EvaluationPairs(target, (target + step) % n, None)
+    for name, value in attributes.items():
+        if value.all() or not value.any():
+            raise UserError(f"all or none of the {n} held-out images have {name}: no pair differs in it; take more")
+    which, uniform = torch.arange(n_pairs), torch.rand(2, n_pairs, generator=generator, dtype=torch.float64)
+    members = torch.empty(2, n_pairs, dtype=torch.int64)
+    for k, value in enumerate(attributes.values()):
+        for there in (0, 1):
+            having = value.eq(there).nonzero()[:, 0]
+            for role in (0, 1):
+                mine = (which % (2 * len(attributes))) == 2 * k + (there ^ role)
+                members[role, mine] = having[(uniform[role, mine] * len(having)).long()]
+    return EvaluationPairs(members[0], members[1], np.array(list(attributes))[which // 2 % len(attributes)])
+
+
+def follows(reading: Tensor, own: Tensor, other: Tensor) -> Tensor:
+    """Whether each reading is `own` rather than `other`, bool `[B]`: equal as a class, nearer as a measurement."""
+    if reading.ndim == 1:
+        return reading == own
+    return (reading - own).norm(dim=1) < (reading - other).norm(dim=1)
+
+
+def _share(hits: Tensor, own: Tensor) -> float:
+    """The share of `hits`, bool `[B]`; for an attribute the mean of the shares of its values, which `own` holds."""
+    if own.dtype != torch.bool:
+        return hits.double().mean().item()
+    return float(np.mean([hits[own == value].double().mean().item() for value in own.unique()]))
+
+
+def swap_readings(subject: Subject, pairs: EvaluationPairs) -> dict[str, Readings]:
+    """For each factor, what is read off the results when the targets take that factor from the sources."""
+    target, source = subject.z_tilde[pairs.target], subject.z_tilde[pairs.source]
+    return {
+        name: subject.readout(subject.to_z(exchange(target, source, factor=k, dims=subject.sizes)))
+        for k, name in enumerate(subject.dims)
+    }
+
+
+def swap_rates(
+    readings: Mapping[str, Readings], truth: Readings, pairs: EvaluationPairs
+) -> dict[str, dict[str, dict[str, float] | None]]:
+    """`rates[f][c]`: with factor f swapped, how often concept c is the source's (`source`) and the target's (`target`).
+
+    The pairs are those whose members differ in c; both directions of an attribute count equally. A concept that cannot
+    be read off the results, or in which no pair differs, is None.
+    """
+    rates: dict[str, dict[str, dict[str, float] | None]] = {}
+    for factor, reading in readings.items():
+        rates[factor] = dict.fromkeys(list(readings)[:-1])
+        for concept in rates[factor]:
+            differ = pairs.differing_in(concept, truth[concept])
+            if concept in reading and differ.any():
+                a, b = truth[concept][pairs.target[differ]], truth[concept][pairs.source[differ]]
+                read = reading[concept][differ]
+                follow, stay = follows(read, b, a), follows(read, a, b)
+                rates[factor][concept] = {"source": _share(follow, b), "target": _share(stay, a)}
+    return rates
+
+
+def reconstruction_rates(reading: Readings, truth: Readings, pairs: EvaluationPairs) -> dict[str, float | None]:
+    """How often an unswapped held-out image shows its own value; None where the value cannot be read off.
+
+    For a class, all images count alike; for an attribute, those with and those without it count equally. A measurement
+    counts where it is nearer to the image's own than to its partner's, over the pairs.
+    """
+    rates: dict[str, float | None] = dict.fromkeys(truth)
+    for concept, read in reading.items():
+        own = truth[concept]
+        right = read == own if read.ndim == 1 else follows(read[pairs.target], own[pairs.target], own[pairs.source])
+        rates[concept] = _share(right, own)
+    return rates
+
+
+@torch.no_grad()
+def judge_rates(judge: Classifier, images: Iterable[Tensor], truth: Readings, *, data: ImageData) -> dict[str, float]:
+    """How often the judge is right about `images`, batches of `[n, C, S, S]`, in each concept that it can tell.
+
+    They are counted as in `reconstruction_rates`.
+    """
+    logits = torch.cat([judge(batch).cpu() for batch in images])
+    return {
+        concept: _share(read == truth[concept], truth[concept]) for concept, read in data.read(logits, None).items()
+    }
+
+
+def measurement_errors(
+    plain: Readings, readings: Mapping[str, Readings], truth: Readings, *, pairs: EvaluationPairs
+) -> dict[str, dict[str, float]]:
+    """`<concept>_error` of each measured concept: the mean Euclidean distance from what should be seen.
+
+    `reconstruction`: the distance of an unswapped image from its own value; by factor: the distance after a swap of
+    that factor, from the source's value where the factor is the concept's own, and else from the target's.
+    """
+    errors: dict[str, dict[str, float]] = {}
+    for concept, reading in plain.items():
+        if reading.ndim == 1:
+            continue
+        own = {"reconstruction": (reading - truth[concept]).norm(dim=1).double().mean().item()}
+        for factor, swapped in readings.items():
+            wanted = truth[concept][pairs.source if factor == concept else pairs.target]
+            own[factor] = (swapped[concept] - wanted).norm(dim=1).double().mean().item()
+        errors[f"{concept}_error"] = own
+    return errors

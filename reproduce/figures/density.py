@@ -1,0 +1,101 @@
+"""What T's density gives: samples, straight and random walks, and images moved along the direction of an attribute."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reproduce.figures.style import Arrays, Titles, headed, named, panels, show_images
+
+
+def samples_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
+    """`arrays`: see `evaluation.samples.sample_pictures`; nothing of `run` is shown."""
+    figure, axes = plt.subplots(1, 3, figsize=(10.4, 3.7), layout="constrained")
+    words = {
+        "corners": "between four images, in z̃",
+        "direct": "G(z), z ~ N(0, 1)",
+        "mapped": "G(T⁻¹(z̃)), z̃ ~ N(0, 1)",
+    }
+    for ax, (name, title) in zip(axes, words.items(), strict=True):
+        show_images(ax, arrays[name], title)
+    headed(figure, f"Interpolation and samples, {titles.variant}", titles.dataset)
+    return figure
+
+
+_COLORS = {"z_tilde": "#0072B2", "z": "#D55E00"}
+_WORDS = {"z_tilde": "in z̃, mapped back", "z": "in z"}
+
+
+def linear_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
+    """`arrays`: see `evaluation.linear.measure_linear`; of `run` the metric `linear` is written above the walks."""
+    confidence = run["metrics"]["linear"]
+    steps, columns = arrays["straight_z"].shape[:2]
+    figure = plt.figure(figsize=(10.4, 5.1 * steps / columns + 4.9), layout="constrained")
+    grid = figure.add_gridspec(3, 2, height_ratios=[5.1 * steps / columns, 0.75, 3.1])
+    for column, (name, words) in enumerate(_WORDS.items()):
+        title = f"straight {words}: judge sure of {100 * confidence[name]['softmax']:.0f} % of midpoints"
+        show_images(figure.add_subplot(grid[0, column]), arrays[f"straight_{name}"], title)
+        show_images(figure.add_subplot(grid[1, column]), arrays[f"random_{name}"][None], f"random walk {words}")
+    _draw_plane(figure.add_subplot(grid[2, 0]), arrays)
+    _draw_sureness(figure.add_subplot(grid[2, 1]), arrays)
+    sigmoid = ", ".join(f"{100 * confidence[name]['sigmoid']:.0f} % {words}" for name, words in _WORDS.items())
+    headed(
+        figure,
+        f"Linear walks, {titles.variant}",
+        f"columns from one image (top) to another (bottom); sure: largest softmax at least {arrays['threshold']:g}"
+        f" (sigmoid: {sigmoid})",
+        titles.dataset,
+    )
+    return figure
+
+
+def _draw_plane(ax: Axes, arrays: Arrays) -> None:
+    ax.scatter(arrays["plane_data"][:, 0], arrays["plane_data"][:, 1], s=5, color="#BBBBBB", linewidths=0)
+    for name in reversed(_WORDS):
+        path = arrays[f"plane_{name}"]
+        ax.plot(path[:, 0], path[:, 1], color=_COLORS[name], linewidth=1, label=f"walk {_WORDS[name]}")
+    ax.set(xlabel="1st principal component of z", ylabel="2nd principal component of z")
+    ax.set_title("data (grey) and the two random walks", fontsize=10.5)
+    ax.legend(fontsize=8, loc="upper right")
+
+
+def _draw_sureness(ax: Axes, arrays: Arrays) -> None:
+    for name in reversed(_WORDS):
+        largest = np.sort(arrays[f"sure_{name}"])
+        at_least = 100 * (1 - np.arange(len(largest)) / len(largest))
+        ax.plot(largest, at_least, color=_COLORS[name], label=f"walks {_WORDS[name]}")
+    ax.axvline(float(arrays["threshold"]), color="#999999", linewidth=1, linestyle=":", zorder=0)
+    ax.set(xlabel="the judge's largest softmax", ylabel="steps that reach it (%)", ylim=(0, 103))
+    ax.set_title("images on random walks, from each image above", fontsize=10.5)
+    ax.legend(fontsize=8, loc="lower left")
+
+
+_WIDTH = 5.2
+
+
+def directions_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
+    """A block for each attribute, λ to the right, a row for each image.
+
+    `arrays`: see `evaluation.directions.measure_directions`; of `run` the metric `directions` stands below the columns.
+    """
+    pictures, strengths = named(arrays, "attribute_"), arrays["strengths"].tolist()
+    n_rows, n_strengths = next(iter(pictures.values())).shape[:2]
+    figure, axes = panels(len(pictures), columns=2, width=_WIDTH, height=_WIDTH * n_rows / n_strengths + 0.75)
+    for ax, (name, images) in zip(axes, pictures.items(), strict=True):
+        show_images(ax, images, f"λ · s of {name}")
+        step = (ax.get_xlim()[1] + 0.5) / n_strengths
+        rates = run["metrics"]["directions"][name].values()
+        words = [f"{amount:g}\n{100 * rate:.0f} %" for amount, rate in zip(strengths, rates, strict=True)]
+        ax.set_xticks(step * (np.arange(n_strengths) + 0.5), words, fontsize=9)
+        ax.tick_params(length=0)
+    headed(
+        figure,
+        f"Attributes as directions in z̃, {titles.variant}",
+        "s: mean of images with the attribute minus mean of those without; below: λ, and the share of"
+        f" {int(arrays['judged']):,} held-out images judged to show it",
+        titles.dataset,
+    )
+    return figure
