@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 
+from reproduce.report.claims import count_claims
 from reproduce.report.formats import Table, show, split_heading
 from reproduce.report.pictures import FIGURES, blocks, mix, picture
 from reproduce.report.published import Published
@@ -66,18 +67,17 @@ def _grid(table: Table, caption: str, *, collapsed: Iterable[str] = ()) -> dict[
 
 def _summary(tables: Mapping[str, Table]) -> dict[str, Any]:
     """For each variant how many claims hold, and how many of the published dimensions are met."""
-    headings = ("hold", "don't hold", "nothing to measure", "met")
-    counts: dict[str, dict[str, str]] = {}
-    for name, key in (("claims", "run"), ("published", "variant")):
-        for run, holds in tables[name].frame.groupby(key, sort=False)["holds"] if name in tables else ():
-            held, total, known = int(holds.fillna(False).sum()), len(holds), int(holds.notna().sum())
-            own = counts.setdefault(str(run), dict.fromkeys(headings, show(None)))
-            numbers = [held, known - held, total - known] if name == "claims" else [f"{held} of {total}"]
-            own |= zip(headings[:3] if name == "claims" else headings[3:], map(str, numbers), strict=True)
+    headings, none = ("hold", "don't hold", "nothing to measure", "met"), show(None)
+    counted = count_claims(tables["claims"].frame) if "claims" in tables else []
+    rows = {of.run: [str(of.holds), str(of.fails), str(of.unmeasured), none] for of in counted}
+    met = tables["published"].frame.groupby(["variant", "seed"], sort=False)["holds"] if "published" in tables else ()
+    for (variant, seed), holds in met:
+        name = run_name({"variant": variant, "seed": seed})
+        rows[name] = [*rows.get(name, [none] * 4)[:3], f"{holds.sum()} of {len(holds)}"]
     groups = [("", 1), ("claims", 3), ("published dimensions", 1)]
-    rows = [(run, [[(text, "num", "") for text in own.values()]]) for run, own in counts.items()]
+    bodies = [(run, [[(text, "num", "") for text in texts]]) for run, texts in rows.items()]
     named = [("variant", False), *((heading, True) for heading in headings)]
-    return {"caption": "Summary", "groups": groups, "headings": named, "bodies": rows}
+    return {"caption": "Summary", "groups": groups, "headings": named, "bodies": bodies}
 
 
 def _collapsed(runs: Sequence[Run]) -> dict[str, list[str]]:

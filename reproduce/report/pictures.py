@@ -91,16 +91,16 @@ def _outcome(run: Run, factor: str) -> str:
     """What the numbers say about the swap of this factor, in one or two sentences."""
     size, total = run["dims"].get(factor, 0), sum(run["dims"].values())
     if size == 0:
-        return f"{factor} has none of the {total} dimensions, so the swap changes nothing: each row repeats its target."
+        return f"The factor {factor} has none of the {total} dimensions, so the swap leaves each target as it is."
     if size == total:
-        return f"{factor} has all {total} dimensions, so the swap replaces the target as a whole."
+        return f"The factor {factor} has all {total} dimensions, so the swap replaces the target as a whole."
     swapped = {name: value(run, "metrics", "swap", factor, name) for name in concepts([run])}
     found = [(name, name == factor, shares) for name, shares in swapped.items() if shares]
     parts = [f"shows the source's {name} in {show(shares['source'], 'share')}" for name, own, shares in found if own]
     kept = ", ".join(f"{name} in {show(shares['target'], 'share')}" for name, own, shares in found if not own)
     parts += [f"keeps the target's {kept}"] if kept else []
     said = f" The result {' and '.join(parts)} of the swaps." if parts else ""
-    return f"{factor} has {size} of {total} dimensions.{said}"
+    return f"The factor {factor} has {size} of {total} dimensions.{said}"
 
 
 def _directions(run: Run) -> str:
