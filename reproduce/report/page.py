@@ -1,286 +1,187 @@
-"""`index.html`: one page with every figure and table of a profile, that loads nothing from elsewhere."""
+"""`index.html`: one page with every figure and table of a profile. It loads nothing from elsewhere."""
 
+import base64
+import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from reproduce.report.claims import count_claims
 from reproduce.report.formats import Table, show, split_heading
-from reproduce.report.pictures import figure_blocks, swap_blocks, training_block
+from reproduce.report.pictures import FIGURES, blocks, mix, picture
 from reproduce.report.published import Published
-from reproduce.report.runs import Run, concepts, experiments, factors, run_name, value
-from reproduce.report.tables import SHRUNKEN, build_tables, chance_levels
+from reproduce.report.runs import Run, concepts, experiments, run_name
+
+_FOLDER = Path(__file__).parent
+_ENDING = ("claims", "dimensions", "frechet", "unswapped", "probes", "factors", "fit", "variants")
+"""The tables at the end of the page, in their order."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One cell: its text, how many rows it covers, the share it stands for (0 to 1), and its CSS classes."""
+def _tone(row: Mapping[str, Any], column: str, collapsed: Iterable[str]) -> str:
+    """`good`, `bad` or `plain` for a value that is wanted, unwanted or neither, else nothing.
 
-    text: str
-    rows: int = 1
-    share: float | None = None
-    classes: str = ""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table as HTML needs it: headings in two rows where any column has a group."""
-
-    title: str
-    note: str
-    groups: list[tuple[str, int]]
-    headings: list[tuple[str, bool]]
-    rows: list[list[Cell]]
-
-
-Tone = Callable[[Mapping[str, Any], str], str]
-"""From a row and a column: `good` or `bad` for a value that one would want high or low, else nothing."""
-
-
-def _swap_tone(row: Mapping[str, Any], column: str) -> str:
-    concept, side = split_heading(column)
-    follows = {"follows source": True, "stays with target": False}.get(side)
-    return "" if follows is None else "good" if follows == (row["swapped"] == concept) else "bad"
-
-
-def _claim_tone(row: Mapping[str, Any], column: str) -> str:
-    holds = row[column] if column.endswith(": holds") else None
-    return "" if holds is None else "good" if holds else "bad"
-
-
-def _no_tone(row: Mapping[str, Any], column: str) -> str:
+    A run whose concepts have no dimensions must not look good for what is true without any factor.
+    """
+    group, own = split_heading(column)
+    if own in ("follows source", "stays with target"):
+        wanted = (own == "follows source") == (row["swapped"] == group)
+        return "plain" if row["dimensions"] == 0 else "good" if wanted else "bad"
+    if own == "holds" and row[column] is not None:
+        return "bad" if not row[column] else "plain" if group in collapsed else "good"
     return ""
 
 
-def _grid(table: Table, *hidden: str, tone: Tone = _no_tone) -> Grid:
-    """A table that has no parts, without the `hidden` columns and those that are null throughout."""
-    shown = table.display()
+def _grid(table: Table, caption: str, *, collapsed: Iterable[str] = ()) -> dict[str, Any]:
+    """A table without parts as HTML needs it, without columns that are null throughout or tell nothing apart.
+
+    `groups` are headings with the number of columns below them. `headings` say whether their column holds numbers. The
+    rows of each of the `bodies` share the text in their first column; a cell is its text, its classes and its style.
+    """
+    shown, hidden = table.display(), ["quantity"] if table.name.startswith("claims") else []
+    hidden += [name for name in ("seed",) if name in shown and shown[name].nunique() == 1]
     columns = [name for name in map(str, shown) if name not in hidden and not table.frame[name].isna().all()]
-    numeric = [table.kinds[name] != "text" for name in columns]
-    split = [split_heading(name) for name in columns]
-    groups: list[tuple[str, int]] = []
-    for group, _ in split:
-        if groups and group and groups[-1][0] == group:
-            groups[-1] = (group, groups[-1][1] + 1)
-        else:
-            groups.append((group, 1))
-    raw_rows = [dict(zip(table.kinds, cells, strict=True)) for cells in table.frame.itertuples(index=False, name=None)]
-    rows = []
-    for at, texts in enumerate(shown[columns].to_numpy().tolist()):
-        cells = []
-        for position, (name, text) in enumerate(zip(columns, texts, strict=True)):
-            raw, kind = raw_rows[at][name], table.kinds[name]
-            covered = 1
-            if position == 0 and len(columns) > 1:
-                same = shown[name].to_list()
-                if at and same[at - 1] == text:
-                    continue
-                covered = next((step for step, other in enumerate(same[at:]) if other != text), len(same) - at)
-            share = float(raw) if kind == "share" and text != show(None) else None
-            quiet = text == show(None) or (kind in ("difference", "offset") and not re.search("[1-9]", text))
-            kinds = {"num": numeric[position], "quiet": quiet, "long": len(text) > 30 and not numeric[position]}
-            classes = [name for name, applies in kinds.items() if applies]
-            classes += [tone(raw_rows[at], name)]
-            cells.append(Cell(text, covered, share, " ".join(filter(None, classes))))
-        rows.append(cells)
-    headings = [(own, right) for (_, own), right in zip(split, numeric, strict=True)]
-    return Grid(table.title, table.note, groups, headings, rows)
+    raw = [dict(zip(table.kinds, cells, strict=True)) for cells in table.frame.itertuples(index=False, name=None)]
 
+    def cell(row: Mapping[str, Any], name: str, text: str) -> tuple[str, str, str]:
+        kind, null = table.kinds[name], text == show(None)
+        share = f"--share: {100 * row[name]:.1f}%" if kind == "share" and not null else ""
+        quiet = null or (kind in ("difference", "offset") and not re.search("[1-9]", text))
+        words = "num" if kind != "text" else "long" if len(text) > 30 else ""
+        classes = [words, "quiet" if quiet else "", "share" if share else "", _tone(row, name, collapsed)]
+        return text, " ".join(filter(None, classes)), share
 
-def _bars(runs: Sequence[Run], published: Published) -> list[dict[str, Any]]:
-    """The factor sizes of each run and of each published source, as parts of N."""
-    entry = published.get(runs[0]["experiment"])
-    sized = [(run_name(run), run["dims"], False) for run in runs]
-    sized += [(theirs.source, theirs.dims, True) for theirs in (entry.dimensions if entry else ())]
-    return [
-        {
-            "label": label,
-            "published": theirs,
-            "parts": [(name, size, 100 * size / sum(dims.values())) for name, size in dims.items()],
-            "alt": f"{label}: {', '.join(f'{name} {size}' for name, size in dims.items())}",
-        }
-        for label, dims, theirs in sized
+    rows = zip(raw, shown[columns].to_numpy().tolist(), strict=True)
+    bodies = [
+        (first, [[cell(row, *at) for at in zip(columns[1:], texts[1:], strict=True)] for row, texts in same])
+        for first, same in groupby(rows, key=lambda of: str(of[1][0]))
     ]
+    groups = [(name, len(list(same))) for name, same in groupby(split_heading(name)[0] for name in columns)]
+    headings = [(split_heading(name)[1], table.kinds[name] != "text") for name in columns]
+    return {"caption": caption, "groups": groups, "headings": headings, "bodies": bodies}
 
 
-def _alike(runs: Sequence[Run]) -> list[str]:
-    """A sentence for each set of runs whose factors have the same sizes, and so the same T where all else is equal."""
-    groups: dict[tuple[int, ...], list[Run]] = {}
+def _summary(tables: Mapping[str, Table]) -> dict[str, Any]:
+    """For each variant how many claims hold, and how many of the published dimensions are met."""
+    headings, none = ("hold", "don't hold", "nothing to measure", "met"), show(None)
+    counted = count_claims(tables["claims"].frame) if "claims" in tables else []
+    rows = {of.run: [str(of.holds), str(of.fails), str(of.unmeasured), none] for of in counted}
+    met = tables["published"].frame.groupby(["variant", "seed"], sort=False)["holds"] if "published" in tables else ()
+    for (variant, seed), holds in met:
+        name = run_name({"variant": variant, "seed": seed})
+        rows[name] = [*rows.get(name, [none] * 4)[:3], f"{holds.sum()} of {len(holds)}"]
+    groups = [("", 1), ("claims", 3), ("published dimensions", 1)]
+    bodies = [(run, [[(text, "num", "") for text in texts]]) for run, texts in rows.items()]
+    named = [("variant", False), *((heading, True) for heading in headings)]
+    return {"caption": "Summary", "groups": groups, "headings": named, "bodies": bodies}
+
+
+def _collapsed(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """The runs in which no concept gets a dimension, by name, each with its experiments."""
+    found: dict[str, list[str]] = {}
     for run in runs:
-        groups.setdefault(tuple(run["dims"].values()), []).append(run)
-    sentences = []
-    for *others, last in groups.values():
-        if others:
-            names = f"{', '.join(run_name(run) for run in others)} and {run_name(last)} give the same sizes here"
-            same = all(run["metrics"] == last["metrics"] for run in others)
-            sentences.append(f"{names}{', so their T, numbers and figures are the same' if same else ''}.")
-    return sentences
+        if concepts([run]) and not any(run["dims"][name] for name in concepts([run])):
+            found.setdefault(run_name(run), []).append(run["experiment"])
+    return found
 
 
-@dataclass(frozen=True)
-class Quote:
-    """Which values of an experiment are quoted from where."""
-
-    experiment: str
-    what: str
-    source: str
-    url: str
-
-
-def _quotes(runs: Sequence[Run], published: Published) -> list[Quote]:
-    found: list[Quote] = []
-    for name in experiments(runs):
-        if name not in published:
-            continue
-        for sizes in published[name].dimensions:
-            derived = f" ({', '.join(sizes.derived)} derived)" if sizes.derived else ""
-            found.append(Quote(name, f"dimensions{derived}, tolerance ±{sizes.tolerance}", sizes.source, sizes.url))
-        found += [
-            Quote(name, "the network's response", theirs.source, theirs.url) for theirs in published[name].response
-        ]
-        found += [Quote(name, "FID", theirs.source, theirs.url) for theirs in published[name].fid]
-    return list(dict.fromkeys(found))
+def _parts(table: Table | None, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """The parts of a table by experiment, or the whole under its own name."""
+    data, found = {run["experiment"]: run["dataset"] for run in runs}, {}
+    for part in table.parts() if table else ():
+        own = part.name.removeprefix(f"{table.name}-") if table else ""
+        caption = f"{own}: {table.title}. Data: {data[own]}" if table and own in data else part.title
+        collapsed = [run for run, where in _collapsed(runs).items() if own in where]
+        found[own] = _grid(part, caption, collapsed=collapsed)
+    return found
 
 
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+def _hero(runs: Sequence[Run], figures_dir: Path) -> dict[str, Any] | None:
+    """The swap of the first concept with the paper's dimensions and with the official code's, in one autoencoder."""
+    named = {name: own for name, own in experiments(runs).items() if concepts(own) and own[0]["kind"] == "autoencoder"}
+    if not named:
+        return None
+    name = "colormnist_ae" if "colormnist_ae" in named else next(iter(named))
+    pair, swapped = [run for run in named[name] if run_name(run) in ("paper", "code")], concepts(named[name])[0]
+    found = [picture(run, figures_dir, FIGURES[0], factor=swapped) for run in pair or named[name][-1:]]
+    sizes = [run["dims"][swapped] for run in pair]
+    return {"name": name, "swapped": swapped, "sizes": sizes, "pictures": list(filter(None, found))}
 
 
-_PASSING = {"training", "flow", "copied_from"}  # which training it was, for the next one to know
+def _details(run: Run, machine: Mapping[str, Any] | None) -> str:
+    """The configuration and what the run was made on, without what changes from one rerun to the next."""
+    unstable = re.compile("training|flow|copied_from|.*_seconds|peak_memory.*")
+    environment = {key: found for key, found in (machine or {}).items() if not unstable.fullmatch(key)}
+    return json.dumps({"environment": environment, "config": run["config"]}, indent=2, ensure_ascii=False)
 
 
-def _environment(machine: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """What the run was made on, without what it took: that would change the page at every rerun."""
-    rows = []
-    for key, found in (machine or {}).items():
-        if key not in _PASSING and not (key.endswith("_seconds") or key.startswith("peak_memory")):
-            text = ", ".join(f"{name} {of}" for name, of in found.items()) if isinstance(found, dict) else str(found)
-            rows.append((key.replace("_", " "), text))
-    return rows
-
-
-def _experiment(
-    name: str,
-    runs: Sequence[Run],
-    machines: Sequence[Mapping[str, Any] | None],
-    figures_dir: Path,
-    published: Published,
-) -> dict[str, Any]:
-    tables = build_tables(runs, published)
-    hidden = ["experiment"] + (["seed"] if len({run["seed"] for run in runs}) == 1 else [])
-    tones = {"swaps": _swap_tone}
+def _experiment(runs: Sequence[Run], figures_dir: Path, published: Published) -> dict[str, Any]:
+    name = runs[0]["experiment"]
+    alike: dict[str, list[str]] = {}
+    for run in runs:
+        alike.setdefault(json.dumps([run["dims"], run["metrics"]]), []).append(run_name(run))
+    theirs = published[name].dimensions if name in published else ()
     return {
         "name": name,
-        "id": _slug(name),
-        "kind": runs[0]["kind"],
-        "dataset": runs[0]["dataset"],
-        "factors": factors(runs),
-        "concepts": concepts(runs),
-        "latent": sum(runs[0]["dims"].values()),
-        "bars": _bars(runs, published),
-        "alike": _alike(runs),
-        "grids": {
-            key: _grid(table.parts()[0], *hidden, "dimensions", tone=tones.get(key, _no_tone))
-            for key, table in tables.items()
-        },
-        "swaps": swap_blocks(runs, figures_dir),
-        "figures": figure_blocks(runs, figures_dir, published),
-        "training": training_block(runs, figures_dir),
-        "judged": [name for name in concepts(runs) if value(runs[-1], "metrics", "judge", name) is not None],
-        "color_measured": any(value(run, "metrics", "color_error") for run in runs),
-        "chance": chance_levels(runs),
-        "runs": [
-            {
-                "name": run_name(run),
-                "config": json.dumps(run["config"], indent=2, ensure_ascii=False),
-                "environment": _environment(machine),
-            }
-            for run, machine in zip(runs, machines, strict=True)
-        ],
+        "run": runs[0],
+        "bars": [(run_name(run), run["dims"]) for run in runs] + [(of.source, of.dims) for of in theirs],
+        "alike": [names for names in alike.values() if len(names) > 1],
+        "blocks": blocks(runs, figures_dir, published),
+        "mix": mix(runs, figures_dir) if runs[0]["kind"] == "autoencoder" and concepts(runs) else None,
     }
 
 
-def _compared(runs: Sequence[Run], published: Published) -> list[tuple[str, str, Grid]]:
-    """For each experiment that has published values: its name, its data, and our dimensions beside theirs."""
-    own = [run for run in runs if run["experiment"] in published and published[run["experiment"]].dimensions]
-    if not own:
-        return []
-    hidden = ["seed", *(f"score: {name}" for name in factors(own))]
-    parts = build_tables(own, published)["dimensions"].parts()
-    names = experiments(own).items()
-    return [(name, of[0]["dataset"], _grid(part, *hidden)) for (name, of), part in zip(names, parts, strict=True)]
-
-
-def _claimed(tables: Mapping[str, Table], runs: Sequence[Run]) -> list[tuple[str, str, Grid]]:
-    """For each experiment that a claim speaks of: its name, its data, and the claims beside our numbers."""
-    if "claims" not in tables:
-        return []
-    grids = []
-    for part in tables["claims"].parts():
-        name = part.name.removeprefix("claims-")
-        dataset = next(run["dataset"] for run in runs if run["experiment"] == name)
-        grids.append((name, dataset, _grid(part, "quantity", "source", tone=_claim_tone)))
-    return grids
-
-
-def _counted(tables: Mapping[str, Table]) -> list[tuple[str, int, int]]:
-    """For each variant how many of the claims hold, of how many that could be judged."""
-    if "claims" not in tables:
-        return []
-    grouped = tables["claims"].frame.groupby("run", sort=False)["holds"]
-    return [(str(name), int(own.dropna().sum()), int(own.notna().sum())) for name, own in grouped]
-
-
 def render_page(
+    *,
     profile: str,
     runs: Sequence[Run],
     machines: Sequence[Mapping[str, Any] | None],
     tables: Mapping[str, Table],
     figures_dir: Path,
     published: Published,
+    missing: Sequence[str] = (),
 ) -> str:
     """The whole page.
 
-    `machines` has what `load_machines` gives for the runs. `tables` are all of `build_tables(runs, …)`; the files of
-    that name stand in `tables/` beside the page. Figures are read from `figures_dir/<experiment>/<run>/`, those of
-    `reproduce.report.pictures` that are there.
+    `machines` has what `load_machines` gives for the runs. `tables` are those of `build_tables` for the runs; their
+    files stand in `tables/` beside the page. Figures are read from `figures_dir/<experiment>/<run>/`, those of
+    `reproduce.report.pictures` that are there. `missing` names the runs, as experiment/run, that were asked for and
+    are not there.
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("reproduce.report", "."),
+        loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    collapsed: dict[str, list[str]] = {}
-    for run in runs:
-        if concepts([run]) and not any(run["dims"][name] for name in concepts([run])):
-            collapsed.setdefault(run["variant"], []).append(run["experiment"])
-    variants = {run_name(run): run["description"] for run in runs if run["seed"] == 0}
-    made_on = {(run["experiment"], run_name(run)): machine for run, machine in zip(runs, machines, strict=True)}
-    return environment.get_template("index.html.j2").render(
+    script = (_FOLDER / "mix.js").read_text(encoding="utf-8")
+    details: dict[str, dict[str, str]] = {}
+    for run, machine in zip(runs, machines, strict=True):
+        details.setdefault(run["experiment"], {})[run_name(run)] = _details(run, machine)
+    return environment.get_template("page.html.j2").render(
         profile=profile,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         seeds=sorted({run["seed"] for run in runs}),
-        variants=list(variants.items()),
-        collapsed={name: list(dict.fromkeys(where)) for name, where in collapsed.items()},
-        claimed=_claimed(tables, runs),
-        counted=_counted(tables),
-        compared=_compared(runs, published),
-        sampled=_grid(tables["frechet"]) if "frechet" in tables else None,
-        any_concepts=bool(concepts(runs)),
-        shrunken=SHRUNKEN,
-        fit_note=tables["fit"].note,
-        experiments=[
-            _experiment(name, own, [made_on[name, run_name(run)] for run in own], figures_dir, published)
-            for name, own in experiments(runs).items()
-        ],
-        most_runs=max(len(own) for own in experiments(runs).values()),
-        quotes=_quotes(runs, published),
-        tables=list(tables.values()),
-        data=list(dict.fromkeys((run["experiment"], run["dataset"]) for run in runs)),
+        variants={run_name(run): run["description"] for run in runs if run["seed"] == 0},
+        missing=missing,
+        hero=_hero(runs, figures_dir),
+        summary=_summary(tables),
+        collapsed=_collapsed(runs),
+        experiments={name: _experiment(own, figures_dir, published) for name, own in experiments(runs).items()},
+        details=details,
+        swaps=_parts(tables.get("swaps"), runs),
+        sections={name: _parts(tables[name], runs) for name in _ENDING if name in tables},
+        sources={
+            theirs.source: theirs.url
+            for entry in (published[name] for name in experiments(runs) if name in published)
+            for theirs in (*entry.dimensions, *entry.response, *entry.fid)
+        },
+        tables=tables,
     )

@@ -1,50 +1,48 @@
-"""The figures in the page: each as a small copy, with what it shows in words, and its numbers beside the paper's."""
+"""The figures in the page: each as a small copy, with how to read it, and our numbers beside the paper's."""
 
 import base64
 import io
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from PIL import Image, ImageSequence
 
+from reproduce.files import read_json
 from reproduce.report.formats import kind_of, show
 from reproduce.report.published import Published
 from reproduce.report.runs import Run, concepts, factors, run_name, value
 
-_QUALITY = 75  # an eighth of the PNG, which stands beside the page
-# of an animation, whose whole stands beside the page
-_FRAMES, _FRAME_WIDTH, _FRAME_QUALITY = 16, 400, 50
-# what is wider, in itself or in pixels, has words and panels that need the whole column
-_WIDE_SHAPE, _WIDE_PIXELS = 1.6, 1000
+_QUALITY, _MIX_QUALITY = 75, 80  # an eighth of the PNG, which stands beside the page
+_FRAMES, _FRAME_WIDTH, _FRAME_QUALITY = 16, 400, 50  # of an animation, which stands beside the page as a whole
+_WIDE = 1000  # a picture of more pixels is legible only over the width of the whole column
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in the page, with what it shows said in words; `link`: the whole, a file beside the page."""
+    """One figure of one run; `link` is the figure's own file, relative to the page."""
 
-    title: str
+    name: str
     uri: str
     link: str
-    width: int
-    height: int
+    size: tuple[int, int]
     alt: str
     caption: str
+    moves: bool
 
     @property
     def wide(self) -> bool:
-        """Whether it needs the width of the column."""
-        return self.width > _WIDE_SHAPE * self.height or self.width > _WIDE_PIXELS
+        """Whether it is shown over the width of the whole column."""
+        return self.size[0] > _WIDE
 
 
 @dataclass(frozen=True)
 class Block:
-    """The same figure of several runs, to be seen one after the other in one place; `shown` is the first to be seen.
-
-    `how`: how to read it. `paper`: what the paper's own shows; empty where there is nothing to tell.
-    """
+    """The same figure of several runs, of which one is seen at a time; `shown` is the index of the first."""
 
     id: str
     title: str
@@ -52,175 +50,57 @@ class Block:
     paper: str
     pictures: Sequence[Picture]
     shown: int
-    moves: bool = False
 
 
-def _encoded(image: Image.Image) -> tuple[bytes, tuple[int, int]]:
-    """As WebP; of an animation a few frames, small, at the pace that keeps its length."""
-    small, count = io.BytesIO(), getattr(image, "n_frames", 1)
+def _encoded(image: Image.Image, *, quality: int = _QUALITY) -> tuple[str, tuple[int, int]]:
+    """As WebP in a data URI, with its size; an animation has a few small frames at the pace that keeps its length."""
+    small, count, size = io.BytesIO(), getattr(image, "n_frames", 1), image.size
     if count == 1:
-        image.convert("RGB").save(small, "WEBP", quality=_QUALITY, method=6)
-        return small.getvalue(), image.size
-    step = math.ceil(count / _FRAMES)
-    size = min(image.size, (_FRAME_WIDTH, round(image.height * _FRAME_WIDTH / image.width)))
-    frames, milliseconds = [], 0
-    for k, frame in enumerate(ImageSequence.Iterator(image)):
-        if k % step == 0:
-            frames.append(frame.convert("RGB").resize(size, Image.Resampling.LANCZOS))
-        frame.load()  # which is what reads its duration
-        milliseconds += frame.info["duration"]
-    pace = round(milliseconds / len(frames))
-    frames[0].save(
-        small, "WEBP", save_all=True, append_images=frames[1:], duration=pace, loop=0, quality=_FRAME_QUALITY, method=4
-    )
-    return small.getvalue(), size
+        image.convert("RGB").save(small, "WEBP", quality=quality, method=6)
+    else:
+        step = math.ceil(count / _FRAMES)
+        size = min(size, (_FRAME_WIDTH, round(image.height * _FRAME_WIDTH / image.width)))
+        frames, milliseconds = [], 0
+        for k, frame in enumerate(ImageSequence.Iterator(image)):
+            if k % step == 0:
+                frames.append(frame.convert("RGB").resize(size, Image.Resampling.LANCZOS))
+            frame.load()  # the duration is known only after this
+            milliseconds += frame.info["duration"]
+        options = {"duration": round(milliseconds / len(frames)), "loop": 0, "quality": _FRAME_QUALITY, "method": 4}
+        frames[0].save(small, "WEBP", save_all=True, append_images=frames[1:], **options)
+    return f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode('ascii')}", size
 
 
-def _picture(path: Path, link: str, title: str, alt: str, caption: str) -> Picture | None:
-    if not path.is_file():
-        return None
-    with Image.open(path) as image:
-        data, (width, height) = _encoded(image)
-    uri = f"data:image/webp;base64,{base64.b64encode(data).decode('ascii')}"
-    return Picture(title, uri, link, width, height, alt, caption)
+_NAMES = {"z_tilde": "z̃", "inception": "FID, Inception features", "classifier": "features of our own classifier"}
 
 
-def _block(
-    runs: Sequence[Run],
-    figures_dir: Path,
-    file: str,
-    *,
-    title: str,
-    how: str,
-    paper: str,
-    alt: Callable[[Run], str],
-    caption: Callable[[Run], str],
-    whole: str | None = None,
-) -> list[Block]:
-    """One block with the pictures of all runs that have the file, or none; `whole`: what `file` is a small copy of."""
-    found = {}
-    for run in runs:
-        path = figures_dir / run["experiment"] / run_name(run) / file
-        linked = path.with_name(whole) if whole and path.with_name(whole).is_file() else path
-        link = quote(f"figures/{linked.relative_to(figures_dir).as_posix()}")
-        described = f"{title}, {run['experiment']}, variant {run_name(run)}: {alt(run)}".rstrip(": ")
-        if picture := _picture(path, link, run_name(run), described, caption(run)):
-            found[run_name(run)] = picture
-    names, stem = list(found), Path(file).stem
-    if not names:
-        return []
-    shown = names.index("code") if "code" in names else len(names) - 1
-    identity = f"{runs[0]['experiment']}-{stem}"
-    return [Block(identity, title, how, paper, list(found.values()), shown, file.endswith(".webp"))]
-
-
-def _outcome(run: Run, swapped: str) -> str:
-    """What the numbers say about swapping this factor, in words."""
-    size, total = run["dims"].get(swapped, 0), sum(run["dims"].values())
+def _numbers(run: Run, place: str) -> str:
+    """The number at `place`, or those at every name that `*` stands for: `91.0 % (digit), 12.0 % (color)`."""
+    before, *after = (part.strip(".").split(".") for part in place.split("*"))
+    if not after:
+        return show(value(run, *before), kind_of(place))
     parts = []
-    for name in concepts([run]):
-        side, verb = ("source", "follows the source") if name == swapped else ("target", "stays with the target")
-        share = value(run, "metrics", "swap", swapped, name, side)
-        if share is not None:
-            parts.append(f"{name} {verb} in {show(share, 'share')}".replace(" %", "\N{NO-BREAK SPACE}%"))
-    text = f"{size} of {total} dimensions{': ' if parts else ''}{', '.join(parts)}."
-    if size == 0:
-        return f"{text} With no dimensions there is nothing to swap: every row repeats its target."
-    if size == total:
-        return f"{text} It holds everything, so swapping it replaces the target as a whole."
-    return text
-
-
-def swap_blocks(runs: Sequence[Run], figures_dir: Path) -> list[Block]:
-    """`swap_<factor>.png` and `predictions_<factor>.png`, the factors in their order."""
-    blocks: list[Block] = []
-    for swapped in factors(runs):
-        for kind, what in (("swap", "Swap grid"), ("predictions", "Predicted classes under the swap")):
-            blocks += _block(
-                [run for run in runs if swapped in run["dims"]],
-                figures_dir,
-                f"{kind}_{swapped}.png",
-                title=f"Swapping {swapped}",
-                how="",
-                paper="",
-                alt=lambda run, swapped=swapped, what=what: (  # type: ignore[misc]
-                    f"{what}. The factor {swapped} of the target (left column) is replaced by that of the source (top "
-                    f"row). {_outcome(run, swapped)}"
-                ),
-                caption=lambda run, swapped=swapped: _outcome(run, swapped),  # type: ignore[misc]
-            )
-    return blocks
-
-
-def training_block(runs: Sequence[Run], figures_dir: Path) -> list[Block]:
-    """`training.png`."""
-    return _block(
-        runs,
-        figures_dir,
-        "training.png",
-        title="Training curve of T",
-        how="",
-        paper="",
-        alt=lambda run: "",
-        caption=lambda run: (
-            f"Ends at {'a held-out pair NLL' if concepts([run]) else 'an NLL of single held-out latents'} of "
-            f"{show(value(run, 'metrics', 'nll'), 'number')} nats."
-        ),
-    )
-
-
-_WORDS = {"z_tilde": "z̃", "z": "z"}
-
-
-def _told(run: Run, key: str, *, under: str = "") -> str:
-    """The numbers below `metrics.<key>`, in words: `digit 91.0 %, color 12.0 %`; with `under`, that one of each."""
-    found = value(run, "metrics", key)
-    parts = []
-    for name, inner in found.items() if isinstance(found, dict) else ():
-        number = inner.get(under) if isinstance(inner, dict) else None if under else inner
+    for name in value(run, *before) or {}:
+        number = value(run, *before, name, *filter(None, after[0]))
         if number is not None and not isinstance(number, dict):
-            kind = kind_of(f"metrics.{key}.{name}" + (f".{under}" if under else ""))
-            parts.append(f"{_WORDS.get(name, name)} {show(number, kind)}")
-    return ", ".join(parts).replace(" %", "\N{NO-BREAK SPACE}%")
+            parts.append(f"{show(number, kind_of(place.replace('*', name)))} ({_NAMES.get(name, name)})")
+    return ", ".join(parts)
 
 
-def _labelled(*parts: tuple[str, str]) -> str:
-    return " ".join(f"{label}: {text}." for label, text in parts if text)
-
-
-def _response(run: Run) -> str:
-    columns = (
-        ("σ of the class index", "sigma"),
-        ("Answers that differ", "flip_rate"),
-        ("Entropy, of an even spread's", "entropy"),
-    )
-    return _labelled(*((label, _told(run, "response", under=key)) for label, key in columns))
-
-
-def _samples(run: Run) -> str:
-    return _labelled(
-        ("Fréchet distance through T⁻¹", _told(run, "frechet")),
-        ("Of decoded samples of the prior", _told(run, "frechet_prior")),
-        ("Of reconstructions", _told(run, "frechet_reconstruction")),
-    )
-
-
-def _embedding(run: Run) -> str:
-    # the residual has no attribute of its own
-    *_, residual = run["dims"]
-    own = value(run, "metrics", "embedding", residual) is None
-    label = "An attribute told from its own factor" if own else "The class told from the factor"
-    return _labelled((f"{label}, by the nearest neighbours in its embedding", _told(run, "embedding")))
-
-
-def _walk(run: Run) -> str:
-    columns = (("Classes visited by a walk in", "classes"), ("Steps that keep the first answer", "stays"))
-    return _labelled(*((label, _told(run, "walk", under=key)) for label, key in columns))
-
-
-def _linear(run: Run) -> str:
-    columns = (("Midpoints that the judge is sure of", "linear"), ("Steps of random walks", "random_walk"))
-    return _labelled(*((label, _told(run, key, under="softmax")) for label, key in columns))
+def _outcome(run: Run, factor: str) -> str:
+    """What the numbers say about the swap of this factor, in one or two sentences."""
+    size, total = run["dims"].get(factor, 0), sum(run["dims"].values())
+    if size == 0:
+        return f"The factor {factor} has none of the {total} dimensions, so the swap leaves each target as it is."
+    if size == total:
+        return f"The factor {factor} has all {total} dimensions, so the swap replaces the target as a whole."
+    swapped = {name: value(run, "metrics", "swap", factor, name) for name in concepts([run])}
+    found = [(name, name == factor, shares) for name, shares in swapped.items() if shares]
+    parts = [f"shows the source's {name} in {show(shares['source'], 'share')}" for name, own, shares in found if own]
+    kept = ", ".join(f"{name} in {show(shares['target'], 'share')}" for name, own, shares in found if not own)
+    parts += [f"keeps the target's {kept}"] if kept else []
+    said = f" The result {' and '.join(parts)} of the swaps." if parts else ""
+    return f"The factor {factor} has {size} of {total} dimensions.{said}"
 
 
 def _directions(run: Run) -> str:
@@ -228,137 +108,198 @@ def _directions(run: Run) -> str:
     for name, rates in (value(run, "metrics", "directions") or {}).items():
         low, high = (end(rates, key=float) for end in (min, max))
         first, last = (show(rates[amount], kind_of("metrics.directions")) for amount in (low, high))
-        parts.append(f"{name} from {first} at λ = {low.replace('-', '−')} to {last} at {high}")
-    told = _labelled(("Judged to show the attribute", ", ".join(parts)))
-    return told.replace(" %", "\N{NO-BREAK SPACE}%")
-
-
-def _sizes(run: Run) -> str:
-    return _labelled(("Dimensions", ", ".join(f"{name} {size}" for name, size in run["dims"].items())))
+        parts.append(f"from {first} at λ = {low.replace('-', '−')} to {last} at λ = {high} ({name})")
+    return ", ".join(parts)
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """A figure by its file: its heading, how it is read, what the paper's shows, and our numbers for it.
+class Figure:
+    """A figure of the page: its file, heading, how it is read, our numbers in words, and what the paper's own shows.
 
-    `whole`: the file of which this one is a small copy for the page.
+    `{factor}` in the file and the heading stands for each factor in turn. In `numbers`, a place of the run's JSON in
+    braces stands for the numbers there, `{outcome}` for those of the swap and `{directions}` for those of the
+    directions; a sentence is left out where there are none.
     """
 
     file: str
     title: str
     how: str
-    paper: str
-    numbers: Callable[[Run], str]
-    whole: str | None = None
+    numbers: str
+    paper: str = ""
+
+    def caption(self, run: Run, factor: str) -> str:
+        """Our numbers, in words."""
+        said = []
+        for sentence in re.split(r"(?<=\.) ", self.numbers):
+            place = sentence.partition("{")[2].partition("}")[0]
+            special = {"outcome": _outcome(run, factor or "class"), "directions": _directions(run)}
+            found = special[place] if place in special else _numbers(run, place)
+            said += [sentence.replace(f"{{{place}}}", found)] if found else []
+        return " ".join(said).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-_KINDS = (
-    _Kind(
+_GRID = (
+    "The left column holds the target images and the top row the source images. In each cell, one factor of the target "
+    "is replaced by that of the source, and the"
+)
+FIGURES = (
+    Figure(
+        "swap_{factor}.png",
+        "Swapping {factor}",
+        f"{_GRID} decoder draws the result. The swapped factor should follow the column, all else the row.",
+        "{outcome}",
+    ),
+    Figure(
+        "predictions_{factor}.png",
+        "Swapping {factor}",
+        f"{_GRID} classifier predicts a class, tinted by whether it is the target's class, the source's or neither. "
+        "Only the factor of the concept that the classes stand for should bring the source's class.",
+        "{outcome}",
+    ),
+    Figure(
         "response.png",
         "The network's response",
-        "One input, and many variants of it in which a single factor was changed. For each factor: how often the "
-        "classifier gives which answer, on a logarithmic axis, and how likely it still finds its first one. The factor "
-        "of what the classes stand for should spread the answers over all classes, any other should leave a single "
+        "One factor of one image is varied many times. The bars count the predicted classes on a logarithmic axis, and "
+        "beside them stands the probability of the class that is predicted for the unchanged image. The factor of the "
+        "concept that the classes stand for should spread the predictions over all classes; any other should leave one "
         "bar.",
-        "In the paper, on ColorMNIST: the digit's factor spreads the answers nearly evenly, and hardly any changes "
-        "under the colour's factor or the residual.",
-        _response,
+        "The index of the predicted class has a standard deviation of {metrics.response.*.sigma}. "
+        "The prediction changes in {metrics.response.*.flip_rate}. "
+        "The entropy of the predictions, relative to its maximum, is {metrics.response.*.entropy}.",
+        "In the paper's figure, on ColorMNIST, the digit's factor spreads the predictions almost evenly, and the other "
+        "factors change hardly any.",
     ),
-    _Kind(
+    Figure(
         "embedding.png",
         "Embeddings of the factors",
-        "Each point is a held-out image. A panel is about one concept: the one-dimensional embedding (UMAP) of its "
-        "factor goes upward, that of another factor to the right. The points are coloured by the concept: by class, "
-        "with or without the attribute, or in the colour itself. A factor that holds the concept sorts these colours "
-        "upward, into bands where there are classes; one that knows nothing of it mixes them. The axes have no unit.",
-        "In the paper, on ColorMNIST: ten horizontal bands, one a digit, across all values of the colour.",
-        _embedding,
+        "Each point is a held-out image, and each panel is about one concept. The vertical axis is the one-dimensional "
+        "UMAP embedding of the concept's factor, the horizontal axis that of another factor, and the colour is the "
+        "image's value of the concept. A factor that represents the concept sorts the colours from bottom to top, into "
+        "bands if there are classes; a factor that doesn't, mixes them. The axes have no unit.",
+        "In the embedding of a factor, leave-one-out k-nearest neighbours predict the class, or the factor's own "
+        "attribute, with a class-balanced accuracy of {metrics.embedding.*}.",
+        "The paper's figure, on ColorMNIST, shows ten horizontal bands, one for each digit.",
     ),
-    _Kind(
+    Figure(
         "walk.png",
-        "A random walk in one factor",
-        "All held-out z as points in two dimensions (UMAP), coloured by class, and over them the way of one image "
-        "while a single factor wanders (an Ornstein-Uhlenbeck process). A walk in the concept that the classes stand "
-        "for should visit their clusters, a walk in another factor should stay in its own.",
-        "In the paper, on ColorMNIST: the walk in the digit's factor visits all ten clusters; that in the colour's "
-        "stays with the 7, with a few jumps to the 9.",
-        _walk,
+        "Random walk in one factor",
+        "The points are the z of the held-out images, embedded by UMAP and coloured by class. The line is the path of "
+        "one image while one factor follows a random walk (an Ornstein-Uhlenbeck process). A walk in the factor of the "
+        "concept that the classes stand for should visit all clusters; any other should stay in one.",
+        "The number of classes predicted along the walk is {metrics.walk.*.classes}. "
+        "The first prediction is kept in {metrics.walk.*.stays} of the steps.",
+        "In the paper's figure, on ColorMNIST, the walk in the digit's factor visits all ten clusters, and the walk in "
+        "the colour's factor stays with the 7, except for a few jumps to the 9.",
     ),
-    _Kind(
+    Figure(
         "linear.png",
         "Linear walks",
-        "Each column goes in equal steps from one image (top) to another (bottom). Along a straight line in z̃, mapped "
-        "back by T⁻¹, every step should be an image of the data; along a straight line in z the two ends show through "
-        "each other.",
-        "In the paper, on MNIST: walks in z̃ turn one digit into the other by way of digits; walks in z fade one into "
-        "the other.",
-        _linear,
+        "Each column leads in equal steps from the image at its top to the image at its bottom. The steps along a line "
+        "in z̃, mapped back by T⁻¹, should look like the data; those along a line in z superimpose the two images.",
+        "The judge gives some class a probability of at least 0.9 in {metrics.linear.*.softmax} of the midpoints. "
+        "In random walks, it does so in {metrics.random_walk.*.softmax} of the steps.",
+        "In the paper's figure, on MNIST, walks in z̃ pass through other digits, and those in z fade from one to the "
+        "other.",
     ),
-    _Kind(
+    Figure(
         "transfer.png",
         "Class transfer",
-        "The top row gives the class, the left column everything else. A cell is decoded from the class's factor of "
-        "its column and the residual of its row.",
-        "In the paper, on AnimalFaces: a three by three grid; the animal's kind follows the column, its pose the row.",
-        lambda run: _outcome(run, "class"),
+        "Each cell is decoded from the class factor of the image above its column and the residual of the image beside "
+        "its row.",
+        "{outcome}",
+        "In the paper's figure, on AnimalFaces, the kind of animal follows the column and its pose the row.",
     ),
-    _Kind(
+    Figure(
         "directions.png",
         "Directions of the attributes",
-        "Each row is one image, moved in z̃ along the mean difference between images with and without an attribute; the "
-        "columns go from the attribute taken away, over the image itself, to the attribute added. Nothing else should "
-        "change.",
-        "In the paper, on CelebA: two blocks of faces in seven columns; the lower one goes from serious to smiling.",
-        _directions,
+        "Each row shows one image, moved in z̃ along the mean difference between images with and without an attribute: "
+        "from left to right, the attribute is removed, unchanged and added. Nothing else should change.",
+        "The share of images that are judged to show the attribute changes {directions}.",
+        "The paper's figure, on CelebA, shows two blocks of faces, and the lower one turns from serious to smiling.",
     ),
-    _Kind(
+    Figure(
         "samples.png",
         "Interpolation and samples",
-        "Left, the corners are images, and what lies between is decoded from the mixtures of their z̃: every cell "
-        "should be as good an image as the corners, and neighbours should be alike. Then samples of N(0, 1): decoded "
-        "directly, as the autoencoder's prior would have it, and right, through T⁻¹ first, which should look like the "
-        "data.",
-        "In the paper, on CelebA: a grid of faces between four; samples that are broken when decoded directly, and "
-        "whole through T⁻¹.",
-        _samples,
+        "In the grid on the left, the corners are images, and the other cells are decoded from mixtures of their z̃. "
+        "Each cell should look like the data and like its neighbours. The other grids show samples of N(0, 1): decoded "
+        "directly, as from the autoencoder's prior, and decoded after T⁻¹, which should look like the data.",
+        "The Fréchet distance of samples through T⁻¹ is {metrics.frechet.*}. "
+        "For samples that are decoded directly, it is {metrics.frechet_prior.*}. "
+        "For reconstructions, it is {metrics.frechet_reconstruction.*}.",
+        "In the paper's figure, on CelebA, samples through T⁻¹ are whole faces, and samples decoded directly are not.",
     ),
-    _Kind(
+    Figure(
         "factors_small.webp",
         "The factors in motion",
-        "One factor at a time goes from image to image while the others rest; the point in the embeddings shows where "
-        "it is.",
-        "The paper's project page has such videos, of digits and of faces.",
-        _sizes,
-        "factors.webp",
+        "One factor after another moves from image to image, and the point moves with it in the factor's embedding.",
+        "The numbers of dimensions are {dims.*}.",
+        "The paper's project page has such videos of digits and of faces.",
+    ),
+    Figure(
+        "training.png",
+        "Training curve of T",
+        "T is trained to minimise the negative log-likelihood (NLL).",
+        "On held-out data, the mean NLL is {metrics.nll} nats at the end.",
     ),
 )
 
 
-def _paper(kind: _Kind, experiment: str, published: Published) -> str:
+def _paper(figure: Figure, experiment: str, published: Published) -> str:
     """What the paper's figure shows, with its printed numbers."""
-    text = kind.paper
-    if kind.file == "response.png" and experiment in published:
-        for theirs in published[experiment].response:
-            sigmas = ", ".join(f"{name} {sigma:g}" for name, sigma in theirs.sigma.items())
-            differ = ", ".join(f"{name} {count}" for name, count in theirs.differ.items())
-            text += f" σ as printed ({theirs.source}): {sigmas}."
-            text += f" Answers that differ, of {theirs.answers:,} as printed: {differ}."
+    text = figure.paper
+    printed = published[experiment].response if figure.file == "response.png" and experiment in published else ()
+    for theirs in printed:
+        sigmas = ", ".join(f"{sigma:g} ({name})" for name, sigma in theirs.sigma.items())
+        differ = ", ".join(f"{count} ({name})" for name, count in theirs.differ.items())
+        text += (
+            f" The paper prints a standard deviation of {sigmas}; of {theirs.answers:,} predictions, {differ} change."
+        )
     return text
 
 
-def figure_blocks(runs: Sequence[Run], figures_dir: Path, published: Published) -> list[Block]:
-    """The paper's other figures of one experiment, those that are there."""
-    blocks: list[Block] = []
-    for kind in _KINDS:
-        blocks += _block(
-            runs,
-            figures_dir,
-            kind.file,
-            title=kind.title,
-            how=kind.how,
-            paper=_paper(kind, runs[0]["experiment"], published),
-            alt=kind.numbers,
-            caption=kind.numbers,
-            whole=kind.whole,
-        )
-    return blocks
+def picture(run: Run, figures_dir: Path, figure: Figure, *, factor: str = "") -> Picture | None:
+    """The figure of this run, None where it has no such file."""
+    path = figures_dir / run["experiment"] / run_name(run) / figure.file.format(factor=factor)
+    if not path.is_file():
+        return None
+    whole = path.with_name(path.name.replace("_small", ""))
+    link = quote(f"figures/{(whole if whole.is_file() else path).relative_to(figures_dir).as_posix()}")
+    caption = figure.caption(run, factor)
+    alt = f"{figure.title.format(factor=factor)}, {run['experiment']}, variant {run_name(run)}. {caption}"
+    with Image.open(path) as image:
+        uri, size = _encoded(image)
+    return Picture(run_name(run), uri, link, size, alt.strip(), caption, path.suffix == ".webp")
+
+
+def _preferred(names: Sequence[str]) -> int:
+    """The index of the run that is shown first: the official code's, or else the last."""
+    return names.index("code") if "code" in names else len(names) - 1
+
+
+def blocks(runs: Sequence[Run], figures_dir: Path, published: Published) -> list[Block]:
+    """The figures of one experiment that are there."""
+    found = []
+    for figure in FIGURES:
+        for factor in factors(runs) if "{factor}" in figure.file else [""]:
+            pictures = [of for run in runs if (of := picture(run, figures_dir, figure, factor=factor))]
+            if pictures:
+                name = f"{runs[0]['experiment']}-{Path(figure.file.format(factor=factor)).stem}"
+                title, paper = figure.title.format(factor=factor), _paper(figure, runs[0]["experiment"], published)
+                found.append(Block(name, title, figure.how, paper, pictures, _preferred([of.name for of in pictures])))
+    return found
+
+
+def mix(runs: Sequence[Run], figures_dir: Path) -> dict[str, Any] | None:
+    """Every mixture of a few images' factors in one picture (`mix.png` or `mix.webp`), None where no run has it.
+
+    Adds to what `mix.json` says of it the picture itself, how many `rows` of tiles it has, and its data.
+    """
+    for run in [runs[_preferred([run_name(run) for run in runs])], *runs]:
+        folder = figures_dir / run["experiment"] / run_name(run)
+        for path in sorted(folder.glob("mix.[pw]*")):
+            sheet = read_json(folder / "mix.json")
+            with Image.open(path) as image:
+                uri, (_, height) = _encoded(image, quality=_MIX_QUALITY)
+            about = {"name": run["experiment"], "dataset": run["dataset"], "rows": height // sheet["tile"]}
+            return {**sheet, **about, "uri": uri}
+    return None
