@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reproduce.data.animalfaces import AnimalFaces, read_class_folders, read_funit
+from reproduce.data.animalfaces import read_class_folders, read_funit
+from reproduce.data.shared.photos import Photos
 from reproduce.errors import UserError
 from reproduce.intake.decode import decode_images, label_array
 from reproduce.intake.image import Recipe, Source, SquareCrop
@@ -32,8 +33,8 @@ def names(sources: list[Source]) -> list[str]:
     return [source.name for source in sources]
 
 
-def classes_of(animals: AnimalFaces, sources: list[Source]) -> dict[str, int]:
-    return dict(Counter(animals.classes[source.labels[0]] for source in sources))
+def classes_of(animals: Photos, sources: list[Source]) -> dict[str, int]:
+    return dict(Counter(animals.names[source.labels[0]] for source in sources))
 
 
 # --- class folders
@@ -43,12 +44,12 @@ def test_class_folders_hold_out_the_same_share_of_each_class(tmp_path: Path) -> 
     for name, n in (("dogs", 20), ("cats", 50), ("panda", 3)):
         fill(tmp_path / name, n)
     animals = read_class_folders(tmp_path, heldout_fraction=0.2)
-    assert animals.classes == ("cats", "dogs", "panda")
+    assert animals.names == ("cats", "dogs", "panda")
     assert classes_of(animals, animals.train) == {"cats": 40, "dogs": 16, "panda": 2}
     assert classes_of(animals, animals.heldout) == {"cats": 10, "dogs": 4, "panda": 1}
     assert len({*names(animals.train), *names(animals.heldout)}) == 73
     for source in (*animals.train, *animals.heldout):
-        assert source.name.startswith(animals.classes[source.labels[0]] + "/")
+        assert source.name.startswith(animals.names[source.labels[0]] + "/")
         assert source.crop == SquareCrop()
     assert read_class_folders(tmp_path, heldout_fraction=0.2) == animals
 
@@ -58,8 +59,8 @@ def test_one_image_is_held_out_and_two_are_left_to_be_paired(tmp_path: Path, fra
     for name in ("cat", "dog"):
         fill(tmp_path / name, 5)
     animals = read_class_folders(tmp_path, heldout_fraction=fraction)
-    assert classes_of(animals, animals.heldout) == dict.fromkeys(animals.classes, n_heldout)
-    assert classes_of(animals, animals.train) == dict.fromkeys(animals.classes, 5 - n_heldout)
+    assert classes_of(animals, animals.heldout) == dict.fromkeys(animals.names, n_heldout)
+    assert classes_of(animals, animals.train) == dict.fromkeys(animals.names, 5 - n_heldout)
 
 
 def test_a_class_of_two_images_is_enough_where_others_are_held_out(tmp_path: Path) -> None:
@@ -87,10 +88,10 @@ def test_afhqs_layout(tmp_path: Path, beside: str) -> None:
         fill(tmp_path / "train" / name, 5)
         fill(tmp_path / beside / name, 2)
     animals = read_class_folders(tmp_path)
-    assert animals.classes == ("cat", "dog", "wild")
+    assert animals.names == ("cat", "dog", "wild")
     assert names(animals.train)[:2] == ["train/cat/000.jpg", "train/cat/001.jpg"]
-    assert classes_of(animals, animals.train) == dict.fromkeys(animals.classes, 5)
-    assert classes_of(animals, animals.heldout) == dict.fromkeys(animals.classes, 2)
+    assert classes_of(animals, animals.train) == dict.fromkeys(animals.names, 5)
+    assert classes_of(animals, animals.heldout) == dict.fromkeys(animals.names, 2)
     assert all(name.startswith(f"{beside}/") for name in names(animals.heldout))
 
 
@@ -114,7 +115,7 @@ def test_any_image_ending_counts_and_nothing_else_does(tmp_path: Path) -> None:
         (tmp_path / "a" / name).write_text("x")
     (tmp_path / "readme.txt").write_text("x")
     animals = read_class_folders(tmp_path)
-    assert animals.classes == ("a", "b")
+    assert animals.names == ("a", "b")
     assert classes_of(animals, animals.train + animals.heldout) == {"a": 12, "b": 3}
     assert "b/deeper/000.jpg" in names(animals.train + animals.heldout)
 
@@ -190,7 +191,7 @@ def write_list(path: Path, classes: tuple[str, ...], *, end: str = "\n") -> Path
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_list_names_images_and_boxes(tree: Path, tmp_path: Path, end: str) -> None:
     animals = read_funit(tree, train_list=write_list(tmp_path / "list.txt", (DOG, BEAR), end=end), heldout_fraction=0.3)
-    assert animals.classes == (DOG, BEAR)
+    assert animals.names == (DOG, BEAR)
     assert classes_of(animals, animals.train) == {DOG: 14, BEAR: 14}
     assert classes_of(animals, animals.heldout) == {DOG: 6, BEAR: 6}
     assert {source.crop for source in animals.train} == {SquareCrop((2, 3, 22, 33)), SquareCrop((30, 0, 60, 40))}
@@ -216,13 +217,13 @@ def test_the_test_lists_classes_are_held_out_or_divided_as_the_others(tree: Path
         "test_list": write_list(tmp_path / "test.txt", (BEAR, CAT)),
     }
     animals = read_funit(tree, hold_out="classes", **lists)
-    assert animals.classes == (DOG, FOX, CAT, BEAR)
+    assert animals.names == (DOG, FOX, CAT, BEAR)
     assert classes_of(animals, animals.train) == {DOG: 20, FOX: 20}
     assert classes_of(animals, animals.heldout) == {CAT: 20, BEAR: 20}
     animals = read_funit(tree, **lists)
-    assert animals.classes == (DOG, FOX, CAT, BEAR)
-    assert classes_of(animals, animals.train) == dict.fromkeys(animals.classes, 18)
-    assert classes_of(animals, animals.heldout) == dict.fromkeys(animals.classes, 2)
+    assert animals.names == (DOG, FOX, CAT, BEAR)
+    assert classes_of(animals, animals.train) == dict.fromkeys(animals.names, 18)
+    assert classes_of(animals, animals.heldout) == dict.fromkeys(animals.names, 2)
 
 
 def refused_lists(tree: Path, match: str, **options: Any) -> None:
@@ -323,7 +324,7 @@ def test_where_images_are_held_out_both_lists_together_have_the_classes(tree: Pa
 
 def test_real_class_folders_decode(samples: Path, tmp_path: Path) -> None:
     animals = read_class_folders(samples / "animal_faces")
-    assert animals.classes == ("cats", "dogs", "panda")
+    assert animals.names == ("cats", "dogs", "panda")
     assert len(animals.train) + len(animals.heldout) == 442
     images = decoded(animals.heldout, tmp_path, size=64)
     assert images.shape[0] == len(animals.heldout)

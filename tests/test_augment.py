@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reproduce.data.shared.augment import deform
+from reproduce.data.shared.augment import Augmentation, deform
 from reproduce.seeds import torch_generator
 
 NONE = {"rotation": 0.0, "shear": 0.0, "scale": 0.0, "shift": 0.0, "elastic": 0.0}
@@ -16,7 +16,7 @@ CENTRE = (SIZE - 1) / 2
 
 
 def deformed(images: Tensor, *, seed: int = 0, **limits: float) -> Tensor:
-    return deform(images, generator=torch_generator(seed, "test deform"), **NONE | limits)
+    return deform(images, Augmentation(**NONE | limits), torch_generator(seed, "test deform"))
 
 
 def noise(n: int = 4, channels: int = 1) -> Tensor:

