@@ -1,4 +1,4 @@
-"""T, its estimators, its likelihood and its swaps, for a network of one's own; see README."""
+"""The public interface: T, the estimators of its factor sizes, its likelihood and its swaps; README has an example."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -15,27 +15,17 @@ if TYPE_CHECKING:
     from reproduce.pairs import ConceptPairs
     from reproduce.training.flow import train_density, train_flow
 
-_HOME = {
-    "Autoencoder": "models.convolutional",
-    "Classifier": "models.convolutional",
-    "ConceptPairs": "pairs",
-    "DimensionEstimate": "dimensions",
-    "Flow": "models.flow",
-    "PairMoments": "dimensions",
-    "Posterior": "models.convolutional",
-    "ReproduceError": "errors",
-    "UserError": "errors",
-    "density_nll": "likelihood",
-    "estimate_dimensions": "dimensions",
-    "factor_slices": "factors",
-    "interpolate": "interpret",
-    "load_official_autoencoder": "official.checkpoints",
-    "load_official_classifier": "official.checkpoints",
-    "load_official_flow": "official.checkpoints",
-    "pair_nll": "likelihood",
-    "swap": "interpret",
-    "train_density": "training.flow",
-    "train_flow": "training.flow",
+_HOMES = {
+    "dimensions": ("DimensionEstimate", "PairMoments", "estimate_dimensions"),
+    "errors": ("ReproduceError", "UserError"),
+    "factors": ("factor_slices",),
+    "interpret": ("interpolate", "swap"),
+    "likelihood": ("density_nll", "pair_nll"),
+    "models.convolutional": ("Autoencoder", "Classifier", "Posterior"),
+    "models.flow": ("Flow",),
+    "official.checkpoints": ("load_official_autoencoder", "load_official_classifier", "load_official_flow"),
+    "pairs": ("ConceptPairs",),
+    "training.flow": ("train_density", "train_flow"),
 }
 
 __all__ = [
@@ -63,9 +53,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for and no more: torch alone takes seconds."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'reproduce' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"reproduce.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
+    """Import the module of the name that is asked for, and no other: torch alone takes seconds."""
+    for home, names in _HOMES.items():
+        if name in names:
+            globals()[name] = value = getattr(importlib.import_module(f"reproduce.{home}"), name)
+            return value
+    raise AttributeError(f"module 'reproduce' has no attribute {name!r}")

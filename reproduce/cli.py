@@ -1,4 +1,4 @@
-"""The command line: one subcommand for each stage of `dvc.yaml`, `diff`, `check` and `convert-official`."""
+"""The command line: one subcommand for each stage of `dvc.yaml`, and those that choose, compare and convert."""
 
 import argparse
 import importlib
@@ -6,54 +6,67 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 _STAGES = {
+    "validate": "read every config that the pipeline will use",
     "fetch": "images and labels of an experiment's data set (and the authors' network), onto this disk",
+    "pairs": "the images that T learns from, and the held-out pairs",
     "first_stage": "the network that is interpreted, and the judge: shipped, trained or official",
-    "pairs": "the images that pairs are drawn from, and the held-out pairs",
-    "encode": "E over all of them",
+    "encode": "z = E(x) for all of them",
     "dimensions": "the size of each concept's factor",
     "train": "T",
     "evaluate": "the numbers, and what the figures show",
-    "figures": "the figures of one run",
-    "report": "tables, index.html and README's table, from all runs of a profile",
+    "figures": "the numbers and figures of one run, into results/",
+    "report": "tables and index.html, from all runs of a profile",
 }
-_OF_A_VARIANT = {"dimensions", "train", "evaluate", "figures"}
-_DENSITY = "density"  # the variant of an unsupervised T
-_OF_DENSITY = {"evaluate"}  # a module of its own does it
-_IN_PROCESSES = {"first_stage", "train"}  # those that know how to share a batch out
+_OF_A_RUN = {"dimensions", "train", "evaluate", "figures"}
+_IN_PROCESSES = {"first_stage", "train"}  # they can share a batch out between processes
 _TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun sets it in what it starts
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reproduce",
-        description="The stages of dvc.yaml, one by one (dvc repro runs those needed), and comparisons of results.",
+        description="The stages of dvc.yaml, one by one (`dvc repro` runs those needed), and comparisons of results.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in _STAGES.items():
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--profile", required=True, help="a folder of paper_configs/")
-        if name != "report":
+        if name != "validate":
+            command.add_argument("--profile", required=True, help="a folder of paper_configs/")
+        if name not in ("validate", "report"):
             command.add_argument("--experiment", required=True, help="a file of that folder, without .yaml")
-        if name in _OF_A_VARIANT:
-            command.add_argument("--variant", required=True, help="an entry of paper_configs/variants.yaml, or density")
-    diff = commands.add_parser("diff", help="two variants side by side: every number with its difference")
+        if name in _OF_A_RUN:
+            text = "an entry of paper_configs/variants.yaml; with -seed1 and so on for a further seed"
+            command.add_argument("--variant", required=True, help=text)
+    _add_others(commands)
+    return parser
+
+
+def _add_others(commands: Any) -> None:
+    select = commands.add_parser("select", help="what `dvc repro` runs: a profile, experiments, variants, seeds")
+    select.add_argument("profile", help="a folder of paper_configs/")
+    select.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all of the profile")
+    select.add_argument("--variants", nargs="+", default=(), metavar="VARIANT", help="default: the paper's three")
+    select.add_argument("--seeds", nargs="+", type=int, default=(0,), metavar="SEED", help="of T; default: 0")
+    select.add_argument("--add", action="store_true", help="beside what is selected already")
+    diff = commands.add_parser("diff", help="two variants side by side: every number that differs")
     diff.add_argument("variant_a")
     diff.add_argument("variant_b")
     diff.add_argument("--profile", default="embedded", help="default: embedded")
     diff.add_argument("--experiment", help="one experiment; default: all")
+    diff.add_argument("--all", action="store_true", dest="everything", help="the numbers that are the same as well")
     diff.add_argument("--format", choices=("text", "csv", "json"), default="text")
-    convert = commands.add_parser("convert-official", help="a checkpoint of the official code, as safetensors")
-    convert.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
-    convert.add_argument("--kind", required=True, choices=("autoencoder", "classifier", "flow"))
-    convert.add_argument("out", type=Path, metavar="OUT.safetensors", help="a file that does not exist yet")
     check = commands.add_parser("check", help="the results against the committed ones: exit code 1 if a number moved")
     check.add_argument("--profile", default="embedded", help="default: embedded")
     earlier = check.add_mutually_exclusive_group()
     earlier.add_argument("--revision", default="HEAD", help="the Git revision to compare with; default: HEAD")
     earlier.add_argument("--against", type=Path, help="a folder like results/embedded to compare with instead")
-    return parser
+    convert = commands.add_parser("convert-official", help="a checkpoint of the official code, as safetensors")
+    convert.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
+    convert.add_argument("--kind", required=True, choices=("autoencoder", "classifier", "flow"))
+    convert.add_argument("out", type=Path, metavar="OUT.safetensors", help="a file that does not exist yet")
 
 
 def _processes() -> int:
@@ -66,41 +79,86 @@ def _processes() -> int:
     return int(value)
 
 
+def _convert(arguments: dict[str, Any]) -> int:
+    from reproduce.errors import UserError
+    from reproduce.official.convert import convert_official
+
+    if (out := arguments["out"]).exists():
+        raise UserError(f"{out} exists already: delete it, or name another file")
+    convert_official(**arguments)
+    return 0
+
+
+def _compare(command: str, arguments: dict[str, Any]) -> int:
+    from reproduce.paths import ROOT, results
+    from reproduce.report.check import main_check
+    from reproduce.report.diff import main_diff
+
+    if command == "diff":
+        print(main_diff(results_dir=results(arguments.pop("profile")), **arguments), end="")
+        return 0
+    text, within = main_check(root=ROOT, **arguments)
+    print(text, end="", flush=True)
+    return 0 if within else 1
+
+
+def _stage(command: str, arguments: dict[str, Any], argv: Sequence[str]) -> int:
+    from reproduce.errors import MissingFileError, UserError
+
+    if command in _IN_PROCESSES and _TORCHRUN not in os.environ and (processes := _processes()) > 1:
+        from reproduce.launch import launch
+
+        return launch(argv, processes=processes)
+    if command not in _IN_PROCESSES and _TORCHRUN in os.environ:
+        raise UserError(f"torchrun is for {' and '.join(sorted(_IN_PROCESSES))}: run {command} without it")
+    try:
+        importlib.import_module(f"reproduce.stages.{command}").run(**arguments)
+    except MissingFileError as error:
+        raise MissingFileError(f"{error}: {_advice(arguments)}") from None
+    return 0
+
+
+def _advice(arguments: dict[str, Any]) -> str:
+    """What to do where a file of an earlier stage is missing or damaged."""
+    from reproduce.pipeline import load_pipeline
+
+    name = "-".join(arguments[key] for key in ("profile", "experiment", "variant") if key in arguments)
+    pipeline = load_pipeline()
+    if name in (pipeline.runs | pipeline.experiments) or name in pipeline.profiles:
+        return "`dvc repro` runs the stage that writes it"
+    chosen = f"{arguments.get('profile')} {arguments.get('experiment', '')}".strip()
+    return f"paper_configs/pipeline.yaml does not have {name}; `reproduce select {chosen}` and `dvc repro` make it"
+
+
+def _run(command: str, arguments: dict[str, Any], argv: Sequence[str]) -> int:
+    from reproduce.errors import UserError
+    from reproduce.paths import ROOT
+
+    if command == "convert-official":
+        return _convert(arguments)
+    if not (ROOT / "dvc.yaml").is_file():
+        raise UserError("this command works in a checkout of the project (a folder with dvc.yaml): change to it first")
+    if (against := arguments.get("against")) is not None:
+        arguments["against"] = against.absolute()
+    os.chdir(ROOT)  # so that relative paths in configs, and those in messages, begin at the checkout
+    if command in ("diff", "check"):
+        return _compare(command, arguments)
+    if command == "select":
+        from reproduce.pipeline import select
+
+        print(select(**arguments))
+        return 0
+    return _stage(command, arguments, argv)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 failed, 2 a user's mistake, 130 interrupted."""
-    from reproduce.errors import ReproduceError, UserError
+    from reproduce.errors import ReproduceError
 
+    argv = sys.argv[1:] if argv is None else argv
     arguments = vars(_parser().parse_args(argv))
-    command = arguments.pop("command")
     try:
-        if command == "diff":
-            from reproduce.paths import results
-            from reproduce.report.diff import main_diff
-
-            print(main_diff(results_dir=results(arguments.pop("profile")), **arguments), end="")
-        elif command in _IN_PROCESSES and _TORCHRUN not in os.environ and (processes := _processes()) > 1:
-            from reproduce.launch import launch
-
-            return launch(sys.argv[1:] if argv is None else argv, processes=processes)
-        elif command not in _IN_PROCESSES and _TORCHRUN in os.environ:
-            raise UserError(f"torchrun is for {' and '.join(sorted(_IN_PROCESSES))}: run {command} without it")
-        elif command == "convert-official":
-            from reproduce.official.convert import convert_official
-
-            if (out := arguments["out"]).exists():
-                raise UserError(f"{out} exists already: delete it, or name another file")
-            convert_official(**arguments)
-        elif command == "check":
-            from reproduce.paths import CONFIGS, ROOT
-            from reproduce.report.check import main_check
-
-            text, within = main_check(root=ROOT, tolerances=CONFIGS / "tolerances.yaml", **arguments)
-            print(text, end="", flush=True)
-            return 0 if within else 1
-        else:
-            unsupervised = command in _OF_DENSITY and arguments["variant"] == _DENSITY
-            module = f"{command}_{_DENSITY}" if unsupervised else command
-            importlib.import_module(f"reproduce.stages.{module}").run(**arguments)
+        code = _run(arguments.pop("command"), arguments, argv)
         sys.stdout.flush()
     except ReproduceError as error:
         print(f"reproduce: error: {error}", file=sys.stderr)
@@ -114,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("reproduce: interrupted; run the same command again to continue", file=sys.stderr)
         return 130
-    return 0
+    return code
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Where the tensors are."""
+"""The device that tensors are on."""
 
 import torch
 
@@ -6,10 +6,10 @@ from reproduce.errors import UserError
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one, else the CPU; anything else is taken at its word.
+    """The device of that name; `auto` is CUDA where there is a GPU, else the CPU.
 
-    On CUDA, convolutions and products use float32 as the CPU does, not TF32 (whose 10 bits T's inverse would show), and
-    cuDNN's deterministic algorithms. Raises UserError where the named device isn't there.
+    On CUDA, convolutions and matrix products use float32 as on the CPU, not TF32, whose 10 bits would show in T's
+    inverse; and cuDNN uses its deterministic algorithms. Raises UserError where the named device isn't there.
     """
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     device = torch.device(("cuda" if gpus else "cpu") if name == "auto" else name)
@@ -30,5 +30,5 @@ def pick_device(name: str) -> torch.device:
 
 
 def widest(device: torch.device) -> torch.dtype:
-    """The dtype to sum in: float64, or float32 on MPS, which has nothing wider."""
+    """The dtype for sums: float64, or float32 on MPS, which has no float64."""
     return torch.float32 if device.type == "mps" else torch.float64

@@ -1,18 +1,18 @@
 r"""How many dimensions each concept gets: the estimators of N_F.
 
-Every method scores each concept by how much the members of its pairs have in common, takes
-:math:`N_F = \lfloor N\,\mathrm{softmax}(s)_F\rfloor` with the residual's fixed score among the s, and gives the
-rest to the residual. They differ in the score (`paper_configs/variants.yaml`):
+Every method scores each concept by how much the members of its pairs have in common. A concept then gets
+:math:`N_F = \lfloor N\,\mathrm{softmax}(s)_F\rfloor` dimensions, where s holds the concepts' scores and the residual's
+fixed one, and the residual gets the rest. The methods differ in the score:
 
 paper
-    :math:`s_F = \sum_i \mathrm{Corr}(z^a_i, z^b_i)`, residual N (the paper's formula, read literally).
-    Scores grow with N while softmax expects them near 1: unless almost every correlation is 1, every concept gets 0.
+    :math:`s_F = \sum_i \mathrm{Corr}(z^a_i, z^b_i)`, and N for the residual: the paper's formula, read literally.
+    These scores grow with N, so that softmax gives every concept 0 unless almost every correlation is 1.
 normalised
-    the same divided by N, residual 1.
+    The same divided by N, and 1 for the residual.
 code
-    :math:`\sum_i \mathrm{Cov}_i / \sum_i \mathrm{Var}_i`, the covariance about the pooled mean of the concept's
-    pairs, the variance about the mean of all pairs, both over n; residual 1 (official `iin/models/iin.py`,
-    `dim_callback`).
+    :math:`\sum_i \mathrm{Cov}_i / \sum_i \mathrm{Var}_i`, and 1 for the residual. The covariance is taken about the
+    pooled mean of the concept's pairs, the variance about the mean of all pairs, and both divide by n (official
+    `iin/models/iin.py`, `dim_callback`).
 """
 
 from collections.abc import Callable, Sequence
@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from reproduce.errors import UserError
+from reproduce.factors import check_factor, check_finite
 from reproduce.seeds import torch_generator
 
 Method = Literal["paper", "normalised", "code"]
@@ -42,8 +43,8 @@ class DimensionEstimate:
 class PairMoments:
     """First and second moments of latent pairs, by concept: all that any of the scores needs.
 
-    One pass, float64 sums, memory independent of the number of pairs: `[K, N]` for each moment. The sums are taken
-    about the first batch's mean, which costs nothing and keeps a large offset of z from eating the digits.
+    The pairs are read once, in batches of any size. The memory, `[K, N]` float64 sums for each moment, doesn't depend
+    on their number. The sums are taken about the first batch's mean, so that a large offset of z costs no digits.
     """
 
     def __init__(self, *, n_concepts: int) -> None:
@@ -55,7 +56,7 @@ class PairMoments:
         self._sums: dict[str, Tensor] = {}
 
     def update(self, z_a: Tensor, z_b: Tensor, factor: Tensor) -> None:
-        """Take in pairs: `z_a`, `z_b` `[B, N]`, and the concept each shares, `factor` `[B]` int64 in 0 … K-1."""
+        """Add pairs: `z_a`, `z_b` `[B, N]`, and the concept that each shares, `factor` `[B]` int64 in 0 … K-1."""
         if z_a.ndim != 2 or z_a.shape != z_b.shape or factor.shape != z_a.shape[:1]:
             raise UserError(
                 f"pairs must be z_a [B, N], z_b [B, N], factor [B]; they are {list(z_a.shape)}, "
@@ -63,11 +64,8 @@ class PairMoments:
             )
         if not len(z_a):
             return
-        if int(factor.min()) < 0 or int(factor.max()) >= self.n_concepts:
-            bad = factor[(factor < 0) | (factor >= self.n_concepts)][0]
-            raise UserError(f"factor index {int(bad)} is out of range for n_concepts={self.n_concepts}")
-        if not (torch.isfinite(z_a).all() and torch.isfinite(z_b).all()):
-            raise UserError("the latents hold NaN or infinity: check the first stage's weights and its input range")
+        check_factor(factor, self.n_concepts)
+        check_finite(z_a, z_b)
         a, b, factor = z_a.detach().cpu().double(), z_b.detach().cpu().double(), factor.cpu()
         if self._origin is None:
             self._origin = torch.cat([a, b]).mean(0)
@@ -121,7 +119,10 @@ class PairMoments:
 
 
 def allocate(scores: Sequence[float], dim: int) -> tuple[int, ...]:
-    """⌊dim·softmax(scores)⌋ for each concept; the last entry, the residual, takes what is left."""
+    """⌊dim·softmax(scores)⌋ for each concept; the residual, the last entry, takes what is left.
+
+    The residual's score alone, as of an experiment without concepts, gives it all: `allocate([1.0], N) == (N,)`.
+    """
     s = np.asarray(scores, dtype=np.float64)
     share = np.exp(s - s.max())
     concepts = np.floor(dim * share / share.sum())[:-1].astype(int)
@@ -129,7 +130,7 @@ def allocate(scores: Sequence[float], dim: int) -> tuple[int, ...]:
 
 
 def equal_chunks(n_factors: int, dim: int) -> tuple[int, ...]:
-    """Sizes as `torch.chunk(z, n_factors)` cuts them: what official `cmnist_diin.yaml` gets by naming none."""
+    """The sizes that `torch.chunk(z, n_factors)` gives: those of the official `cmnist_diin.yaml`, which names none."""
     sizes = [len(chunk) for chunk in torch.arange(dim).chunk(n_factors)]
     return (*sizes, *[0] * (n_factors - len(sizes)))
 
@@ -142,7 +143,7 @@ def stream_estimate(
     method: Method,
     seed: int,
 ) -> DimensionEstimate:
-    """As `estimate_dimensions`, from `n_pairs` that `draw_pairs(n, generator)` draws some thousands at a time."""
+    """`estimate_dimensions` of `n_pairs` pairs, which `draw_pairs(n, generator)` draws some thousands at a time."""
     moments = PairMoments(n_concepts=n_concepts)
     for start in range(0, n_pairs, _BATCH):
         moments.update(*draw_pairs(min(_BATCH, n_pairs - start), torch_generator(seed, "dimension pairs", start)))
@@ -160,8 +161,8 @@ def estimate_dimensions(
         n_concepts: K.
         method: "paper", "normalised" or "code"; see the module.
 
-    Raises UserError for an index out of range, NaN, and a concept with fewer than two pairs. Where the pairs don't
-    fit in memory, feed a `PairMoments` instead.
+    Raises UserError for an index out of range, NaN, and a concept with fewer than two pairs. A `PairMoments` takes
+    pairs that don't fit in memory.
     """
     moments = PairMoments(n_concepts=n_concepts)
     moments.update(z_a, z_b, factor)

@@ -7,6 +7,10 @@ class ReproduceError(Exception):
     exit_code = 1
 
 
+class MissingFileError(ReproduceError):
+    """A file that an earlier step writes is missing or damaged."""
+
+
 class UserError(ReproduceError, ValueError):
     """Something the user wrote or passed is wrong: one line on stderr, exit code 2."""
 

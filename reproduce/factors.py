@@ -1,8 +1,9 @@
-"""Which part of z̃ is which factor: concepts 1 … K, then the residual."""
+"""Which part of z̃ is which factor: concepts 1 … K, then the residual; and checks of what must fit to that."""
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
+import torch
 from torch import Tensor
 
 from reproduce.errors import UserError
@@ -15,14 +16,12 @@ def factor_slices(dims: Sequence[int]) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(accumulate(dims, initial=0))]
 
 
-def check_factor(factor: Tensor, dims: Sequence[int]) -> None:
+def check_factor(factor: Tensor, n_concepts: int) -> None:
     """Raise unless every entry of `factor` `[B]` is the index of a concept (the residual is shared by no pair)."""
-    n_concepts = len(dims) - 1
-    if factor.numel() and (int(factor.min()) < 0 or int(factor.max()) >= n_concepts):
-        bad = factor[(factor < 0) | (factor >= n_concepts)][0]
+    bad = factor[(factor < 0) | (factor >= n_concepts)]
+    if len(bad):
         raise UserError(
-            f"factor index {int(bad)} is out of range: with dims={list(dims)} a pair shares one of the "
-            f"concepts 0 … {n_concepts - 1}"
+            f"factor index {int(bad[0])} is out of range for n_concepts={n_concepts}: the concepts are numbered from 0"
         )
 
 
@@ -33,3 +32,15 @@ def check_dims(dims: Sequence[int], dim: int) -> None:
         raise UserError(
             f"dims={list(dims)} sum to {sum(dims)}, but z has {dim} dimensions: give the rest to the last, the residual"
         )
+
+
+def check_shape(z: Tensor, dim: int, *, network: str) -> None:
+    """Raise unless `z` is `[B, dim]`."""
+    if z.ndim != 2 or z.shape[1] != dim:
+        raise UserError(f"this {network} takes z [B, {dim}]; it was given {list(z.shape)} (flatten the latent first)")
+
+
+def check_finite(*latents: Tensor) -> None:
+    """Raise where a latent is NaN or infinite."""
+    if not all(torch.isfinite(z).all() for z in latents):
+        raise UserError("the latents hold NaN or infinity: check the first stage's weights and its input range")

@@ -10,12 +10,14 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from filelock import FileLock, Timeout
 
-from reproduce.errors import ReproduceError
+from reproduce.errors import MissingFileError, ReproduceError
+
+if TYPE_CHECKING:  # the processes that decode images import this module, and need no numpy
+    import numpy as np
 
 
 def shown(path: Path) -> str:
@@ -32,7 +34,7 @@ def _umask() -> int:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, which becomes `path` when the block ends well and vanishes when it doesn't."""
+    """A temporary path beside `path`, which becomes `path` when the block ends well and is removed when it doesn't."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -47,18 +49,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(lock: Path, *, busy: str, wait: bool = False) -> Iterator[None]:
-    """Hold the file `lock` against other processes; `busy` tells what a process that holds it is doing.
+    """Hold the file `lock` against other processes. It may stay behind: a file that nobody holds locks nothing out.
 
-    With `wait`, `busy` goes to stderr and the lock is waited for; without, ReproduceError says `busy`.
+    `busy` says what the process that holds it is doing. With `wait`, `busy` goes to stderr and the lock is waited for.
+
+    Raises:
+        ReproduceError: without `wait`, that the lock is held; and where the folder's file system has no locks.
     """
     held = FileLock(lock)
     try:
-        held.acquire(blocking=False)
-    except Timeout:
-        if not wait:
-            raise ReproduceError(busy) from None
-        print(busy, file=sys.stderr, flush=True)
-        held.acquire()
+        try:
+            held.acquire(blocking=False)
+        except Timeout:
+            if not wait:
+                raise ReproduceError(busy) from None
+            print(busy, file=sys.stderr, flush=True)
+            held.acquire()
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or "no file locks here"
+        raise ReproduceError(
+            f"{shown(lock)} cannot be locked ({reason}): move or link that folder to a disk where files can be locked"
+        ) from error
     try:
         yield
     finally:
@@ -66,13 +77,13 @@ def locked(lock: Path, *, busy: str, wait: bool = False) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """UTF-8 with Unix line ends."""
+    """Write UTF-8 with Unix line ends."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Keys in the order they have, floats as they are; NaN is refused, since JSON has none."""
+    """Write JSON with the keys in the order they have; ValueError for NaN, which JSON has not."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -82,12 +93,10 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise ReproduceError(f"{shown(path)} does not exist: `dvc repro` runs the stage that writes it") from None
+        raise MissingFileError(f"{shown(path)} does not exist") from None
     except (ValueError, EOFError, KeyError, tokenize.TokenError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0]
-        raise ReproduceError(
-            f"{shown(path)} is damaged ({reason}): delete it, and `dvc repro` runs the stage that writes it"
-        ) from None
+        raise MissingFileError(f"{shown(path)} is damaged ({reason}) and must be deleted") from None
 
 
 def read_json(path: Path) -> Any:
@@ -96,26 +105,34 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
-def read_array(path: Path, *, mapped: bool = False) -> np.ndarray:
+def read_array(path: Path, *, mapped: bool = False) -> "np.ndarray":
     """What `write_array` wrote, in memory or mapped from disk, read-only."""
+    import numpy as np
+
     with _reading(path):
         return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> "dict[str, np.ndarray]":
     """What `write_arrays` wrote."""
+    import numpy as np
+
     with _reading(path), np.load(path, allow_pickle=False) as file:
         return dict(file)
 
 
-def write_array(path: Path, array: np.ndarray) -> None:
-    """One array as .npy, which a reader can map instead of load."""
+def write_array(path: Path, array: "np.ndarray") -> None:
+    """Write one array as .npy, which a reader can map instead of load."""
+    import numpy as np
+
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Named arrays as .npz, the same bytes for the same arrays."""
+def write_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
+    """Write named arrays as .npz; equal arrays give equal bytes."""
+    import numpy as np
+
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
@@ -127,7 +144,7 @@ def sha256(path: Path) -> str:
 
 
 def is_web_page(path: Path) -> bool:
-    """Whether the file is what a server shows a reader in place of the file that was asked for."""
+    """Whether the file is a web page, as servers send in place of a file that they don't give."""
     with path.open("rb") as file:
         start = file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")) or b"<html" in start

@@ -1,4 +1,4 @@
-"""Latents: encoded once, kept on disk, drawn as pairs for training and for the estimators."""
+"""Latents: they are encoded once, kept on disk, and drawn as pairs for training and for the estimators."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from reproduce.data.base import IMAGES_AT_A_TIME
+from reproduce.data.shared.base import IMAGES_AT_A_TIME
 from reproduce.errors import ReproduceError
 from reproduce.files import read_array, write_array
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
@@ -18,7 +18,7 @@ from reproduce.pairs import ConceptPairs
 def encode_images(
     network: Autoencoder | Classifier, images: Callable[[slice], Tensor], n: int, *, device: torch.device, title: str
 ) -> Posterior:
-    """E over `n` images, `images(part)` of them at a time; a classifier's log-variance is -inf.
+    """Encode `n` images, of which `images(part)` returns a slice; a classifier's log-variance is -inf.
 
     Raises ReproduceError where a latent is not finite.
     """
@@ -37,7 +37,7 @@ def encode_images(
 
 
 def save_posterior(posterior: Posterior, folder: Path, name: str) -> None:
-    """Write `<name>_mean.npy` and, unless z is the mean exactly (a classifier), `<name>_logvar.npy`."""
+    """Write `<name>_mean.npy` and, unless z is exactly the mean as a classifier's is, `<name>_logvar.npy`."""
     write_array(folder / f"{name}_mean.npy", posterior.mean.numpy())
     logvar = folder / f"{name}_logvar.npy"
     if torch.isfinite(posterior.logvar).all():
@@ -47,7 +47,7 @@ def save_posterior(posterior: Posterior, folder: Path, name: str) -> None:
 
 
 def load_posterior(folder: Path, name: str) -> Posterior:
-    """What `save_posterior` wrote."""
+    """Read what `save_posterior` wrote."""
     mean = torch.from_numpy(read_array(folder / f"{name}_mean.npy"))
     logvar = folder / f"{name}_logvar.npy"
     return Posterior(
@@ -60,8 +60,10 @@ class LatentPairs:
 
     Arguments:
         posterior: of the pool's images, `[n, N]`, on any device.
-        values: the pool's concept values `[n, K]`; see `ConceptPairs`, as for `concepts`, `weights` and `balanced`.
-        sample: draw z from the posterior, afresh each time (official training), or take its mode (official estimate).
+        values: the pool's concept values `[n, K]`.
+        concepts, weights, balanced: see `ConceptPairs`.
+        sample: draw z from the posterior, anew each time (official in training); otherwise take its mean (official
+            for the estimate).
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class LatentPairs:
         self._posterior, self._sample = posterior, sample
 
     def __call__(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """`z_a`, `z_b` `[n, N]` on the posterior's device, and `factor` `[n]`."""
+        """Draw `z_a`, `z_b` `[n, N]` on the posterior's device, and `factor` `[n]`."""
         index_a, index_b, factor = self._pairs.draw(n, generator)
         return self._take(index_a, generator), self._take(index_b, generator), factor
 
@@ -88,13 +90,13 @@ class LatentPairs:
 
 
 class SingleLatents:
-    """Latents of `posterior` `[n, N]`, each of any image, drawn from the posterior afresh each time."""
+    """Latents of any of the images of `posterior` `[n, N]`, drawn from it anew each time."""
 
     def __init__(self, posterior: Posterior) -> None:
         self._posterior = posterior
 
     def __call__(self, n: int, generator: torch.Generator) -> Tensor:
-        """z `[n, N]` on the posterior's device."""
+        """Draw z `[n, N]` on the posterior's device."""
         index = torch.randint(len(self._posterior.mean), (n,), generator=generator)
         return _rows(self._posterior, index).sample(generator)
 

@@ -12,11 +12,11 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 
 def launch(arguments: Sequence[str], *, processes: int) -> int:
-    """`reproduce` with these arguments in `processes` processes; the exit code of the first that failed, or 0.
+    """Run `reproduce` with these arguments in `processes` processes; the exit code of the first that failed, or 0.
 
     A signal to this process reaches all of them. They share the processors, unless OMP_NUM_THREADS is set.
     """
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes speak for themselves
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # each process prints its own errors
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
     config = LaunchConfig(
         min_nodes=1,

@@ -22,7 +22,7 @@ VARIANCES: tuple[Variance, ...] = ("1-rho^2", "1-rho")
 
 
 def density_nll(z_tilde: Tensor, log_det: Tensor) -> Tensor:
-    """-log p(z) `[B]` in nats for one latent, z̃ `[B, N]` standard normal; ½·N·log 2π dropped."""
+    """-log p(z) `[B]`, in nats, of latents whose z̃ `[B, N]` is standard normal; ½·N·log 2π is left out."""
     return 0.5 * z_tilde.square().sum(1) - log_det
 
 
@@ -38,7 +38,7 @@ def pair_nll(
     variance: Variance = "1-rho^2",
     half: bool = True,
 ) -> Tensor:
-    """-log p(z^a, z^b | F) `[B]`, in nats, without N·log 2π and ½·N_F·log(variance), as the official code has it.
+    """-log p(z^a, z^b | F) `[B]`, in nats; N·log 2π and ½·N_F·log(variance) are left out, as in the official code.
 
     Arguments:
         zt_a, zt_b: z̃ of the two members `[B, N]`.
@@ -46,8 +46,8 @@ def pair_nll(
         factor: the shared concept's index `[B]`, int64, 0 … K-1.
         dims: the K+1 factor sizes, the residual last; they sum to N. Zero is allowed.
         rho: correlation of the shared factor within a pair, in (0, 1) (the paper's σ_ab; official: 0.975).
-        variance: conditional variance of the shared factor: official "1-rho^2", or the "1-rho" of some transcriptions.
-        half: keep the Gaussian's factor ½ (official), or drop it from the squares as printed in the paper.
+        variance: the shared factor's conditional variance, "1-rho^2" (official), or the "1-rho" of some transcriptions.
+        half: keep the Gaussian's factor ½ before the squares (official); the paper prints them without it.
     """
     if not 0 < rho < 1:
         raise UserError(f"rho={rho}: the correlation within a pair lies strictly between 0 and 1")
@@ -58,7 +58,7 @@ def pair_nll(
         shapes = ", ".join(str(list(x.shape)) for x in (zt_a, zt_b, *per_pair))
         raise UserError(f"zt_a, zt_b must be [B, N] and log_det_a, log_det_b, factor [B]; they are {shapes}")
     check_dims(dims, zt_a.shape[1])
-    check_factor(factor, dims)
+    check_factor(factor, len(dims) - 1)
     membership = torch.tensor([k for k, size in enumerate(dims) for _ in range(size)], device=factor.device)
     shared = (membership == factor[:, None]).to(zt_a.device)
     spread = 1 - rho**2 if variance == "1-rho^2" else 1 - rho

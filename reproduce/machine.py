@@ -1,4 +1,4 @@
-"""What a run ran on; kept beside its numbers, not among them."""
+"""The machine that a run used; it is kept beside the run's numbers, not among them."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ _PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib", "dvc
 
 
 def describe_machine() -> dict[str, object]:
-    """Peak memory so far, platform, processors, package versions; nothing that names a person or a host."""
+    """Peak memory so far, platform, processors and package versions; nothing here names a person or a host."""
     unit = 2**20 if sys.platform == "darwin" else 2**10  # macOS counts bytes, Linux kibibytes
     return {
         "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit,

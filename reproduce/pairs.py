@@ -1,7 +1,7 @@
 r"""Pairs that share one concept: :math:`(x^a, x^b) \sim p(x^a, x^b \mid F)`.
 
-Source: official `iin/data.py`: F is drawn first, x^a is any image, x^b any image with the same value of concept F
-(x^a itself not excluded), all else independent. The residual is shared by no pair.
+Source: official `iin/data.py`. F is drawn first; x^a is any image; x^b is any image with the same value of concept F,
+which may be x^a itself. No pair is drawn to share the residual.
 """
 
 from collections.abc import Sequence
@@ -18,18 +18,13 @@ class ConceptPairs:
     Arguments:
         values: int64 `[n, K]`, the value of each concept for each image.
         concepts: the K concepts' names, for messages.
-        weights: relative frequency of each concept as F; uniform (official) when None.
-        balanced: draw x^a so that every value of the shared concept comes up equally often. As the images come
-            (official), pairs that share a rare attribute's presence are few.
+        weights: the relative frequency of each concept as F; None is uniform (official).
+        balanced: draw x^a so that every value of the shared concept comes up equally often. Otherwise (official) a
+            value comes up as often as it is among the images, and a rare attribute's presence is rarely shared.
     """
 
     def __init__(
-        self,
-        *,
-        values: Tensor,
-        concepts: Sequence[str],
-        weights: Sequence[float] | None = None,
-        balanced: bool = False,
+        self, *, values: Tensor, concepts: Sequence[str], weights: Sequence[float] | None = None, balanced: bool = False
     ) -> None:
         if values.ndim != 2 or values.shape[1] != len(concepts):
             raise UserError(
@@ -57,7 +52,7 @@ class ConceptPairs:
             self._group.append(group)
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """`index_a`, `index_b`, `factor`: int64 `[n]` each."""
+        """Draw `n` pairs: `index_a`, `index_b` and `factor`, int64 `[n]` each."""
         factor = torch.multinomial(self._weights, n, replacement=True, generator=generator)
         index_a = torch.randint(len(self._group[0]), (n,), generator=generator)
         uniform = torch.rand(n, generator=generator, dtype=torch.float64)

@@ -13,6 +13,7 @@ def _find_root() -> Path:
 
 ROOT = _find_root()
 CONFIGS = ROOT / "paper_configs"
+PIPELINE = CONFIGS / "pipeline.yaml"
 PRETRAINED = ROOT / "pretrained"
 DOWNLOADS = ROOT / "downloads"
 # a base URL or a folder that takes the place of every address in paper_configs/sources.yaml
@@ -31,8 +32,8 @@ def results(profile: str) -> Path:
 
 
 @dataclass(frozen=True)
-class Site:
-    """The artifacts of one experiment, shared by its variants."""
+class ExperimentPlaces:
+    """The artifacts of one experiment, which its variants share."""
 
     profile: str
     experiment: str
@@ -46,12 +47,12 @@ class Site:
         return self.folder / "data"
 
     @property
-    def first_stage(self) -> Path:
-        return self.folder / "first_stage"
-
-    @property
     def pairs(self) -> Path:
         return self.folder / "pairs"
+
+    @property
+    def first_stage(self) -> Path:
+        return self.folder / "first_stage"
 
     @property
     def latents(self) -> Path:
@@ -59,8 +60,8 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Run(Site):
-    """The artifacts and results of one variant."""
+class RunPlaces(ExperimentPlaces):
+    """The artifacts and results of one run: a variant, and for a further seed its number, as in `code-seed1`."""
 
     variant: str
 
@@ -73,29 +74,25 @@ class Run(Site):
         return self.folder / self.variant / "flow"
 
     @property
-    def train_machine(self) -> Path:
-        # beside the flow, not in it: how long a training took must not rerun what follows
-        return self.folder / self.variant / "machine.json"
+    def evaluation(self) -> Path:
+        return self.folder / self.variant / "evaluation"
 
     @property
     def machine_notes(self) -> Path:
-        return self.train_machine
-
-    @property
-    def evaluation(self) -> Path:
-        return self.folder / self.variant / "evaluation"
+        # no DVC out: how long a training took must neither rerun what follows nor make a checkout look changed
+        return self.folder / self.variant / "machine.json"
 
     @property
     def metrics(self) -> Path:
         return results(self.profile) / "runs" / self.experiment / f"{self.variant}.json"
 
     @property
-    def headline(self) -> Path:
-        return results(self.profile) / "metrics" / self.experiment / f"{self.variant}.json"
-
-    @property
     def machine(self) -> Path:
         return self.metrics.with_name(f"{self.variant}.machine.json")
+
+    @property
+    def headline(self) -> Path:
+        return results(self.profile) / "metrics" / self.experiment / f"{self.variant}.json"
 
     @property
     def figures(self) -> Path:

@@ -1,7 +1,6 @@
-"""Random generators that depend on what they are for and on nothing else.
+"""Random generators that depend on a seed, a purpose and a step, and on nothing else.
 
-A run that continues from step k draws what the uninterrupted run drew at step k, because the generator
-of a step is made from the seed, a purpose and the step alone.
+So a run that continues from step k draws what the uninterrupted run drew at step k.
 """
 
 import zlib
@@ -21,5 +20,5 @@ def torch_generator(seed: int, purpose: str, step: int = 0) -> torch.Generator:
 
 
 def numpy_generator(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
-    """The same for numpy."""
+    """A NumPy generator for `purpose` at `step`."""
     return np.random.default_rng(_sequence(seed, purpose, step))

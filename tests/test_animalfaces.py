@@ -11,15 +11,14 @@ from PIL import Image
 from reproduce.data.animalfaces import AnimalFaces, read_class_folders, read_funit
 from reproduce.errors import UserError
 from reproduce.intake.decode import decode_images, label_array
-from reproduce.intake.image import Source, SquareCrop
+from reproduce.intake.image import Recipe, Source, SquareCrop
 
 BEAR, CAT, DOG, FOX = "n02132136", "n02123159", "n02086240", "n02119022"
 
 
 def decoded(sources: list[Source], folder: Path, *, size: int) -> np.ndarray:
-    decode_images(
-        sources, folder=folder, name="some", size=size, label_names=["class"], on_unusable="refuse", workers=1
-    )
+    recipe = Recipe(size=size, on_unusable="refuse")
+    decode_images(sources, folder=folder, name="some", recipe=recipe, label_names=["class"], workers=1)
     return np.load(folder / "some_images.npy")
 
 
@@ -277,9 +276,8 @@ def test_a_box_outside_its_image_is_named(tree: Path, tmp_path: Path) -> None:
             animals.train + animals.heldout,
             folder=tmp_path / "out",
             name="train",
-            size=8,
+            recipe=Recipe(size=8, on_unusable="convert"),
             label_names=["class"],
-            on_unusable="convert",
             workers=1,
         )
     assert list((tmp_path / "out").iterdir()) == []

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reproduce.data.augment import deform
+from reproduce.data.shared.augment import deform
 from reproduce.seeds import torch_generator
 
 NONE = {"rotation": 0.0, "shear": 0.0, "scale": 0.0, "shift": 0.0, "elastic": 0.0}

@@ -12,7 +12,7 @@ from PIL import Image
 from reproduce.data.celeba import ATTRIBUTES, read_celeba
 from reproduce.errors import UserError
 from reproduce.intake.decode import decode_images, label_array
-from reproduce.intake.image import CentreCrop
+from reproduce.intake.image import CentreCrop, Recipe
 
 NAMES = ("Bald", "Eyeglasses", "Male", "No_Beard", "Smiling", "Young")
 N = 24
@@ -115,9 +115,8 @@ def test_the_zip_gives_the_same_decoded_bytes_as_the_folder(folder: Path, tmp_pa
                 sources,
                 folder=tmp_path / name,
                 name=split,
-                size=64,
+                recipe=Recipe(size=64, on_unusable="refuse"),
                 label_names=celeba.attributes,
-                on_unusable="refuse",
                 workers=1,
             )
         return [path.read_bytes() for path in sorted((tmp_path / name).iterdir())]
@@ -254,9 +253,8 @@ def test_real_images_of_full_and_of_half_size_decode_to_nearly_the_same(samples:
             [by_name[each] for each in both],
             folder=tmp_path,
             name=name,
-            size=64,
+            recipe=Recipe(size=64, on_unusable="refuse"),
             label_names=["Male"],
-            on_unusable="refuse",
             workers=1,
         )
     full, half = (np.load(tmp_path / f"{name}_images.npy").astype(float) for name in ("celeba", "celeba_half"))

@@ -1,8 +1,9 @@
 """`reproduce check`: reruns whose distance from the committed numbers is known."""
 
 import copy
+import json
 import subprocess
-from fnmatch import fnmatchcase
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ from made_results import make_run, save
 
 from reproduce import cli
 from reproduce.errors import UserError
-from reproduce.report.check import Tolerance, compare, load_tolerances, main_check
+from reproduce.report.check import compare, main_check
 from reproduce.report.diff import numbers
+from reproduce.report.numbers import declarations, declared
 from reproduce.report.runs import load_runs
 
 ROOT = Path(__file__).parent.parent
-TOLERANCES = ROOT / "paper_configs" / "tolerances.yaml"
 SIZES = {"digit": 14, "color": 18, "residual": 32}
 
 
@@ -25,8 +26,23 @@ def run() -> dict[str, Any]:
     return make_run("colormnist_ae", "code", SIZES)
 
 
-def entry(quantity: str, absolute: float = 0.0, relative: float = 0.0) -> Tolerance:
-    return Tolerance(quantity=quantity, absolute=absolute, relative=relative)
+def entry(place: str, absolute: float = 0.0, relative: float = 0.0) -> dict[str, Any]:
+    return {"place": place, "kind": "number", "words": "so", "absolute": absolute, "relative": relative}
+
+
+REST = [entry(place) for place in ("dims.*", "scores.*", "metrics.*")]
+Declare = Callable[..., None]
+
+
+@pytest.fixture
+def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Declare:
+    """Puts these entries in the place of the declared numbers."""
+
+    def write(*entries: dict[str, Any]) -> None:
+        (tmp_path / "numbers.yaml").write_text(json.dumps({"tables": {}, "numbers": entries}))  # JSON is YAML
+        monkeypatch.setattr("reproduce.paths.CONFIGS", tmp_path)
+
+    return write
 
 
 def changed(run: dict[str, Any], **metrics: Any) -> dict[str, Any]:
@@ -38,45 +54,59 @@ def changed(run: dict[str, Any], **metrics: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("nll", "within"), [(-12.25, True), (-12.5, True), (-12.0, True), (-12.501, False), (-11.999, False), (None, False)]
 )
-def test_a_number_within_its_tolerance_and_beyond(run: dict[str, Any], nll: float | None, within: bool) -> None:
-    comparison = compare(run, changed(run, nll=nll), [entry("metrics.nll", 0.005, 0.02), entry("*")])
+def test_a_number_within_its_tolerance_and_beyond(
+    declare: Declare, run: dict[str, Any], nll: float | None, within: bool
+) -> None:
+    declare(entry("metrics.nll", 0.005, 0.02), *REST)
+    comparison = compare(run, changed(run, nll=nll))
     assert comparison.compared == len(numbers(run))
     assert [move.quantity for move in comparison.moves] == ([] if nll == -12.25 else ["metrics.nll"])
     assert [move.quantity for move in comparison.beyond] == ([] if within else ["metrics.nll"])
 
 
-def test_the_first_pattern_counts(run: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("entries", "beyond"),
+    [
+        ([("dims.residual", 0), ("dims.<factor>", 1)], ["dims.residual"]),
+        ([("dims.<factor>", 1), ("dims.residual", 0)], []),
+    ],
+)
+def test_the_first_entry_that_fits_counts(
+    declare: Declare, run: dict[str, Any], entries: list[tuple[str, float]], beyond: list[str]
+) -> None:
+    declare(*(entry(place, absolute) for place, absolute in entries), *REST)
     other = copy.deepcopy(run)
     other["dims"] = {"digit": 15, "color": 18, "residual": 31}
-    for patterns, beyond in (
-        ([entry("dims.residual"), entry("*", 1)], ["dims.residual"]),
-        ([entry("dims.*", 1), entry("dims.residual"), entry("*")], []),
-    ):
-        assert [move.quantity for move in compare(run, other, patterns).beyond] == beyond
-    with pytest.raises(UserError, match=r"no pattern that scores\.digit fits"):
-        compare(run, other, [entry("dims.*")])
+    assert [move.quantity for move in compare(run, other).beyond] == beyond
 
 
-def test_a_decimal_at_the_edge_of_its_tolerance_is_within(run: dict[str, Any]) -> None:
+def test_a_number_that_is_not_declared(declare: Declare, run: dict[str, Any]) -> None:
+    declare(entry("dims.<factor>"))
+    with pytest.raises(UserError, match=r"declares no number at scores\.digit; add an entry"):
+        compare(run, run | {"scores": {"digit": 1.0, "color": 0.25, "residual": 0.5}})
+
+
+def test_a_decimal_at_the_edge_of_its_tolerance_is_within(declare: Declare, run: dict[str, Any]) -> None:
+    declare(entry("metrics.x", 0.03), *REST)
     before, after = changed(run, x=0.88), changed(run, x=0.85)  # 0.03 apart, in binary a little more
-    assert not compare(before, after, [entry("metrics.x", 0.03), entry("*")]).beyond
+    assert not compare(before, after).beyond
 
 
-def test_a_number_that_only_one_has_is_beyond(run: dict[str, Any]) -> None:
+def test_a_number_that_only_one_has_is_beyond(declare: Declare, run: dict[str, Any]) -> None:
+    declare(entry("metrics.*", 1e9), *REST)
     for before, after in ((run, changed(run, new=1.0)), (changed(run, new=1.0), run), (run, changed(run, nll=None))):
-        (move,) = compare(before, after, [entry("*", 1e9)]).beyond
+        (move,) = compare(before, after).beyond
         assert move.quantity in ("metrics.new", "metrics.nll")
 
 
-def test_the_committed_tolerances_name_every_number_of_the_committed_runs() -> None:
+def test_every_number_of_the_committed_runs_is_declared() -> None:
     if not (ROOT / "results/embedded/runs").exists():
         pytest.skip("results/embedded is not there: make reproduce writes it")
-    allowed = load_tolerances(TOLERANCES)
     for run in load_runs(ROOT / "results/embedded/runs"):
-        assert compare(run, run, allowed).moves == []
+        assert compare(run, run).moves == []
         for quantity in numbers(run):
-            assert next(entry.quantity for entry in allowed if fnmatchcase(quantity, entry.quantity)) != "metrics.*"
-    assert [entry.quantity for entry in allowed if entry.quantity in ("*", "metrics.*")] == ["metrics.*"]
+            assert declared(quantity).place != "metrics.*", quantity
+    assert [number.place for number in declarations().numbers if "*" in number.place] == ["metrics.*"]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +122,7 @@ def test_the_committed_tolerances_name_every_number_of_the_committed_runs() -> N
 def test_how_far_the_walk_and_the_round_trip_may_move(
     run: dict[str, Any], before: dict[str, Any], after: dict[str, Any], within: bool
 ) -> None:
-    beyond = compare(changed(run, **before), changed(run, **after), load_tolerances(TOLERANCES)).beyond
+    beyond = compare(changed(run, **before), changed(run, **after)).beyond
     assert bool(beyond) != within
 
 
@@ -129,7 +159,7 @@ def test_a_rerun_with_the_same_numbers(checkout: Path, capsys: pytest.CaptureFix
     assert "the same" in text
 
 
-def test_what_moved_is_told_with_how_far(
+def test_what_moved_is_named_with_how_far(
     checkout: Path, run: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = changed(run, nll=-12.3)
@@ -141,8 +171,8 @@ def test_what_moved_is_told_with_how_far(
     assert code == 1
     assert "  metrics.swap.digit.digit.source: 86.2 % → 81.2 % (−5.0 pp; allowed: 3.0 pp)\n" in text
     assert "  dims.digit: 14 → 11 (−3; allowed: 1)\n" in text
-    assert "1 moved within their tolerance, 3 BEYOND it" in text
-    assert "other settings than the committed run's: config.seed" in text
+    assert "1 moved within their tolerance, 3 moved BEYOND it" in text
+    assert "settings that differ from the committed run's: config.seed" in text
     assert text.endswith("1 of 2 runs are within the tolerances, 1 moved\n")
 
     git(checkout, "commit", "-q", "-a", "-m", "second")
@@ -150,7 +180,7 @@ def test_what_moved_is_told_with_how_far(
     assert checked(capsys, "--revision", "HEAD~1")[0] == 1
 
 
-def test_a_small_move_is_told_and_is_no_failure(
+def test_a_small_move_is_named_and_is_no_failure(
     checkout: Path, run: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     save(checkout / "results" / "embedded", changed(run, nll=-12.3))
@@ -159,13 +189,13 @@ def test_a_small_move_is_told_and_is_no_failure(
     assert "metrics.nll: −12.25 → −12.30 (−0.050; allowed: 1.245)" in text
 
 
-def test_a_missing_run_is_a_failure_and_an_extra_one_is_told(
+def test_a_missing_run_is_a_failure_and_a_new_one_is_named(
     checkout: Path, run: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     save(checkout / "results" / "embedded", run | {"variant": "half"})
     code, text = checked(capsys)
     assert code == 0
-    assert "colormnist_ae/half: extra, nothing to compare it with\n" in text
+    assert "colormnist_ae/half: new, nothing to compare it with\n" in text
     (checkout / "results/embedded/runs/colormnist_ae/paper.json").unlink()
     code, text = checked(capsys)
     assert code == 1
@@ -204,5 +234,5 @@ def test_what_is_not_there_is_a_users_mistake(
 
 def test_a_profile_that_is_not_committed(checkout: Path, run: dict[str, Any]) -> None:
     save(checkout / "results" / "sample", run)
-    with pytest.raises(UserError, match="HEAD has no results/sample/runs"):
-        main_check(checkout, "sample", TOLERANCES, "HEAD")
+    with pytest.raises(UserError, match="results/sample/runs.*--revision"):
+        main_check(root=checkout, profile="sample", revision="HEAD")

@@ -18,11 +18,10 @@ from test_official import State, official_state
 from torch import nn
 
 from reproduce import Autoencoder, Classifier, Flow, cli, config, load_official_flow, paths
-from reproduce.config import load_sources
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import sha256
-from reproduce.intake import download
 from reproduce.intake.download import Downloads
+from reproduce.intake.sources import load_sources
 from reproduce.models.weights import load_network
 from reproduce.official.fetch import fetch_checkpoint
 from reproduce.seeds import numpy_generator, torch_generator
@@ -137,7 +136,7 @@ def test_a_file_that_exists_is_not_written_over(
 
 # --- out of the authors' archive
 
-SOURCES = load_sources().sources
+SOURCES = load_sources(ROOT / "paper_configs/sources.yaml").sources
 MEMBERS = SOURCES["official_logs"].members
 
 
@@ -226,9 +225,9 @@ def project(tmp_path: Path, states: dict[str, State], monkeypatch: pytest.Monkey
     (tmp_path / "mirror/logs.tar.gz").write_bytes(content)
     for module in (paths, config):
         monkeypatch.setattr(module, "CONFIGS", tmp_path / "paper_configs")
-    for module in (paths, download):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
-    for name, value in {"DOWNLOADS": tmp_path / "downloads", "WORK": tmp_path / ".work", "MIRROR": "mirror"}.items():
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    mirror = str(tmp_path / "mirror")
+    for name, value in {"DOWNLOADS": tmp_path / "downloads", "WORK": tmp_path / ".work", "MIRROR": mirror}.items():
         monkeypatch.setattr(stages_fetch, name, value)
     return tmp_path
 
@@ -242,7 +241,7 @@ def test_the_stages_fetch_and_take_the_official_network(
 ) -> None:
     assert (run("fetch"), run("first_stage")) == (0, 0)
     (told,) = capsys.readouterr().err.splitlines()
-    assert told.startswith("fetch: 5 files, 2.21 GB to fetch; the profile full needs about ")
+    assert told.startswith("fetch: 5 files, 2.21GB to fetch; the profile full needs about ")
     base = project / "artifacts/full/colormnist_classifier"
     assert (base / "first_stage/network.safetensors").read_bytes() == (base / "data/network.safetensors").read_bytes()
     network = load_network(base / "first_stage/network.safetensors", Classifier)

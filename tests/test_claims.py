@@ -7,7 +7,7 @@ import pytest
 from made_results import make_density, make_run
 
 from reproduce.errors import UserError
-from reproduce.report.claims import Claim, judge_claims, load_claims
+from reproduce.report.claims import Claim, count_claims, judge_claims, load_claims
 from reproduce.report.tables import build_tables
 
 CLAIMS = Path(__file__).parent.parent / "paper_configs" / "claims.yaml"
@@ -15,7 +15,7 @@ SIZES = {"digit": 14, "color": 18, "residual": 32}
 
 
 def claim(quantity: str, comparison: Any, than: float | str, **other: Any) -> Claim:
-    entry = {"says": "so", "source": "there", "experiments": None, "of": None, "tolerance": 0.0, **other}
+    entry = {"says": "so", "source": "there", "tolerance": 0.0, **other}
     return Claim(quantity=quantity, comparison=comparison, than=than, **entry)
 
 
@@ -141,7 +141,7 @@ def test_what_is_wanted_in_a_few_signs(made: Claim, wanted: str) -> None:
     assert made.wanted == wanted
 
 
-ENTRY = "says: s\n  source: p\n  experiments: null\n  quantity: dims.a\n  comparison: above\n  than: 1\n  of: null\n"
+ENTRY = "says: s\n  source: p\n  quantity: dims.a\n  comparison: above\n  than: 1\n"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ ENTRY = "says: s\n  source: p\n  experiments: null\n  quantity: dims.a\n  compar
         (f"- {ENTRY}", "tolerance: missing"),
         (f"- {ENTRY}  tolerance: 0\n".replace("dims.a", "dims.<concpet>"), "<concpet> stands for nothing"),
         (f"- {ENTRY}  tolerance: 0\n".replace("than: 1", "than: dims.<concept>"), "which quantity lacks"),
-        (f"- {ENTRY}  tolerance: 0\n".replace("of: null", "of: b"), "not to a number"),
+        (f"- {ENTRY}  tolerance: 0\n  of: b\n", "not to a number"),
         (f"- {ENTRY}  tolerance: 0\n".replace("above", "beside"), "comparison"),
         ("says: a mapping\n", "the whole file"),
     ],
@@ -201,3 +201,33 @@ def test_the_committed_claims_in_a_table() -> None:
     assert row[["density: ours", "density: against", "wanted"]].tolist() == ["90.0 %", "60.0 %", "> linear.z.softmax"]
     assert "60.0 %" in table.markdown()
     assert r"60.0 \%" in table.latex()
+
+
+def test_the_counts_of_all_variants_have_the_same_total() -> None:
+    empty = dict(SIZES, digit=0, color=0)
+    runs = [
+        make_run("colormnist_ae", "paper", empty),
+        make_run("colormnist_ae", "code", SIZES),
+        make_run("colormnist_classifier", "code", SIZES, images=False),  # no such run of `paper`
+        make_density("mnist"),
+    ]
+    table = build_tables(runs, {}, load_claims(CLAIMS))["claims"]
+    paper, code, density = count_claims(table.frame)
+    assert (paper.run, code.run, density.run) == ("paper", "code", "density")
+    assert paper.total == code.total > density.total
+    assert paper.unmeasured > code.unmeasured
+    judged = table.frame[table.frame["run"] == "code"]["holds"]
+    assert (code.holds, code.fails) == ((judged == True).sum(), (judged == False).sum())  # noqa: E712
+    assert f"paper, of {paper.total} claims: holds {paper.holds}, does not hold {paper.fails}, nothing" in table.note
+
+
+def test_the_distribution_of_a_factor_is_judged_only_where_concepts_have_dimensions() -> None:
+    runs = [make_run("a", "paper", dict(SIZES, digit=0, color=0)), make_run("a", "code", SIZES), make_density("mnist")]
+    runs[0]["metrics"]["factors"]["residual"]["variance"] = 1.1
+    frame = build_tables(runs, {}, load_claims(CLAIMS))["claims"].frame
+    variance = frame[frame["quantity"].str.startswith("metrics.factors") & frame["quantity"].str.endswith("variance")]
+    assert variance[["run", "at", "holds"]].to_numpy().tolist() == [
+        ["paper", None, None],
+        ["code", "metrics.factors.digit.variance", True],
+        ["density", "metrics.factors.residual.variance", True],
+    ]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reproduce.data.base import to_unit_range
+from reproduce.data.shared.base import to_unit_range
 from reproduce.data.colormnist import background_color, colorize, official_test_draws
 from reproduce.data.small_sets import resized
 from reproduce.seeds import numpy_generator, torch_generator

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from reproduce.config import Augmentation, ColorMNISTConfig, load_sources
 from reproduce.data.access import open_dataset
-from reproduce.data.base import Table, rows
+from reproduce.data.shared.base import Table, rows
 from reproduce.data.colormnist import ColorMNIST, official_test_draws
 from reproduce.data.fetch import fetch_dataset
 from reproduce.data.mnist import embedded_digits

@@ -12,7 +12,6 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +43,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 def rendered(data: bytes, *, size: int, crop: Crop, antialias: bool = True, convert: bool = False) -> np.ndarray:
     source = Source(Path("folder"), "image", (), crop)
-    pixels, note = render(data, source, Recipe(size=size, antialias=antialias, convert=convert))
+    pixels, note = render(data, source, Recipe(size, "convert" if convert else "refuse", antialias))
     assert bool(note) == convert
     return np.frombuffer(pixels, np.uint8).reshape(size, size, 3)
 
@@ -59,8 +58,10 @@ def write_images(folder: Path, n: int = N, *, size: tuple[int, int] = (12, 16)) 
 
 
 def run(sources: Sequence[Source], folder: Path, **options: Any) -> Path:
-    defaults: dict[str, Any] = {"size": 8, "label_names": ("even", "three"), "on_unusable": "refuse", "workers": 1}
-    decode_images(sources, folder=folder, name="train", **defaults | options)
+    recipe: dict[str, Any] = {"size": 8, "on_unusable": "refuse"}
+    recipe |= {key: options.pop(key) for key in ("size", "on_unusable", "antialias") if key in options}
+    defaults: dict[str, Any] = {"label_names": ("even", "three"), "workers": 1}
+    decode_images(sources, folder=folder, name="train", recipe=Recipe(**recipe), **defaults | options)
     return folder
 
 
@@ -80,11 +81,11 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, small_chunks: None) -> Callable[.
     def interrupted(sources: Sequence[Source], folder: Path, **options: Any) -> None:
         calls: list[int] = []
 
-        def stop(file: Path, offset: int, part: Sequence[Source], recipe: Recipe) -> Any:
+        def stop(file: Path, part: Sequence[Source], recipe: Recipe, *, offset: int) -> Any:
             calls.append(len(part))
             if len(calls) == 4:
                 raise KeyboardInterrupt
-            return render_into(file, offset, part, recipe)
+            return render_into(file, part, recipe, offset=offset)
 
         with monkeypatch.context() as patch:
             patch.setattr(decode, "render_into", stop)
@@ -99,9 +100,9 @@ def decoded_names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the sources that are decoded from here on."""
     names: list[str] = []
 
-    def note(file: Path, offset: int, part: Sequence[Source], recipe: Recipe) -> Any:
+    def note(file: Path, part: Sequence[Source], recipe: Recipe, *, offset: int) -> Any:
         names.extend(source.name for source in part)
-        return render_into(file, offset, part, recipe)
+        return render_into(file, part, recipe, offset=offset)
 
     monkeypatch.setattr(decode, "render_into", note)
     return names
@@ -248,13 +249,12 @@ def test_at_most_four_processes_hold_a_zips_directory(
         sources = [Source(tmp_path / "in.zip", source.name, source.labels, source.crop) for source in sources]
     started = []
 
-    @contextmanager
-    def none(n: int) -> Iterator[None]:
-        started.append(n + 1)
-        yield None
+    def here(tasks: Iterator[Any], workers: int) -> Iterator[Any]:
+        started.append(workers)
+        yield from (task() for task in tasks)
 
     monkeypatch.setattr(decode, "_CHUNK_IMAGES", 1)
-    monkeypatch.setattr(decode, "_processes", none)
+    monkeypatch.setattr(decode, "_decoded", here)
     for workers in (8, 3):
         run(sources, tmp_path / "out", workers=workers)
     # six chunks would keep six busy
@@ -305,7 +305,7 @@ def test_an_interrupted_decode_continues_and_ends_byte_for_byte_the_same(
     assert decoded_names == [source.name for source in sources[9:]]
 
 
-@pytest.mark.parametrize("damage", ["torn line", "missing rows", "rows without a line"])
+@pytest.mark.parametrize("damage", ["torn line", "missing rows", "rows without a line", "lost rows"])
 def test_what_a_crash_can_leave_is_cut_to_what_is_whole(
     tmp_path: Path, interrupt: Callable[..., None], damage: str
 ) -> None:
@@ -317,6 +317,8 @@ def test_what_a_crash_can_leave_is_cut_to_what_is_whole(
         log.write_bytes(log.read_bytes()[:-5])
     elif damage == "missing rows":
         rows.write_bytes(rows.read_bytes()[:-100])
+    elif damage == "lost rows":  # by a power cut: the log came to the disk first
+        rows.write_bytes(rows.read_bytes()[:128] + bytes(N * 8 * 8 * 3))
     else:
         rows.write_bytes(rows.read_bytes() + b"x" * 1000)
     assert result(run(sources, tmp_path / "out")) == expected
@@ -399,16 +401,17 @@ _SLOW = """
 import sys, time
 from pathlib import Path
 from reproduce.intake import decode
-from reproduce.intake.image import Source, SquareCrop
-real = decode._here
-def slow(task):
-    time.sleep(0.2)
-    return real(task)
-decode._here, decode._SYNC_SECONDS, decode._CHUNK_IMAGES = slow, 0, 3
+from reproduce.intake.image import Recipe, Source, SquareCrop
+real = decode._decoded
+def slow(tasks, workers):
+    for entries in real(tasks, workers):
+        time.sleep(0.2)
+        yield entries
+decode._decoded, decode._CHUNK_IMAGES = slow, 3
 folder = Path(sys.argv[1])
 sources = [Source(folder, f"{i:04d}.jpg", (i % 2, i % 3), SquareCrop()) for i in range(60)]
-decode.decode_images(sources, folder=Path(sys.argv[2]), name="train", size=8, label_names=("even", "three"),
-                     on_unusable="refuse", workers=2)
+decode.decode_images(sources, folder=Path(sys.argv[2]), name="train", recipe=Recipe(8, "refuse"),
+                     label_names=("even", "three"), workers=2)
 """
 
 
@@ -443,10 +446,10 @@ def is_running(pid: str) -> bool:
         return False
 
 
-def die_elsewhere(file: Path, offset: int, part: Sequence[Source], recipe: Recipe) -> Any:
+def die_elsewhere(file: Path, part: Sequence[Source], recipe: Recipe, *, offset: int) -> Any:
     if multiprocessing.parent_process() is not None:
         os._exit(3)
-    return render_into(file, offset, part, recipe)
+    return render_into(file, part, recipe, offset=offset)
 
 
 def test_a_worker_that_dies_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -473,7 +476,7 @@ _MEMORY = """
 import sys, threading, time
 from pathlib import Path
 from reproduce.intake import decode
-from reproduce.intake.image import Source, SquareCrop
+from reproduce.intake.image import Recipe, Source, SquareCrop
 
 def anonymous(pid):
     try:
@@ -492,8 +495,8 @@ def watch():
 peak = 0
 threading.Thread(target=watch, daemon=True).start()
 sources = [Source(Path(sys.argv[1]), "0000.jpg", (0, 0), SquareCrop())] * int(sys.argv[2])
-decode.decode_images(sources, folder=Path(sys.argv[3]), name="train", size=64, label_names=("a", "b"),
-                     on_unusable="refuse", workers=2)
+decode.decode_images(sources, folder=Path(sys.argv[3]), name="train", recipe=Recipe(64, "refuse"),
+                     label_names=("a", "b"), workers=2)
 print(peak)
 """
 

@@ -67,7 +67,7 @@ def test_same_seed_same_flow_and_a_killed_training_continues_to_the_same(tmp_pat
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"steps": 0}, "steps=0"), ({"batch_size": 0}, "batch_size=0"), ({"decay_from": 9}, "decay_from=9")],
+    [({"steps": 0}, "steps: .*0"), ({"batch_size": 0}, "batch_size: .*0"), ({"decay_from": 9}, "decay_from=9")],
 )
 def test_a_budget_that_cannot_be_is_refused(change, words):
     with pytest.raises(UserError, match=words):

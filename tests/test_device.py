@@ -9,10 +9,10 @@ from torch.utils._pytree import tree_leaves
 
 import reproduce
 from reproduce import likelihood
-from reproduce.config import AutoencoderObjective
 from reproduce.device import widest
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.training import first_stage, loop
+from reproduce.training.objective import AutoencoderObjective
 
 
 class Doubles(TorchDispatchMode):
@@ -43,9 +43,7 @@ def test_a_training_without_float64_uses_none(monkeypatch, what):
     for module in (loop, first_stage):
         monkeypatch.setattr(module, "widest", lambda _: torch.float32)
     training = TRAINING.model_copy(update={"steps": 3})
-    objective = AutoencoderObjective(
-        error="absolute", kl_weight=1.0, initial_logvar=0.0, perceptual=None, adversarial=None
-    )
+    objective = AutoencoderObjective(error="absolute", kl_weight=1.0, initial_logvar=0.0)
     with Doubles() as doubles:
         if what == "flow":
             reproduce.train_flow(draw_pairs, dims=(3, 2, 3), steps=3, n_blocks=1, hidden_dim=8)

@@ -132,6 +132,7 @@ def test_the_paper_formula_leaves_the_concepts_nothing() -> None:
         ((62, 62, 64), (6, 6, 52)),
         ((63, 63, 64), (13, 13, 38)),
         ((64, 64, 64), (21, 21, 22)),
+        ((1,), (64,)),
     ],
 )
 def test_allocation_in_numbers(scores: tuple[float, ...], dims: tuple[int, ...]) -> None:

@@ -16,11 +16,12 @@ import gdown
 import pytest
 from serving import Server, serving
 
-from reproduce.config import Source
 from reproduce.errors import ReproduceError
 from reproduce.files import _umask
-from reproduce.intake import download
-from reproduce.intake.download import Downloads, obtain
+from reproduce.intake import download, transfer
+from reproduce.intake.download import Downloads
+from reproduce.intake.sources import Source
+from reproduce.intake.transfer import Transfer
 
 CONTENT = os.urandom(1_000_000)
 OTHER = os.urandom(1_000_000)
@@ -35,8 +36,8 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "_PAUSE", 0.001)
-    monkeypatch.setattr(download, "_CHUNK", 1000)
+    monkeypatch.setattr(transfer, "_PAUSE", 0.001)
+    monkeypatch.setattr(transfer, "_CHUNK", 1000)
 
 
 def source(*urls: str, **changes: Any) -> Source:
@@ -55,6 +56,10 @@ def source(*urls: str, **changes: Any) -> Source:
 
 def unlisted(*urls: str) -> Source:
     return source(*urls, sha256=None)
+
+
+def obtain(wanted: Source, *, folder: Path, mirror: str | None = None) -> Path:
+    return Downloads(sources={"it": wanted}, folder=folder, mirror=mirror).obtain("it")
 
 
 def left(folder: Path) -> list[str]:
@@ -124,8 +129,9 @@ def test_a_transfer_that_is_always_cut_is_given_up_and_continued_by_the_next_run
 KILLED = """
     import sys
     from pathlib import Path
-    from reproduce.config import Source
-    from reproduce.intake import download
+    from reproduce.intake import transfer
+    from reproduce.intake.download import Downloads
+    from reproduce.intake.sources import Source
 
     class Bar:  # ends this process, as `kill -9` does, in the middle of the file
         def __init__(self, **named): self.total, self.seen = named["total"], named["initial"]
@@ -137,8 +143,8 @@ KILLED = """
                 import os, signal
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    download.tqdm = Bar
-    download.obtain(Source.model_validate_json(sys.argv[1]), folder=Path(sys.argv[2]))
+    transfer.tqdm = Bar
+    Downloads(sources={"it": Source.model_validate_json(sys.argv[1])}, folder=Path(sys.argv[2])).obtain("it")
 """
 
 
@@ -255,9 +261,9 @@ def test_without_a_published_checksum_the_first_file_decides(tmp_path: Path, ser
     assert noted == {FILE: hashlib.sha256(CONTENT).hexdigest()}
     (tmp_path / FILE).unlink()
     server.files[PATH] = OTHER
-    refused(tmp_path, wanted, "wrong checksum, .* as noted in downloads/checksums.json when it was first used")
+    refused(tmp_path, wanted, "wrong checksum, .* as noted in .*checksums.json when it was first used")
     (tmp_path / FILE).write_bytes(OTHER)
-    refused(tmp_path, wanted, r"data\.bin is not the file that is expected: .* as noted in downloads/checksums.json")
+    refused(tmp_path, wanted, r"data\.bin is not the file that is expected: .* as noted in .*checksums.json")
     obtain(source(server.address + PATH, file="more", sha256=None), folder=tmp_path)
     assert json.loads((tmp_path / "checksums.json").read_text()) == noted | {"more": hashlib.sha256(OTHER).hexdigest()}
 
@@ -306,14 +312,14 @@ def test_without_a_network_one_line_says_so(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line_and_what_is_there_is_kept(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def receive(transfer: download._Transfer, response: Any, *_: Any) -> None:
+    def receive(transfer: Transfer, response: Any, *_: Any) -> None:
         transfer.part.write_bytes(response.raw.read(300_000))
         transfer.part.unlink()
         transfer.part.symlink_to("/dev/full")
         with transfer.part.open("wb") as file:
             file.write(b"more")
 
-    monkeypatch.setattr(download._Transfer, "_receive", receive)
+    monkeypatch.setattr(Transfer, "_receive", receive)
     with pytest.raises(
         ReproduceError, match=r"the disk is full: .* of .*data\.bin .*make room and run again"
     ) as caught:
@@ -376,7 +382,7 @@ def test_what_is_to_be_fetched_is_told_with_what_is_needed_and_free(
     monkeypatch.setattr(download, "_free", lambda folder: 50e9)
     downloads(tmp_path / "not there yet").announce(["a", "b"], profile="full", disk_gb=30)
     assert capsys.readouterr().err == (
-        "fetch: 2 files, 4 GB to fetch; the profile full needs about 30 GB of disk in all; 50 GB are free\n"
+        "fetch: 2 files, 4.00GB to fetch; the profile full needs about 30 GB of disk in all; 50.0GB are free\n"
     )
     (tmp_path / "b").write_bytes(b"")
     (tmp_path / "set").mkdir()
@@ -384,8 +390,8 @@ def test_what_is_to_be_fetched_is_told_with_what_is_needed_and_free(
         part.truncate(1_500_000_000)  # half of it is there
     downloads(tmp_path).announce(["a", "b"], profile="full", disk_gb=60.5)
     assert capsys.readouterr().err == (
-        "fetch: 1 file, 500 MB to fetch; the profile full needs about 60.5 GB of disk in all; "
-        "50 GB are free (perhaps too few)\n"
+        "fetch: 1 file, 500MB to fetch; the profile full needs about 60.5 GB of disk in all; "
+        "50.0GB are free (perhaps too few)\n"
     )
     downloads(tmp_path).announce(["b"], profile="full", disk_gb=60.5)
     assert capsys.readouterr().err == ""
@@ -395,7 +401,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(download, "_free", lambda folder: 3e9)
     downloads(tmp_path).announce(["a"], profile="mine", disk_gb=None)
     with pytest.raises(
-        ReproduceError, match=r"4 GB are to be fetched into .* where 3 GB are free: make room"
+        ReproduceError, match=r"4.00GB are to be fetched into .* where 3.00GB are free: make room"
     ) as caught:
         downloads(tmp_path).announce(["a", "b"], profile="mine", disk_gb=None)
     assert "\n" not in str(caught.value)
@@ -414,7 +420,7 @@ def test_a_file_that_changed_is_never_mixed_with_what_was_there(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(download._Transfer, "_receive", killed)
+        patch.setattr(Transfer, "_receive", killed)
         with pytest.raises(KeyboardInterrupt):
             obtain(wanted, folder=tmp_path)
     obtain(wanted, folder=tmp_path)
@@ -442,7 +448,7 @@ def test_a_checksum_that_was_noted_is_named_and_can_be_taken_back(tmp_path: Path
     downloads = Downloads(sources={"it": unlisted(server.address + PATH)}, folder=tmp_path)
     downloads.obtain("it")
     (tmp_path / FILE).unlink()
-    with pytest.raises(ReproduceError, match=r"as noted in downloads/checksums\.json"):
+    with pytest.raises(ReproduceError, match=r"as noted in .*checksums\.json"):
         downloads.obtain("it")
     downloads.forget("it")
     assert downloads.obtain("it").read_bytes() == CONTENT

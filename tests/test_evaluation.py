@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 from made_subject import made_subject
+from reproduce.data.colormnist import background_color
 from torch import Tensor, nn
 
-from reproduce.data.base import HeldoutPairs, Readings, pick_images, to_unit_range
-from reproduce.data.colormnist import background_color
+from reproduce.data.shared.base import HeldoutPairs, Readings, pick_images, to_unit_range
 from reproduce.errors import ReproduceError, UserError
 from reproduce.evaluation.grid import measure_mix, swap_cells
 from reproduce.evaluation.latents import (
@@ -979,7 +979,7 @@ def test_sections_that_suit_the_experiment_are_accepted() -> None:
     evaluation(*shared, "response", "walk").check(**CLASSES | {"kind": "classifier"})
     evaluation("samples", "linear").check(**CLASSES | {"concepts": 0})
     evaluation("samples", "directions").check(**ATTRIBUTES | {"concepts": 0})
-    evaluation("swap", mix={"images": [[0, 1]]}, grid={"targets": [[1, 1]], "sources": [[0, 0]]}).check(**ATTRIBUTES)
+    evaluation("swap", mix={"images": ["01"]}, grid={"targets": ["11"], "sources": ["00"]}).check(**ATTRIBUTES)
 
 
 @pytest.mark.parametrize(
@@ -997,8 +997,8 @@ def test_sections_that_suit_the_experiment_are_accepted() -> None:
             CLASSES | {"kind": "classifier"},
             "needs the section",
         ),
-        ((), {"grid": {"targets": [1], "sources": [[2, 3]]}}, CLASSES, r"evaluation.grid.sources: \(2, 3\)"),
-        ((), {"mix": {"images": [1]}}, ATTRIBUTES, "evaluation.mix.images: 1: there are 2 concept"),
+        ((), {"grid": {"targets": [1], "sources": ["011"]}}, CLASSES, "evaluation.grid.sources: 011: "),
+        ((), {"mix": {"images": [1]}}, ATTRIBUTES, "evaluation.mix.images: 1: give each of the 2 concepts"),
         ((), {"linear": LINEAR | {"start": 10}}, CLASSES, "evaluation.linear.start: 10: there are 10 classes"),
         ((), {"linear": LINEAR | {"ends": [1, 12]}}, CLASSES, "evaluation.linear.ends: 12: .* 0 to 9"),
     ],

@@ -1,12 +1,22 @@
 """Writes are whole or absent; networks on disk come back equal, and damaged ones are refused."""
 
+import errno
+import json
+import subprocess
+import sys
+import threading
+
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from reproduce.errors import ReproduceError
 from reproduce.files import (
     atomic_path,
+    locked,
     read_array,
     read_arrays,
     read_json,
@@ -34,6 +44,46 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path):
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from reproduce.files import locked
+with locked(Path(sys.argv[1]), busy="never"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_is_held_against_other_processes_and_a_file_that_nobody_holds_locks_nothing(tmp_path, capsys):
+    lock = tmp_path / "lock"
+    lock.write_text("left by a process that was killed")
+    with subprocess.Popen([sys.executable, "-c", HOLD, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(ReproduceError, match="it is busy"), locked(lock, busy="it is busy"):
+            pass
+        threading.Timer(0.2, other.kill).start()
+        with locked(lock, busy="it is busy", wait=True):
+            assert other.wait() != 0
+    assert capsys.readouterr().err == "it is busy\n"
+    with locked(lock, busy="never"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(OSError(errno.ENOLCK, "No locks available"), "No locks available"), (NotImplementedError(), "no file locks")],
+)
+def test_a_file_system_without_locks_is_one_line(tmp_path, monkeypatch, error, reason):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(FileLock, "acquire", fail)
+    words = rf"lock cannot be locked \({reason}.*\): move or link"
+    with pytest.raises(ReproduceError, match=words) as caught, locked(tmp_path / "lock", busy="never"):
+        pass
+    assert "\n" not in str(caught.value)
 
 
 def test_json_keeps_order_and_refuses_nan(tmp_path):
@@ -123,7 +173,22 @@ def test_nan_weights_and_weights_that_do_not_fit_are_named(tmp_path):
     with pytest.raises(ReproduceError, match=r"'layers\.0\.loc' holds NaN"):
         load_network(path, Flow)
     network = Flow(dim=4, n_blocks=1, hidden_dim=8)
-    network.hidden_dim = 16
+    network.config["hidden_dim"] = 16
     save_network(path, network)
     with pytest.raises(ReproduceError, match=r"the key 'layers\.1\.first\.biases\.0' does not fit"):
         load_network(path, Flow)
+
+
+@pytest.mark.parametrize("config", [{"colour": 3}, {"width": None}, None])
+def test_a_header_that_no_network_fits_is_one_line(tmp_path, config):
+    path = tmp_path / "net.safetensors"
+    save_network(path, Classifier(width=4))
+    with safe_open(str(path), framework="pt") as file:
+        header = json.loads(file.metadata()["network"])
+    header |= {} if config is None else {"config": header["config"] | config}
+    if config is None:
+        del header["config"]
+    save_file({}, path, metadata={"network": json.dumps(header)})
+    with pytest.raises(ReproduceError, match=r"net\.safetensors: its header describes no classifier") as caught:
+        load_network(path, Classifier)
+    assert "\n" not in str(caught.value)

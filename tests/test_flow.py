@@ -182,9 +182,9 @@ def test_parameter_count_is_the_official_one() -> None:
     ("sizes", "named"),
     [
         ({"dim": 1}, "dim=1"),
-        ({"dim": 4, "n_blocks": 0}, "n_blocks=0"),
-        ({"dim": 4, "hidden_dim": 0}, "hidden_dim=0"),
-        ({"dim": 4, "hidden_depth": -1}, "hidden_depth=-1"),
+        ({"dim": 4, "n_blocks": 0}, "n_blocks: .*0"),
+        ({"dim": 4, "hidden_dim": 0}, "hidden_dim: .*0"),
+        ({"dim": 4, "hidden_depth": -1}, "hidden_depth: .*-1"),
     ],
 )
 def test_impossible_sizes_are_refused(sizes: dict[str, int], named: str) -> None:
@@ -196,7 +196,7 @@ def test_impossible_sizes_are_refused(sizes: dict[str, int], named: str) -> None
 @pytest.mark.parametrize("way", ["forward", "inverse", "initialize"])
 def test_latents_of_another_shape_are_refused(shape: tuple[int, ...], way: str) -> None:
     flow = Flow(dim=4, n_blocks=1, hidden_dim=8)
-    with pytest.raises(UserError, match=re.escape(f"takes [B, 4]; it was given {list(shape)}")):
+    with pytest.raises(UserError, match=re.escape(f"takes z [B, 4]; it was given {list(shape)}")):
         getattr(flow, way)(torch.zeros(shape))
 
 

@@ -11,15 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from reproduce.config import Experiment, NetworkTraining, Unsupervised, load_network_config
+from reproduce.config import Experiment, Unsupervised, load_network_config
 from reproduce.errors import ReproduceError
 from reproduce.files import write_array
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.discriminator import Discriminator
 from reproduce.models.weights import load_network
-from reproduce.paths import CONFIGS, Site
+from reproduce.paths import CONFIGS, ExperimentPlaces
 from reproduce.stages import first_stage as stage
 from reproduce.training import first_stage as training
+from reproduce.training.optimisation import LinearDecay, NetworkTraining
 from reproduce.training.perceptual import Perceptual, feature_distance
 
 EXPERIMENTS = sorted(path.stem for path in (CONFIGS / "full").glob("*.yaml"))
@@ -34,10 +35,11 @@ def shortened(config: Config) -> Config:
     """300 steps of 4 images, a width of 4, a rate to match; the discriminator's start in its place among the steps."""
 
     def shorter(was: NetworkTraining, steps: int) -> NetworkTraining:
-        decay = None if was.decay_from is None else was.decay_from * steps // was.steps
-        return was.model_copy(
-            update={"steps": steps, "decay_from": decay, "batch_size": 4, "initialize_batch": 16, "peak_rate": 3e-4}
-        )
+        schedule = was.schedule
+        if isinstance(schedule, LinearDecay):
+            schedule = LinearDecay(decay_from=schedule.decay_from * steps // was.steps)
+        changes = {"steps": steps, "schedule": schedule, "batch_size": 4, "initialize_batch": 16, "peak_rate": 3e-4}
+        return was.model_copy(update=changes)
 
     first = config.first_stage
     changes = {"source": "train", "checkpoint": None, "width": 4, "training": shorter(first.training, STEPS)}
@@ -191,7 +193,7 @@ def test_the_full_configs_have_the_official_values(experiment: str) -> None:
         adversarial and adversarial.rate_factor,
         adversarial and adversarial.spectral_norm,
         first.training.steps,
-        first.training.decay_from,
+        first.training.schedule.decay_from,
     )
     assert found == OFFICIAL[experiment]
     assert (first.width, first.latent_dim, first.training.batch_size) == (64, 64, 25)

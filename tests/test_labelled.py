@@ -25,10 +25,10 @@ from reproduce.config import (
 )
 from reproduce.data import photos, rendered
 from reproduce.data.access import open_dataset
-from reproduce.data.augment import deform
-from reproduce.data.base import HeldoutPairs, images_from_levels, rows
+from reproduce.data.shared.augment import deform
+from reproduce.data.shared.base import HeldoutPairs, images_from_levels, rows
 from reproduce.data.fetch import fetch_dataset, needed_sources
-from reproduce.data.labelled import (
+from reproduce.data.shared.labelled import (
     AttributeImages,
     ClassImages,
     attribute_test_draws,
@@ -875,11 +875,11 @@ def test_an_interrupted_fetch_leaves_no_final_file_and_continues(
     names: list[str] = []
     last = 6 if split == "train" else n_train + 2
 
-    def interrupted(file: Path, offset: int, part: Any, recipe: Any) -> Any:
+    def interrupted(file: Path, part: Any, recipe: Any, *, offset: int) -> Any:
         if len(names) == last:
             signal.raise_signal(signal.SIGINT)
         names.extend(source.name for source in part)
-        return render_into(file, offset, part, recipe)
+        return render_into(file, part, recipe, offset=offset)
 
     monkeypatch.setattr(decode, "render_into", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reproduce.config import AdversarialTerm, AutoencoderObjective, NetworkTraining, PerceptualTerm
 from reproduce.errors import UserError
 from reproduce.models.convolutional import Autoencoder, Posterior
 from reproduce.models.discriminator import Discriminator
@@ -18,7 +17,14 @@ from reproduce.seeds import torch_generator
 from reproduce.training import first_stage
 from reproduce.training.first_stage import train_autoencoder
 from reproduce.training.loop import Resume
-from reproduce.training.objective import AutoencoderLoss, calibrated_weight
+from reproduce.training.objective import (
+    AdversarialTerm,
+    AutoencoderLoss,
+    AutoencoderObjective,
+    PerceptualTerm,
+    calibrated_weight,
+)
+from reproduce.training.optimisation import LinearDecay, NetworkTraining
 
 ADVERSARIAL = AdversarialTerm(start=10, rate_factor=4.0, spectral_norm=True, width=4)
 OBJECTIVE = AutoencoderObjective(
@@ -32,11 +38,9 @@ TRAINING = NetworkTraining(
     steps=20,
     batch_size=8,
     peak_rate=1e-3,
-    schedule="linear_decay",
-    decay_from=15,
+    schedule=LinearDecay(decay_from=15),
     betas=(0.5, 0.9),
     initialize_batch=16,
-    gradient_clip=None,
 )
 SIZE = {"in_channels": 1, "image_size": 32, "width": 4, "latent_dim": 6}
 
@@ -112,7 +116,7 @@ def test_every_term_is_its_formula_in_float64(error: str, spectral_norm: bool) -
 
     decoded = F.conv_transpose2d(features, last, stride=2, padding=1).tanh()
     loss = AutoencoderLoss(objective, perceptual=distance, discriminator=discriminator, last_layer=last)
-    found = loss(images, decoded, posterior, 0)
+    found = loss(images, decoded, posterior, step=0)
 
     exact_last = last.detach().double().requires_grad_()
     exact = F.conv_transpose2d(features.double(), exact_last, stride=2, padding=1).tanh()
@@ -161,7 +165,7 @@ def test_before_its_start_the_discriminator_has_no_say() -> None:
     discriminator = Discriminator(in_channels=1, width=4, spectral_norm=False, seed=0)
     loss = AutoencoderLoss(OBJECTIVE, perceptual=distance, discriminator=discriminator, last_layer=last)
     posterior = Posterior(torch.zeros(4, 6), torch.zeros(4, 6))
-    before, after = (loss(x, x * 0.5 * last, posterior, step) for step in (9, 10))
+    before, after = (loss(x, x * 0.5 * last, posterior, step=step) for step in (9, 10))
     names = ("adversarial", "adversarial_weight", "discriminator", "logits_real")
     assert all(before[name] == 0 for name in names)
     assert all(after[name] != 0 for name in names)
@@ -318,7 +322,7 @@ def test_both_step_from_the_weights_that_the_step_began_with(discriminators: lis
     """The first adversarial step against Adam's formula, on gradients of a re-computed pass."""
     objective = OBJECTIVE.model_copy(update={"adversarial": ADVERSARIAL.model_copy(update={"start": 0})})
     # a large step: gradients through weights that had moved already would be others
-    one = TRAINING.model_copy(update={"steps": 1, "schedule": "one_cycle", "decay_from": None, "peak_rate": 1.0})
+    one = TRAINING.model_copy(update={"steps": 1, "schedule": "one_cycle", "peak_rate": 1.0})
     trained, _ = train(objective=objective, training=one)
 
     model = Autoencoder(**SIZE)
@@ -330,7 +334,7 @@ def test_both_step_from_the_weights_that_the_step_began_with(discriminators: lis
     posterior = model.encode(images)
     decoded = model.decode(posterior.sample(generator))
     loss = AutoencoderLoss(objective, perceptual=distance, discriminator=discriminator, last_layer=model.last_layer)
-    values = loss(images, decoded, posterior, 0)
+    values = loss(images, decoded, posterior, step=0)
     rate = 1 / 25  # one_cycle's first
     for network, ended, value, factor in (
         (model, trained, "loss", 1.0),
@@ -346,7 +350,7 @@ def test_both_step_from_the_weights_that_the_step_began_with(discriminators: lis
 
 
 def test_the_discriminator_waits_for_its_start(discriminators: list[Discriminator]) -> None:
-    train(training=TRAINING.model_copy(update={"steps": 10, "decay_from": 9}))  # its start is after the last step
+    train(training=TRAINING.model_copy(update={"steps": 10}))  # its start is after the last step
     assert same(discriminators[0], Discriminator(in_channels=1, width=4, spectral_norm=True, seed=0))
     train()
     assert not same(discriminators[0], discriminators[1])

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from reproduce.config import AutoencoderObjective, NetworkTraining, PerceptualTerm
 from reproduce.errors import UserError
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.seeds import torch_generator
 from reproduce.training.first_stage import train_autoencoder
+from reproduce.training.objective import AutoencoderObjective, PerceptualTerm
+from reproduce.training.optimisation import NetworkTraining
 from reproduce.training.perceptual import feature_distance, lpips_distance
 
 TRAINING = NetworkTraining(
@@ -21,10 +22,8 @@ TRAINING = NetworkTraining(
     batch_size=16,
     peak_rate=2e-3,
     schedule="one_cycle",
-    decay_from=None,
     betas=(0.5, 0.9),
     initialize_batch=16,
-    gradient_clip=None,
 )
 
 
@@ -78,7 +77,6 @@ def train(weight: float) -> list[dict[str, float]]:
         perceptual=PerceptualTerm(network="classifier", weight=weight),
         kl_weight=1.0,
         initial_logvar=0.0,
-        adversarial=None,
     )
     model = Autoencoder(width=4, latent_dim=8)
     return train_autoencoder(

@@ -24,7 +24,7 @@ def test_every_public_name_resolves(name: str) -> None:
 
 
 def test_names_are_sorted_and_have_one_home_each() -> None:
-    assert list(reproduce.__all__) == sorted(reproduce._HOME)
+    assert list(reproduce.__all__) == sorted(name for names in reproduce._HOMES.values() for name in names)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

@@ -1,15 +1,12 @@
 """README's example runs, and its table is the one that the committed results give."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from reproduce.config import load_pipeline
-from reproduce.report.runs import load_runs
-from reproduce.report.tables import inject, readme_table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,11 +24,40 @@ def test_every_path_that_readme_names_exists():
         assert (ROOT / path).exists(), path
 
 
-def test_the_table_is_that_of_the_committed_results():
-    runs = ROOT / "results" / "embedded" / "runs"
-    if not runs.exists():
+@pytest.fixture
+def readme(tmp_path: Path) -> Path:
+    """README.md in a folder of its own, with what `tools/readme.py` reads beside it."""
+    if not (ROOT / "results" / "embedded" / "runs").exists():
         pytest.skip("results/embedded is not there: make reproduce writes it")
-    pipeline = load_pipeline()
-    expected = [(experiment, variant) for experiment in pipeline.experiments for variant in pipeline.variants]
-    expected += [(experiment, "density") for experiment in pipeline.unsupervised]
-    assert inject(README, readme_table(load_runs(runs, expected))) == README
+    for name in ("results", "paper_configs", "dvc.yaml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "README.md").write_text(README, encoding="utf-8")
+    return tmp_path / "README.md"
+
+
+def rewrite(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "tools" / "readme.py", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_table_is_that_of_the_committed_results(readme):
+    done = rewrite(readme.parent, "--check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_table_is_written_between_its_markers(readme):
+    begin, end = "<!-- results:begin -->", "<!-- results:end -->"
+    readme.write_text(f"before\n{begin}\nold\n{end}\nafter\n", encoding="utf-8")
+    done = rewrite(readme.parent, "--check")
+    assert (done.returncode, "python tools/readme.py" in done.stderr) == (1, True)
+    assert "old" in readme.read_text(encoding="utf-8")
+    assert rewrite(readme.parent).returncode == 0
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith(f"before\n{begin}\n| experiment ")
+    assert text.endswith(f"\n{end}\nafter\n")
+    assert rewrite(readme.parent, "--check").returncode == 0
+    for broken in ("no markers", f"{end} {begin}", text + text):
+        readme.write_text(broken, encoding="utf-8")
+        done = rewrite(readme.parent)
+        assert (done.returncode, done.stderr.count("\n"), "results:begin" in done.stderr) == (1, 1, True)

@@ -94,11 +94,11 @@ def test_attributes_are_balanced_and_independent_of_each_other_and_of_the_rest()
         "hair": [face.hair_style for face in sample],
         "part": [face.part for face in sample],
         "skin": [int(sum(face.skin) > 480) for face in sample],
-        "wall": [int(sum(face.wall) > 480) for face in sample],
+        "wall": [int(sum(face.scene.wall) > 480) for face in sample],
         "clothes": [face.clothes for face in sample],
         "hat": [face.hat for face in sample],
         "beard": [face.beard for face in sample],
-        "yaw": [int(face.pose.yaw > 0) for face in sample],
+        "yaw": [int(face.scene.yaw > 0) for face in sample],
     }
     columns = dict(zip(ATTRIBUTES, attributes.T.astype(int).tolist(), strict=True))
     pairs = [(columns[a], columns[b]) for a, b in combinations(ATTRIBUTES, 2)]
@@ -114,8 +114,13 @@ def test_kinds_are_equally_likely_and_independent_of_the_rest() -> None:
     kinds = [KINDS.index(animal.kind) for animal in sample]
     share = np.bincount(kinds, minlength=len(KINDS)) / len(kinds)
     assert np.abs(share - 0.1).max() < 0.03
-    for other in ("wall", "scarf", "iris"):
-        statistic, freedom = chi_square(kinds, [getattr(animal, other) for animal in sample])
+    others = (
+        [animal.scene.wall for animal in sample],
+        [animal.scarf for animal in sample],
+        [animal.iris for animal in sample],
+    )
+    for other in others:
+        statistic, freedom = chi_square(kinds, other)
         assert statistic < freedom + 6 * np.sqrt(2 * freedom) + 4
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from reproduce.config import load_experiment, load_variant
 from reproduce.files import read_json, write_array, write_arrays, write_json
-from reproduce.paths import Run
+from reproduce.paths import RunPlaces
 from reproduce.stages import train
 
 OF = ("embedded", "colormnist_ae")

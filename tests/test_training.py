@@ -1,5 +1,6 @@
 """The loop: determinism, continuing after a kill, schedules; and that T learns what it is trained for."""
 
+import hashlib
 import math
 import signal
 
@@ -7,11 +8,13 @@ import pytest
 import torch
 
 import reproduce
-from reproduce.config import AutoencoderObjective, NetworkTraining
 from reproduce.errors import ReproduceError, UserError
 from reproduce.models.convolutional import Autoencoder, Classifier
+from reproduce.models.flow import FlowSize
 from reproduce.training.first_stage import train_autoencoder, train_classifier
-from reproduce.training.loop import Resume, learning_rate, log_as_csv, run_steps
+from reproduce.training.loop import Resume, log_as_csv, run_steps
+from reproduce.training.objective import AutoencoderObjective
+from reproduce.training.optimisation import FlowTraining, LinearDecay, NetworkTraining, Optimisation
 
 SIZE = {"n_blocks": 2, "hidden_dim": 16, "peak_rate": 1e-3, "batch_size": 32}
 
@@ -98,7 +101,7 @@ def test_a_continued_run_without_its_optimizer_state_would_differ(tmp_path):
     with pytest.raises(Killed):
         reproduce.train_flow(killed_after(11, draw_pairs), resume=resume, **options)
     state = torch.load(resume.file, weights_only=True)
-    for entry in state["stateful"]["optimizer"]["state"].values():
+    for entry in state["stateful"]["flow's optimizer"]["state"].values():
         entry["exp_avg"].zero_()
     torch.save(state, resume.file)
     assert not same(whole, reproduce.train_flow(draw_pairs, resume=resume, **options))
@@ -110,6 +113,13 @@ def test_another_recipe_never_continues_this_ones_state(tmp_path):
     a.save({"step": 1})
     assert a.load() == {"step": 1}
     assert b.load() is None
+
+
+def test_the_recipe_alone_decides_the_key(tmp_path):
+    """What of the code a training depends on is the recipe's to say: an edit elsewhere must not start it anew."""
+    key = Resume(folder=tmp_path, recipe={"b": 1, "a": [0.5, None]}).key
+    assert key == hashlib.sha256(b'{"a": [0.5, null], "b": 1}').hexdigest()[:16]
+    assert key == Resume(folder=tmp_path / "other", recipe={"a": [0.5, None], "b": 1}, seconds=1).key
 
 
 def test_a_damaged_state_file_is_reported_not_ignored(tmp_path):
@@ -173,6 +183,51 @@ def test_bad_input_to_training_names_the_value():
         reproduce.train_flow(out_of_range, dims=(3, 2, 3), steps=1, **SIZE)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"peek_rate": 1e-3}, "train_flow has no setting 'peek_rate'; the nearest: peak_rate"),
+        ({"hidden_dims": 8}, "train_flow has no setting 'hidden_dims'; the nearest: hidden_dim, hidden_depth"),
+        ({"zzz": 8}, "train_flow has no setting 'zzz'; it has steps, batch_size, peak_rate, .*, decay_from$"),
+        ({"steps": None}, r"train_flow: steps: Input should be a valid integer \(it is None\)"),
+        ({"steps": "9"}, r"train_flow: steps: Input should be a valid integer \(it is '9'\)"),
+        ({"hidden_depth": -1}, r"train_flow: hidden_depth: .* 0 \(it is -1\)"),
+        ({"peak_rate": math.nan}, "train_flow: peak_rate: .* nan"),
+        ({"rho": 1.0}, "train_flow: rho: .* less than 1"),
+        ({"betas": (0.5, 1.5)}, "train_flow: betas.1: .* less than 1"),
+        ({"schedule": "cosine"}, "train_flow: schedule: .*'linear_decay' or 'one_cycle'"),
+        ({"schedule": {"decay_from": -1}}, r"train_flow: schedule.decay_from: .* 0 \(it is -1\)"),
+        ({"schedule": "one_cycle", "decay_from": 2}, "train_flow: decay_from=2 belongs to schedule='linear_decay'"),
+        ({"log_every": 0}, "train_flow: log_every: .*greater than 0"),
+    ],
+)
+def test_a_setting_that_is_unknown_or_wrong_is_named(settings, message):
+    with pytest.raises(UserError, match=f"^{message}") as caught:
+        reproduce.train_flow(draw_pairs, dims=(3, 2, 3), **{"steps": 5, **settings})
+    assert "\n" not in str(caught.value)
+
+
+def test_the_number_of_steps_has_no_default():
+    with pytest.raises(UserError, match=r"^train_density: steps: missing; add it$"):
+        reproduce.train_density(lambda n, generator: draw_pairs(n, generator)[0])
+
+
+def test_the_objects_that_a_config_holds_are_the_settings():
+    size, training = FlowSize(n_blocks=2, hidden_dim=16), FlowTraining(steps=6, schedule=LinearDecay(decay_from=3))
+    whole = reproduce.train_flow(draw_pairs, dims=(3, 2, 3), **size.model_dump(), **training.model_dump())
+    short = reproduce.train_flow(draw_pairs, dims=(3, 2, 3), steps=6, n_blocks=2, hidden_dim=16, decay_from=3)
+    assert same(whole, short)
+    early = reproduce.train_flow(draw_pairs, dims=(3, 2, 3), steps=6, n_blocks=2, hidden_dim=16, decay_from=2)
+    assert not same(whole, early)
+
+    def draw(n, generator):
+        return draw_pairs(n, generator)[0]
+
+    given = training.model_copy(update={"rho": 0.5})  # no pairs, no correlation
+    alone, other = (reproduce.train_density(draw, **size.model_dump(), **t.model_dump()) for t in (training, given))
+    assert same(alone, other)
+
+
 def test_a_loss_that_becomes_nan_stops_the_training():
     with pytest.raises(ReproduceError, match=r"loss became nan before step 2"):
         run_steps(lambda i: {"loss": math.nan if i else 1.0}, steps=4, stateful={}, title="T", log_every=1)
@@ -185,22 +240,15 @@ def test_the_log_holds_means_over_its_interval():
 
 
 def test_linear_decay_is_the_official_one():
-    rate = {
-        s: learning_rate(s, steps=120, peak=2.0, schedule="linear_decay", decay_from=100) for s in (0, 100, 110, 119)
-    }
-    assert rate == pytest.approx({0: 2.0, 100: 2.0, 110: 1.0, 119: 0.1})
+    decays = Optimisation(steps=120, peak_rate=2.0, schedule=LinearDecay(decay_from=100))
+    assert {s: decays.rate(s) for s in (0, 100, 110, 119)} == pytest.approx({0: 2.0, 100: 2.0, 110: 1.0, 119: 0.1})
+    late, own = (Optimisation(steps=120_000, schedule=s) for s in (LinearDecay(decay_from=100_000), "linear_decay"))
     for step in (0, 100_000, 110_000, 119_999):  # without a start: the official proportion
-        late, own = (
-            learning_rate(step, steps=120_000, peak=1.0, schedule="linear_decay", decay_from=start)
-            for start in (100_000, None)
-        )
-        assert late == own
+        assert late.rate(step) == own.rate(step)
 
 
 def test_one_cycle_rises_for_a_tenth_and_falls_along_a_cosine():
-    def rate(step):
-        return learning_rate(step, steps=100, peak=1.0, schedule="one_cycle")
-
+    rate = Optimisation(steps=100, peak_rate=1.0, schedule="one_cycle").rate
     assert rate(0) == pytest.approx(1 / 25)
     assert rate(5) == pytest.approx((1 + 1 / 25) / 2)
     assert rate(10) == pytest.approx(1.0)
@@ -222,7 +270,6 @@ TRAINING = NetworkTraining(
     batch_size=16,
     peak_rate=2e-3,
     schedule="one_cycle",
-    decay_from=None,
     betas=(0.5, 0.9),
     initialize_batch=64,
     gradient_clip=100.0,
@@ -231,9 +278,7 @@ NETWORK = {"in_channels": 1, "image_size": 16, "width": 4, "latent_dim": 6}
 
 
 def test_an_autoencoder_learns_and_continues_as_if_never_killed(tmp_path):
-    objective = AutoencoderObjective(
-        error="absolute", perceptual=None, kl_weight=1.0, initial_logvar=-1.0, adversarial=None
-    )
+    objective = AutoencoderObjective(error="absolute", kl_weight=1.0, initial_logvar=-1.0)
     options = {"objective": objective, "training": TRAINING, "seed": 0}
     whole, killed = Autoencoder(**NETWORK), Autoencoder(**NETWORK)
     log = train_autoencoder(whole, images, **options)

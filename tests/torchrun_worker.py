@@ -13,18 +13,16 @@ import torch
 from test_training import NETWORK, TRAINING, draw_pairs, images
 
 import reproduce
-from reproduce.config import AutoencoderObjective
 from reproduce.errors import UserError
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.training.distributed import any_process, is_first, part, processes, started
 from reproduce.training.first_stage import train_autoencoder, train_classifier
 from reproduce.training.loop import Resume
+from reproduce.training.objective import AutoencoderObjective
 
 STEPS = 20
 FLOW = {"dims": (3, 2, 3), "steps": STEPS, "n_blocks": 2, "hidden_dim": 16, "peak_rate": 1e-2, "log_every": 6}
-OBJECTIVE = AutoencoderObjective(
-    error="absolute", kl_weight=1.0, initial_logvar=-1.0, perceptual=None, adversarial=None
-)
+OBJECTIVE = AutoencoderObjective(error="absolute", kl_weight=1.0, initial_logvar=-1.0)
 NETWORKS = TRAINING.model_copy(update={"steps": STEPS, "batch_size": 15})
 
 

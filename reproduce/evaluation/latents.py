@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from reproduce.data.base import Readings, rows
+from reproduce.data.shared.base import Readings, rows
 from reproduce.errors import ReproduceError
 from reproduce.evaluation.subject import Measured, Subject, named_slices
 from reproduce.likelihood import density_nll, pair_nll

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from reproduce.data.base import IMAGES_AT_A_TIME
+from reproduce.data.shared.base import IMAGES_AT_A_TIME
 from reproduce.evaluation.subject import Measured, Subject
 from reproduce.interpret import ornstein_uhlenbeck
 from reproduce.models.convolutional import Autoencoder

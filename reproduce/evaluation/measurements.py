@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from reproduce.data.base import pick_images
+from reproduce.data.shared.base import pick_images
 from reproduce.evaluation.directions import DirectionSettings, measure_directions
 from reproduce.evaluation.embedding import EmbeddingSettings, embedded_images, measure_embedding
 from reproduce.evaluation.grid import GridSettings, MixSettings, measure_factor_path, measure_grid, measure_mix
@@ -67,7 +67,8 @@ class Evaluation(Strict):
         shown = [item for wanted in self.images().values() for item in wanted.items()]
         for key, value in [(key, value) for key, values in shown for value in values]:
             if len(value) != concepts if isinstance(value, tuple) else attributes:
-                raise ValueError(f"{key}: {value!r}: there are {concepts} concept(s): list a value for each")
+                words = "".join(map(str, value)) if isinstance(value, tuple) else value
+                raise ValueError(f"{key}: {words}: give each of the {concepts} concepts its 0 or 1, as in '01'")
             if isinstance(value, int) and classes is not None and not 0 <= value < classes:
                 raise ValueError(f"{key}: {value}: there are {classes} classes: name some of 0 to {classes - 1}")
 

@@ -9,14 +9,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from reproduce.data.base import IMAGES_AT_A_TIME, heldout_batches, rows, to_uint8
+from reproduce.data.shared.base import IMAGES_AT_A_TIME, heldout_batches, rows, to_uint8
 from reproduce.errors import ReproduceError
 from reproduce.evaluation.subject import Measured, Subject
 from reproduce.evaluation.swap import judge_rates
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.schema import Strict
 from reproduce.seeds import torch_generator
-
 
 Extract = Callable[[Tensor], Tensor]  # images [B, C, S, S] in [-1, 1] to features [B, D]
 
@@ -103,8 +102,6 @@ def sample_pictures(subject: Subject, z_corners: Tensor, *, side: int) -> dict[s
         "direct": subject.pictures(noise.view(side, side, -1)),
         "mapped": subject.pictures(subject.to_z(noise).view(side, side, -1)),
     }
-
-
 
 
 def frechet_distance(features: np.ndarray, others: np.ndarray) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproduce.data.base import IMAGES_AT_A_TIME, HeldoutPairs, ImageData, Readings, Table, rows, to_uint8
+from reproduce.data.shared.base import IMAGES_AT_A_TIME, HeldoutPairs, ImageData, Readings, Table, rows, to_uint8
 from reproduce.factors import factor_slices
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.models.flow import Flow

@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from reproduce.data.base import ImageData, Readings, heldout_batches
+from reproduce.data.shared.base import ImageData, Readings, heldout_batches
 from reproduce.errors import UserError
 from reproduce.evaluation.subject import Measured, Subject
 from reproduce.interpret import exchange

@@ -1,4 +1,8 @@
-"""Members of an archive that nobody vouches for."""
+"""Members of an archive whose checksum nobody has published.
+
+This is our own code, since tarfile's `data` filter and pooch's Untar guard where a member is written, and not how much
+a header makes them read: sparse files of any size, headers of gigabytes, a torn end that is taken for the end.
+"""
 
 import gzip
 import shutil
@@ -22,7 +26,7 @@ _LONG_HEADERS = (
 
 
 class _Member(tarfile.TarInfo):
-    """A header that is read more strictly than tarfile reads one."""
+    """A header, read more strictly than tarfile reads it."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
@@ -42,7 +46,7 @@ class _Member(tarfile.TarInfo):
 
 
 def extract_members(archive: Path, members: Mapping[str, Path], *, limit: int) -> None:
-    """Write the named members of a gzipped tar file; read once, in order, to its end.
+    """Write the named members of a gzipped tar file, which is read once, in order, to its end.
 
     A member is taken by its exact name, and only as a regular file. Nothing else in the archive is ever written,
     whatever its type and wherever its name points to. All files appear, or none.
@@ -66,7 +70,7 @@ def extract_members(archive: Path, members: Mapping[str, Path], *, limit: int) -
                         near |= {name for name in members if member.name.endswith(name.rpartition("/")[2])}
                         continue
                     if member.name in written:
-                        raise ReproduceError(f"{where} holds {member.name} twice: which is meant can't be told")
+                        raise ReproduceError(f"{where} holds {member.name} twice: it is unclear which one is meant")
                     if not member.isreg() or member.issparse():
                         raise ReproduceError(f"{where}: {member.name} is {_type(member)}, not a plain file")
                     if member.size > limit:

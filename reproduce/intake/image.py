@@ -1,4 +1,4 @@
-"""One image file: where it is, which part of it is wanted, and how that becomes `size` × `size` RGB pixels.
+"""One image file: where it is, which part of it is taken, and how that becomes `size` × `size` RGB pixels.
 
 Every worker process of a decode imports this module, so it imports neither torch nor numpy.
 """
@@ -37,9 +37,9 @@ _DRAFT_GAP = 2
 
 @dataclass(frozen=True, slots=True)
 class CentreCrop:
-    """The square about the centre whose side is `side` pixels where the image is `of_width` wide, scaled elsewhere.
+    """The square about the centre, `side` pixels wide if the image is `of_width` wide, and scaled for other widths.
 
-    Official CelebA: 160 of 178. Edges between pixels are kept (a half-size image: 4.5 to 84.5), not rounded.
+    Official CelebA: 160 of 178. Edges may lie between pixels (in a half-size image at 4.5 and 84.5).
     """
 
     side: int
@@ -76,17 +76,12 @@ Crop = CentreCrop | SquareCrop
 
 
 class Source(NamedTuple):
-    """One image: the file `name` inside `root`, which is a folder or a zip; its labels; and the part that is wanted."""
+    """One image: the file `name` inside `root`, which is a folder or a zip; its labels; and the part that is taken."""
 
     root: Path
     name: str
     labels: tuple[int, ...]
     crop: Crop
-
-    @property
-    def path(self) -> str:
-        """Of a file in a folder."""
-        return os.path.join(self.root, self.name)
 
     def __str__(self) -> str:
         return f"{shown(self.root)}: {self.name}" if self.root.suffix == ".zip" else shown(self.root / self.name)
@@ -94,11 +89,30 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that decides an image's pixels, beside the image."""
+    """How images become pixels.
+
+    Arguments:
+        size: the side of the result, in pixels.
+        on_unusable: a file that is truncated or isn't RGB (grey, palette, CMYK, transparent) is refused by name, or
+            converted and reported by name: what there is of a truncated one is kept, transparency is dropped.
+        antialias: Pillow's bilinear resize, whose triangle filter widens as the image shrinks. Without it, each pixel
+            is taken from the four around its centre, as OpenCV's INTER_LINEAR does. So does the official code
+            (albumentations' SmallestMaxSize), which from 160 to 64 pixels skips over part of the image: sharper, with
+            jagged edges.
+    """
 
     size: int
-    antialias: bool
-    convert: bool
+    on_unusable: OnUnusable
+    antialias: bool = True
+
+
+class Entry(NamedTuple):
+    """What is known of a decoded image: the SHA-256 and the stamp of its file, a note, and its pixels' checksum."""
+
+    sha256: str
+    stamp: str
+    note: str
+    crc: int
 
 
 @lru_cache(maxsize=2)
@@ -110,7 +124,7 @@ def _archive(path: Path) -> zipfile.ZipFile:
 
 
 def close_archives() -> None:
-    """Forget the zip files that this process has open."""
+    """Close the zip files that this process has open."""
     _archive.cache_clear()
 
 
@@ -122,48 +136,31 @@ def _in_archive(source: Source) -> zipfile.ZipInfo:
 
 
 def stamp_of(source: Source) -> str:
-    """Changes when the file does: size and time, or size and CRC inside a zip. Empty for a file that isn't there."""
+    """A text that changes when the file does: size and time, or size and CRC inside a zip. Empty without a file."""
     if source.root.suffix == ".zip":
         info = _in_archive(source)
         return f"{info.file_size} {info.CRC:08x}"
     try:
-        return _file_stamp(os.stat(source.path))
+        status = os.stat(os.path.join(source.root, source.name))
     except OSError:
         return ""
-
-
-def _file_stamp(status: os.stat_result) -> str:
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def read_source(source: Source) -> tuple[bytes, str]:
-    """The file's bytes, and its stamp from before they were read."""
+def _read(source: Source) -> bytes:
     try:
         if source.root.suffix == ".zip":
-            return _archive(source.root).read(_in_archive(source)), stamp_of(source)
-        with open(source.path, "rb", buffering=0) as file:  # one read takes it whole
-            stamp = _file_stamp(os.fstat(file.fileno()))
-            return file.read(), stamp
+            return _archive(source.root).read(_in_archive(source))
+        with open(os.path.join(source.root, source.name), "rb", buffering=0) as file:  # one read takes it whole
+            return file.read()
     except FileNotFoundError:
         raise UserError(f"{source} does not exist") from None
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
         raise UserError(f"{source} cannot be read: {error}") from error
 
 
-def resized(image: Image.Image, region: Region, *, size: int, antialias: bool) -> Image.Image:
-    """The part `region` of an image, `size` × `size`.
-
-    antialias: Pillow's bilinear resize, whose triangle filter widens as the image shrinks. Without it: each pixel from
-    the four around its centre, as OpenCV's INTER_LINEAR. The official code does the latter (albumentations'
-    SmallestMaxSize), which from 160 to 64 pixels skips over part of the image: sharper, with jagged edges.
-    """
-    if antialias:
-        return image.resize((size, size), Image.Resampling.BILINEAR, box=region)
-    return image.transform((size, size), Image.Transform.EXTENT, region, Image.Resampling.BILINEAR)
-
-
 def start_worker() -> None:
-    """Ctrl-C is the parent's to handle; and a parent that is killed leaves no worker behind."""
+    """Prepare a worker process: it leaves Ctrl-C to its parent, and ends when its parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
@@ -175,14 +172,15 @@ def start_worker() -> None:
     threading.Thread(target=leave, daemon=True).start()
 
 
-def render_into(file: Path, offset: int, sources: Sequence[Source], recipe: Recipe) -> list[tuple[str, str, str]]:
-    """Write the sources' pixels `[n, size, size, 3]` to `offset` of a file; the SHA-256, stamp and note of each."""
+def render_into(file: Path, sources: Sequence[Source], recipe: Recipe, *, offset: int) -> list[Entry]:
+    """Write the sources' pixels `[n, size, size, 3]` to `offset` of a file."""
     pixels, entries = [], []
     for source in sources:
-        data, stamp = read_source(source)
+        stamp = stamp_of(source)  # from before the file is read
+        data = _read(source)
         image, note = render(data, source, recipe)
         pixels.append(image)
-        entries.append((hashlib.sha256(data).hexdigest(), stamp, note))
+        entries.append(Entry(hashlib.sha256(data).hexdigest(), stamp, note, zlib.crc32(image)))
     with file.open("r+b") as rows:
         rows.seek(offset)
         rows.writelines(pixels)
@@ -193,14 +191,17 @@ def render(data: bytes, source: Source, recipe: Recipe) -> tuple[bytes, str]:
     """Pixels `[size, size, 3]` of a file's bytes, and a note on what had to be converted (mostly empty).
 
     A photo that its camera marked as turned is turned upright, unless a box was given, which counts stored pixels.
+
+    Raises:
+        UserError: the file is no image, is refused, or is smaller than its crop. It names the file.
     """
     image: Image.Image
     image, region = _opened(data, source, recipe)
-    note = ""
+    note, size, convert = "", (recipe.size, recipe.size), recipe.on_unusable == "convert"
     try:
         image.load()
     except Exception as error:  # Pillow raises many kinds on damaged files
-        if not recipe.convert:
+        if not convert:
             raise UserError(
                 f"{source} is truncated or damaged ({error}): replace it, or let it be converted"
             ) from error
@@ -211,11 +212,16 @@ def render(data: bytes, source: Source, recipe: Recipe) -> tuple[bytes, str]:
         kind = _KINDS.get(image.mode, image.mode)
         if image.mode not in _CONVERTIBLE:
             raise UserError(f"{source} has Pillow's mode {image.mode}, which cannot become 8-bit RGB: convert it first")
-        if not recipe.convert:
+        if not convert:
             raise UserError(f"{source} is not RGB but {kind}: replace it, or let it be converted")
         note = ", ".join(filter(None, [note, f"{kind}, converted to RGB"]))
-        image = _rgb(image)
-    image = resized(image, region, size=recipe.size, antialias=recipe.antialias)
+        with warnings.catch_warnings():  # a palette with transparency
+            warnings.simplefilter("ignore")
+            image = image.convert("RGB")
+    if recipe.antialias:
+        image = image.resize(size, Image.Resampling.BILINEAR, box=region)
+    else:
+        image = image.transform(size, Image.Transform.EXTENT, region, Image.Resampling.BILINEAR)
     if source.crop == SquareCrop():
         with suppress(Exception):  # damaged EXIF data say nothing
             ImageOps.exif_transpose(image, in_place=True)
@@ -223,7 +229,7 @@ def render(data: bytes, source: Source, recipe: Recipe) -> tuple[bytes, str]:
 
 
 def _opened(data: bytes, source: Source, recipe: Recipe) -> tuple[ImageFile.ImageFile, Region]:
-    """The image, its pixels not read yet, and the wanted region; a JPEG much larger than needed is read reduced."""
+    """The image, before its pixels are read, and the region to take; a JPEG much larger than needed is reduced."""
     try:
         image = Image.open(io.BytesIO(data))
     except Exception as error:
@@ -243,7 +249,7 @@ def _opened(data: bytes, source: Source, recipe: Recipe) -> tuple[ImageFile.Imag
 
 
 def _load_what_there_is(image: Image.Image, source: Source) -> None:
-    """Read a truncated file; the pixels that are missing become black or grey."""
+    """Read the pixels of a truncated file; those that are missing become black or grey."""
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
@@ -252,9 +258,3 @@ def _load_what_there_is(image: Image.Image, source: Source) -> None:
         raise UserError(f"{source} is damaged beyond reading ({error}): replace it") from error
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    with warnings.catch_warnings():  # a palette with transparency
-        warnings.simplefilter("ignore")
-        return image.convert("RGB")

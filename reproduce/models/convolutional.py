@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from reproduce.errors import UserError
+from reproduce.factors import check_shape
 from reproduce.seeds import torch_generator
 
 _DOWNSAMPLINGS = 4
@@ -116,14 +117,14 @@ class _Encoder(nn.Module):
 class _Decoder(nn.Module):
     """`[B, N]` to `[B, C, S, S]` in [-1, 1]."""
 
-    def __init__(self, *, out_channels: int, image_size: int, width: int, latent_dim: int) -> None:
+    def __init__(self, *, in_channels: int, image_size: int, width: int, latent_dim: int) -> None:
         super().__init__()
         channels = [width * 2**i for i in reversed(range(_DOWNSAMPLINGS))]
         self.dense = nn.ConvTranspose2d(latent_dim, channels[0], image_size // 2**_DOWNSAMPLINGS)
         self.layers = nn.ModuleList(
             _Layer(nn.ConvTranspose2d(a, b, 4, stride=2, padding=1, bias=False), b) for a, b in pairwise(channels)
         )
-        self.image = nn.ConvTranspose2d(channels[-1], out_channels, 4, stride=2, padding=1, bias=False)
+        self.image = nn.ConvTranspose2d(channels[-1], in_channels, 4, stride=2, padding=1, bias=False)
 
     def initialize(self, z: Tensor) -> None:
         x = self.dense(z[:, :, None, None])
@@ -163,10 +164,10 @@ class Autoencoder(nn.Module):
         self, *, in_channels: int = 3, image_size: int = 32, width: int = 64, latent_dim: int = 64, seed: int = 0
     ) -> None:
         super().__init__()
-        self.latent_dim = latent_dim
-        self.config = {"in_channels": in_channels, "image_size": image_size, "width": width, "latent_dim": latent_dim}
-        self.encoder = _Encoder(in_channels=in_channels, image_size=image_size, width=width, n_out=2 * latent_dim)
-        self.decoder = _Decoder(out_channels=in_channels, image_size=image_size, width=width, latent_dim=latent_dim)
+        images = {"in_channels": in_channels, "image_size": image_size, "width": width}
+        self.latent_dim, self.config = latent_dim, {**images, "latent_dim": latent_dim}
+        self.encoder = _Encoder(**images, n_out=2 * latent_dim)
+        self.decoder = _Decoder(**images, latent_dim=latent_dim)
         _draw_weights(self, seed)
 
     @property
@@ -187,8 +188,7 @@ class Autoencoder(nn.Module):
 
     def decode(self, z: Tensor) -> Tensor:
         """G: z `[B, N]` to images `[B, C, S, S]` in [-1, 1]."""
-        if z.ndim != 2 or z.shape[1] != self.latent_dim:
-            raise UserError(f"this decoder takes z [B, {self.latent_dim}]; it was given {list(z.shape)}")
+        check_shape(z, self.latent_dim, network="decoder")
         return self.decoder(z)
 
 
@@ -209,15 +209,10 @@ class Classifier(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        images = {"in_channels": in_channels, "image_size": image_size, "width": width}
         self.latent_dim, self.n_classes = latent_dim, n_classes
-        self.config = {
-            "n_classes": n_classes,
-            "in_channels": in_channels,
-            "image_size": image_size,
-            "width": width,
-            "latent_dim": latent_dim,
-        }
-        self.encoder = _Encoder(in_channels=in_channels, image_size=image_size, width=width, n_out=latent_dim)
+        self.config = {"n_classes": n_classes, **images, "latent_dim": latent_dim}
+        self.encoder = _Encoder(**images, n_out=latent_dim)
         self.head = nn.Linear(latent_dim, n_classes)
         _draw_weights(self, seed)
         bound = latent_dim**-0.5
@@ -240,8 +235,7 @@ class Classifier(nn.Module):
 
     def classify(self, z: Tensor) -> Tensor:
         """G: z `[B, N]` to logits `[B, n_classes]`."""
-        if z.ndim != 2 or z.shape[1] != self.latent_dim:
-            raise UserError(f"this classifier takes z [B, {self.latent_dim}]; it was given {list(z.shape)}")
+        check_shape(z, self.latent_dim, network="classifier")
         return self.head(z)
 
     def forward(self, x: Tensor) -> Tensor:

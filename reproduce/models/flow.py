@@ -9,11 +9,22 @@ from functools import partial
 from itertools import pairwise
 
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reproduce.errors import UserError
+from reproduce.factors import check_finite, check_shape
+from reproduce.schema import Strict, validated
 from reproduce.seeds import torch_generator
+
+
+class FlowSize(Strict):
+    """The sizes of T; see `Flow`."""
+
+    n_blocks: PositiveInt = 12
+    hidden_dim: PositiveInt = 512
+    hidden_depth: NonNegativeInt = 2
 
 
 class ActNorm(nn.Module):
@@ -145,11 +156,10 @@ class Flow(nn.Module):
         super().__init__()
         if dim < 2:
             raise UserError(f"dim={dim}: a flow needs at least 2 dimensions, for a coupling to have two halves")
-        if n_blocks < 1 or hidden_dim < 1 or hidden_depth < 0:
-            sizes = f"n_blocks={n_blocks}, hidden_dim={hidden_dim}, hidden_depth={hidden_depth}"
-            raise UserError(f"{sizes}: a flow needs at least 1 block of width 1 and depth 0")
-        self.dim, self.n_blocks = dim, n_blocks
-        self.hidden_dim, self.hidden_depth = hidden_dim, hidden_depth
+        size = {"n_blocks": n_blocks, "hidden_dim": hidden_dim, "hidden_depth": hidden_depth}
+        validated(FlowSize, size, "Flow")
+        self.dim = dim
+        self.config = {"dim": dim, **size}  # the arguments that rebuild the architecture
         generator = torch_generator(seed, "flow weights")
         self.layers = nn.ModuleList()
         for _ in range(n_blocks):
@@ -159,48 +169,33 @@ class Flow(nn.Module):
             )
             self.layers.append(Shuffle(dim=dim, generator=generator))
 
-    @property
-    def config(self) -> dict[str, int]:
-        """The arguments that rebuild the architecture."""
-        return {
-            "dim": self.dim,
-            "n_blocks": self.n_blocks,
-            "hidden_dim": self.hidden_dim,
-            "hidden_depth": self.hidden_depth,
-        }
-
     @torch.no_grad()
     def initialize(self, z: Tensor) -> None:
         """Data-dependent ActNorm: after it, each block sees `z` `[B, N]`, B at least 2, as zero mean and unit scale.
 
         Call it once, before training, with a batch of training latents.
         """
-        x = self._checked(z)
-        if len(x) < 2:
-            raise UserError(f"initialize needs at least 2 latents to measure their spread; it got {len(x)}")
-        if not torch.isfinite(x).all():
-            raise UserError("the latents hold NaN or infinity: check the first stage's weights and its input range")
+        check_shape(z, self.dim, network="flow")
+        if len(z) < 2:
+            raise UserError(f"initialize needs at least 2 latents to measure their spread; it got {len(z)}")
+        check_finite(z)
         for layer in self.layers:
             if isinstance(layer, ActNorm):
-                layer.initialize(x)
-            x, _ = layer(x)
+                layer.initialize(z)
+            z, _ = layer(z)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """z `[B, N]` to z̃ `[B, N]` and log |det dT/dz| `[B]`."""
-        return self._cascade(self._checked(z), (layer for layer in self.layers))
+        return self._cascade(z, self.layers)
 
     def inverse(self, z_tilde: Tensor) -> tuple[Tensor, Tensor]:
         """z̃ `[B, N]` to z `[B, N]` and log |det dT⁻¹/dz̃| `[B]`."""
-        return self._cascade(self._checked(z_tilde), (layer.inverse for layer in reversed(self.layers)))
+        return self._cascade(z_tilde, (layer.inverse for layer in reversed(self.layers)))
 
     def _cascade(self, x: Tensor, maps: Iterable) -> tuple[Tensor, Tensor]:
+        check_shape(x, self.dim, network="flow")
         log_det = x.new_zeros(len(x))
         for apply in maps:
             x, change = apply(x)
             log_det = log_det + change
         return x, log_det
-
-    def _checked(self, x: Tensor) -> Tensor:
-        if x.ndim != 2 or x.shape[1] != self.dim:
-            raise UserError(f"this flow takes [B, {self.dim}]; it was given {list(x.shape)} (flatten the latent first)")
-        return x

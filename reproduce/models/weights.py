@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from reproduce.errors import ReproduceError
+from reproduce.errors import MissingFileError, ReproduceError
 from reproduce.files import atomic_path, shown
 
 
@@ -33,10 +33,10 @@ def save_network(
     trained_on: str = "",
     origin: Mapping[str, str | int] | None = None,
 ) -> None:
-    """Write `network` atomically; floating-point weights as `precision`, "float32" or "float16".
+    """Write `network` atomically, its floating-point weights as `precision`, "float32" or "float16".
 
-    Kept in the header: `trained_on`, what identifies the training data (`trained_on` reads it back), and for a network
-    that was converted, `origin`, what it was.
+    The header keeps `trained_on`, which identifies the training data (the function `trained_on` reads it back), and
+    `origin`, which says what a converted network was before.
     """
     dtype = {"float32": torch.float32, "float16": torch.float16}[precision]
     tensors = {
@@ -60,7 +60,7 @@ def save_network(
 
 
 def trained_on(path: Path) -> str:
-    """What `save_network` was told about the training data."""
+    """The `trained_on` that `save_network` got."""
     return _read(path)[0].get("trained_on", "")
 
 
@@ -70,7 +70,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             header: dict[str, Any] = json.loads((file.metadata() or {}).get("network", "{}"))
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except FileNotFoundError:
-        raise ReproduceError(f"{shown(path)} does not exist: `dvc repro` runs the stage that writes it") from None
+        raise MissingFileError(f"{shown(path)} does not exist") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise ReproduceError(
             f"{shown(path)} is not a readable safetensors file ({error}): restore it and run again"
@@ -80,13 +80,16 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 def load_network(path: Path, expected: type[N]) -> N:
     """The network that `save_network` wrote, as float32, ready for use (`eval`).
 
-    Raises ReproduceError for a file that is missing, damaged, of another kind, or whose weights don't fit its header.
+    Raises ReproduceError for a file that is missing, damaged, of another kind, or whose header no network fits.
     """
     kind = expected.__name__.lower()
     header, tensors = _read(path)
     if header.get("kind") != kind:
         raise ReproduceError(f"{path} holds a network of kind {header.get('kind')!r}, not {kind!r}")
-    network = expected(**header["config"])
+    try:
+        network = expected(**header["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReproduceError(f"{path}: its header describes no {kind} ({error}): restore it and run again") from None
     own = network.state_dict()
     for name in sorted(own.keys() | tensors.keys()):
         if name not in tensors or name not in own or tensors[name].shape != own[name].shape:

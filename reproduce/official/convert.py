@@ -1,5 +1,6 @@
 """Official checkpoints as safetensors."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +9,12 @@ from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import Flow
 from reproduce.models.weights import save_network
 from reproduce.official.checkpoints import load_official_autoencoder, load_official_classifier, load_official_flow
+
+_LOADERS: dict[str, Callable[[Path], Flow | Autoencoder | Classifier]] = {
+    "autoencoder": load_official_autoencoder,
+    "classifier": load_official_classifier,
+    "flow": load_official_flow,
+}
 
 
 def convert_official(
@@ -22,13 +29,7 @@ def convert_official(
         UserError: the file can't be read, is of another kind, or doesn't fit, with the first key that shows it. Nothing
             is written then.
     """
-    network: Autoencoder | Classifier | Flow
-    if kind == "autoencoder":
-        network = load_official_autoencoder(checkpoint)
-    elif kind == "classifier":
-        network = load_official_classifier(checkpoint)
-    else:
-        network = load_official_flow(checkpoint)
+    network = _LOADERS[kind](checkpoint)
     origin: dict[str, str | int] = {
         "code": "CompVis/iin",
         "file": checkpoint.name if name is None else name,

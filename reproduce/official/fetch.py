@@ -10,10 +10,10 @@ from reproduce.official.convert import convert_official
 
 
 def fetch_checkpoint(downloads: Downloads, *, archive: str, name: str, out: Path, work: Path) -> None:
-    """Write the checkpoint `name` of the source `archive` as safetensors, fetching the archive if need be.
+    """Write the checkpoint `name` of the source `archive` as safetensors; the archive is fetched if it isn't there.
 
     Arguments:
-        work: a folder for the checkpoint as it comes, which is removed again.
+        work: a folder for the original checkpoint, which is removed again.
 
     Raises:
         ReproduceError: the archive can't be had, or doesn't hold the checkpoint that is expected.

@@ -1,19 +1,21 @@
-"""Smooth anti-aliased shapes, from which the rendered data sets are drawn.
+"""Smooth anti-aliased shapes, from which the rendered data sets are drawn, and what all these drawings have.
 
-A head is drawn in units of its own: x to the right, y down, half its width is 1. Its pose places it in the image.
-Everything is drawn four times larger than asked for and averaged.
+A head has its own coordinates: x to the right, y down, and half its width is 1. Its pose places it in the image.
+Everything is drawn four times as large as the image, and then averaged.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-Color = tuple[int, int, int]
-Points = Sequence[tuple[float, float]]
+Color = tuple[int, ...]  # red, green, blue, and perhaps the opacity: 0 … 255
+Point = tuple[float, float]
+Points = Sequence[Point]
+Range = tuple[float, float]
 
 _SUPERSAMPLING = 4
 _SAMPLES = 6
@@ -37,6 +39,11 @@ def shade(color: Color, t: float) -> Color:
     return mix(color, (0, 0, 0), -t) if t < 0 else mix(color, (255, 255, 255), t)
 
 
+def glaze(color: Color, alpha: float) -> Color:
+    """A translucent colour, of opacity `alpha` in [0, 1]."""
+    return (*color[:3], round(255 * alpha))
+
+
 def ramp(colors: Sequence[Color], t: float) -> Color:
     """The colour at `t` in [0, 1] of a piecewise linear ramp."""
     place = t * (len(colors) - 1)
@@ -49,48 +56,92 @@ def luminance(color: Color) -> float:
     return 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
 
 
-def choose(colors: Sequence[Color], t: float, *, avoid: Sequence[Color] = (), by: float = 0.0) -> Color:
-    """The colour at `t` in [0, 1) of a palette, or the next one that is at least `by` grey levels from all of `avoid`.
-
-    If none does, the one that differs most.
-    """
-    first = int(t * len(colors))
-    turned = [*colors[first:], *colors[:first]]
-    margins = [min((math.dist(color, other) for other in avoid), default=math.inf) for color in turned]
-    enough = [i for i, margin in enumerate(margins) if margin >= by]
-    return turned[enough[0] if enough else margins.index(max(margins))]
-
-
 def mirrored(half: Points) -> Points:
     """A symmetric outline from its right half, given from top to bottom."""
     return [*half, *((-x, y) for x, y in reversed(half) if x != 0)]
 
 
+def points(text: str) -> Points:
+    """Points in SVG's notation: `"x,y x,y …"`."""
+    return [(float(x), float(y)) for x, y in (pair.split(",") for pair in text.split())]
+
+
+def symmetric(text: str) -> Points:
+    """A symmetric outline from its right half in SVG's notation, given from top to bottom."""
+    return mirrored(points(text))
+
+
 @dataclass(frozen=True)
-class Pose:
-    """Where a head is and how it is turned.
+class Scene:
+    """What is independent of the head: its pose, the light, and the wall behind it.
 
     Arguments:
-        x, y: its centre, as a fraction of the image's side.
+        x, y: the head's centre, as a fraction of the image's side.
         unit: half its width, likewise.
-        tilt: rotation in the image plane, in radians.
-        yaw: how far the front moves sideways, in units.
+        tilt: its rotation in the image plane, in radians.
+        yaw: how far its front is turned sideways, in units.
+        brightness: a factor on the whole image.
+        gradient: the strength of a linear factor that grows towards `angle`, in radians.
+        wall, wall_end: the wall's colour changes from one to the other, downwards for `slant` 0, sideways for ±1.
     """
 
     x: float
     y: float
     unit: float
-    tilt: float = 0.0
-    yaw: float = 0.0
-
-
-@dataclass(frozen=True)
-class Light:
-    """A factor on the whole image: `brightness`, and a linear part of `strength` that grows towards `angle`."""
-
+    tilt: float
+    yaw: float
     brightness: float
-    strength: float
+    gradient: float
     angle: float
+    wall: Color
+    wall_end: Color
+    slant: float
+
+
+class Draws:
+    """Random choices from `n` uniform numbers that are drawn at once; each choice uses the next one."""
+
+    def __init__(self, generator: np.random.Generator, n: int) -> None:
+        self._numbers = iter(generator.random(n).tolist())
+
+    def unit(self) -> float:
+        """A number in [0, 1)."""
+        return next(self._numbers)
+
+    def between(self, low: float, high: float) -> float:
+        """A number in [low, high)."""
+        return low + self.unit() * (high - low)
+
+    def one_of(self, names: Collection[str]) -> str:
+        """One of the names."""
+        return tuple(names)[int(self.unit() * len(names))]
+
+    def color(self, colors: Sequence[Color], *, avoid: Sequence[Color] = (), by: float = 0.0) -> Color:
+        """A colour of a palette, or the next one that is at least `by` grey levels from all of `avoid`.
+
+        If none is, the one that differs most.
+        """
+        first = int(self.unit() * len(colors))
+        turned = [*colors[first:], *colors[:first]]
+        margins = [min((math.dist(color, other) for other in avoid), default=math.inf) for color in turned]
+        enough = [i for i, margin in enumerate(margins) if margin >= by]
+        return turned[enough[0] if enough else margins.index(max(margins))]
+
+    def scene(self, wall: Color, *, x: Range, y: Range, unit: Range, tilt: float, yaw: float) -> Scene:
+        """A scene in front of `wall`, with the pose's numbers in these ranges; `tilt` and `yaw` up to these sizes."""
+        return Scene(
+            x=self.between(*x),
+            y=self.between(*y),
+            unit=self.between(*unit),
+            tilt=self.between(-tilt, tilt),
+            yaw=self.between(-yaw, yaw),
+            brightness=self.between(0.82, 1.0),
+            gradient=self.between(0.0, 0.14),
+            angle=self.between(-np.pi, 0.0),
+            wall=wall,
+            wall_end=shade(wall, self.between(-0.25, 0.25)),
+            slant=self.between(-0.6, 0.6),
+        )
 
 
 @cache
@@ -117,81 +168,74 @@ def _spline(n: int, closed: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Canvas:
-    """An image that is being drawn.
+    """An image of a scene that is being drawn.
 
     `depth` says how far in front of the head a shape lies: when the head turns, what is at 0 stays, what is at 1 (the
-    default) moves with the face, and what is beyond sticks out.
-
-    Arguments:
-        size: side S of the image.
-        top, bottom: colours of the background, which changes from one to the other.
-        slant: 0 for a vertical gradient, ±1 for a horizontal one.
-        pose: of what is drawn; it may be set anew in between.
+    default) moves with the face, and what is beyond sticks out. `both` draws a shape's mirror image too. While `turned`
+    is false, shapes are drawn as if the head weren't turned: the body.
     """
 
-    def __init__(self, *, size: int, top: Color, bottom: Color, slant: float, pose: Pose) -> None:
-        self.size, self.pose = size, pose
-        corners = [[mix(top, bottom, (1 + y * (1 - abs(slant)) + x * slant) / 2) for x in (-1, 1)] for y in (-1, 1)]
+    def __init__(self, scene: Scene, *, size: int) -> None:
+        self.turned = True
+        self._scene, self._size = scene, size
+        shares = [[(1 + y * (1 - abs(scene.slant)) + x * scene.slant) / 2 for x in (-1, 1)] for y in (-1, 1)]
+        corners = [[mix(scene.wall, scene.wall_end, share) for share in row] for row in shares]
         small = Image.fromarray(np.array(corners, np.uint8))
         side = size * _SUPERSAMPLING
         # from the centre of one of the four pixels to that of the next
         self._image = small.resize((side, side), Image.Resampling.BILINEAR, box=(0.5, 0.5, 1.5, 1.5))
         self._draw = ImageDraw.Draw(self._image, "RGBA")
 
-    def fill(
-        self, points: Points, color: Color, *, alpha: float = 1.0, depth: float = 1.0, smooth: bool = True
-    ) -> None:
-        """The inside of the closed curve (or polygon) through `points`."""
-        outline = np.array(points, dtype=float)
-        self._polygon(_spline(len(outline), True)[0] @ outline if smooth else outline, color, alpha, depth)
+    def fill(self, outline: Points, color: Color, *, depth: float = 1, smooth: bool = True, both: bool = False) -> None:
+        """The inside of the closed curve (or polygon) through the points of `outline`."""
+        for side in _sides(both):
+            corners = np.array(outline, dtype=float) * (side, 1)
+            self._polygon(_spline(len(corners), True)[0] @ corners if smooth else corners, color, depth)
 
     def ellipse(
-        self,
-        x: float,
-        y: float,
-        rx: float,
-        ry: float,
-        color: Color,
-        *,
-        angle: float = 0.0,
-        alpha: float = 1.0,
-        depth: float = 1.0,
+        self, centre: Point, radii: Point, color: Color, *, angle: float = 0, depth: float = 1, both: bool = False
     ) -> None:
-        """An ellipse about (x, y), turned by `angle` radians."""
-        c, s = math.cos(angle), math.sin(angle)
-        axes = np.array([[rx * c, rx * s], [-ry * s, ry * c]])
-        self._polygon(_CIRCLE @ axes + (x, y), color, alpha, depth)
+        """An ellipse, turned by `angle` radians."""
+        (x, y), (rx, ry) = centre, radii
+        for side in _sides(both):
+            c, s = math.cos(side * angle), math.sin(side * angle)
+            axes = np.array([[rx * c, rx * s], [-ry * s, ry * c]])
+            self._polygon(_CIRCLE @ axes + (side * x, y), color, depth)
 
-    def stroke(self, points: Points, width: float, color: Color, *, alpha: float = 1.0, depth: float = 1.0) -> None:
-        """A line of `width` with round ends along the open curve through `points`."""
-        control = np.array(points, dtype=float)
-        value, slope = _spline(len(control), False)
-        line, tangent = value @ control, slope @ control
-        normal = tangent[:, ::-1] * (-1, 1) * (width / 2 / np.sqrt((tangent**2).sum(1, keepdims=True)))
-        caps = []
-        for end, sign in ((-1, 1), (0, -1)):
-            along = normal[end][::-1] * (1, -1)
-            caps.append(line[end] + sign * (np.cos(_CAP) * normal[end] + np.sin(_CAP) * along))
-        outline = np.concatenate([line + normal, caps[0], (line - normal)[::-1], caps[1]])
-        self._polygon(outline, color, alpha, depth)
+    def stroke(self, line: Points, width: float, color: Color, *, depth: float = 1, both: bool = False) -> None:
+        """A line of `width` with round ends along the open curve through the points of `line`."""
+        value, slope = _spline(len(line), False)
+        for side in _sides(both):
+            control = np.array(line, dtype=float) * (side, 1)
+            middle, tangent = value @ control, slope @ control
+            normal = tangent[:, ::-1] * (-1, 1) * (width / 2 / np.sqrt((tangent**2).sum(1, keepdims=True)))
+            caps = []
+            for end, sign in ((-1, 1), (0, -1)):
+                along = normal[end][::-1] * (1, -1)
+                caps.append(middle[end] + sign * (np.cos(_CAP) * normal[end] + np.sin(_CAP) * along))
+            outline = np.concatenate([middle + normal, caps[0], (middle - normal)[::-1], caps[1]])
+            self._polygon(outline, color, depth)
 
-    def finish(self, light: Light) -> np.ndarray:
-        """The image, uint8 `[S, S, 3]`."""
-        image = np.asarray(self._image.reduce(_SUPERSAMPLING), np.float32)
-        place = np.linspace(-1, 1, self.size, dtype=np.float32)
-        x, y = light.strength * math.cos(light.angle), light.strength * math.sin(light.angle)
-        gain = light.brightness * (1 + x * place[None, :, None] + y * place[:, None, None])
+    def finish(self) -> np.ndarray:
+        """The image in its light, uint8 `[S, S, 3]`."""
+        scene, image = self._scene, np.asarray(self._image.reduce(_SUPERSAMPLING), np.float32)
+        place = np.linspace(-1, 1, self._size, dtype=np.float32)
+        x, y = scene.gradient * math.cos(scene.angle), scene.gradient * math.sin(scene.angle)
+        gain = scene.brightness * (1 + x * place[None, :, None] + y * place[:, None, None])
         return np.minimum(image * gain.astype(np.float32) + 0.5, 255).astype(np.uint8)
 
-    def _polygon(self, points: np.ndarray, color: Color, alpha: float, depth: float) -> None:
-        pose, side = self.pose, self.size * _SUPERSAMPLING
+    def _polygon(self, points: np.ndarray, color: Color, depth: float) -> None:
+        scene, side = self._scene, self._size * _SUPERSAMPLING
+        tilt, yaw = (scene.tilt, scene.yaw) if self.turned else (0.0, 0.0)
         x, y = points[:, 0], points[:, 1]
         # the front bulges between the cheeks, less so above the brow
         front = np.maximum(1 - x * x, 0) * np.minimum(np.maximum(1 + 0.6 * y, 0), 1)
-        x = x + (pose.yaw * depth) * front
-        c, s = pose.unit * math.cos(pose.tilt), pose.unit * math.sin(pose.tilt)
-        corners = np.empty_like(points)
-        corners[:, 0] = (pose.x + c * x - s * y) * side
-        corners[:, 1] = (pose.y + s * x + c * y) * side
+        x = x + (yaw * depth) * front
+        c, s = scene.unit * math.cos(tilt), scene.unit * math.sin(tilt)
+        corners = np.stack([(scene.x + c * x - s * y) * side, (scene.y + s * x + c * y) * side], 1)
         # Pillow truncates; a quarter of a pixel is fine enough, and rounding hides the last bits of libm
-        self._draw.polygon(np.rint(corners).astype(int).ravel().tolist(), fill=(*color, round(255 * alpha)))
+        self._draw.polygon(np.rint(corners).astype(int).ravel().tolist(), fill=color)
+
+
+def _sides(both: bool) -> tuple[int, ...]:
+    return (-1, 1) if both else (1,)

@@ -1,11 +1,10 @@
-"""Rendered faces: the stand-in for CelebA, with known attributes.
+"""Rendered faces with known attributes: the stand-in for CelebA.
 
-Every face has skin, hair, shape, pose, clothes, background and light of its own, and a kind of glasses, beard and hat,
-whether it wears them or not: switching an attribute changes nothing else.
+Every face has its own skin, hair, shape, clothes and scene, and its own kind of glasses, beard and hat, whether it
+wears them or not. So switching an attribute changes nothing else.
 """
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,16 +12,18 @@ import numpy as np
 from reproduce.rendered.drawing import (
     Canvas,
     Color,
-    Light,
+    Draws,
     Points,
-    Pose,
-    choose,
+    Scene,
+    glaze,
     luminance,
     mirrored,
     mix,
     palette,
+    points,
     ramp,
     shade,
+    symmetric,
 )
 from reproduce.seeds import numpy_generator
 
@@ -40,59 +41,44 @@ _DARK: Color = (58, 38, 40)
 _INK: Color = (34, 23, 24)
 
 _BACK_HAIR: dict[str, Points] = {
-    "crop": mirrored(((0, -1.38), (0.62, -1.28), (1.06, -0.88), (1.17, -0.35), (1.1, 0.15), (0.7, 0.4))),
-    "parted": mirrored(((0, -1.45), (0.64, -1.34), (1.08, -0.9), (1.18, -0.35), (1.1, 0.2), (0.7, 0.4))),
-    "bob": mirrored(((0, -1.4), (0.7, -1.28), (1.16, -0.8), (1.3, -0.1), (1.34, 0.6), (1.1, 0.92), (0.5, 0.85))),
-    "long": mirrored(((0, -1.38), (0.7, -1.25), (1.14, -0.75), (1.26, 0), (1.36, 0.9), (1.42, 1.7), (0.9, 2.0))),
+    "crop": symmetric("0,-1.38 0.62,-1.28 1.06,-0.88 1.17,-0.35 1.1,0.15 0.7,0.4"),
+    "parted": symmetric("0,-1.45 0.64,-1.34 1.08,-0.9 1.18,-0.35 1.1,0.2 0.7,0.4"),
+    "bob": symmetric("0,-1.4 0.7,-1.28 1.16,-0.8 1.3,-0.1 1.34,0.6 1.1,0.92 0.5,0.85"),
+    "long": symmetric("0,-1.38 0.7,-1.25 1.14,-0.75 1.26,0 1.36,0.9 1.42,1.7 0.9,2"),
     "curls": [
         ((1.4 + 0.1 * (k % 2)) * math.sin(math.pi * k / 12), -0.32 - (1.3 + 0.1 * (k % 2)) * math.cos(math.pi * k / 12))
         for k in range(-12, 12)
     ],
 }
 _FRONT_HAIR: dict[str, Points] = {
-    "crop": mirrored(
-        (
-            *((0, -1.34), (0.62, -1.24), (1.02, -0.86), (1.09, -0.35), (1.02, 0.02), (0.92, -0.3), (0.74, -0.6)),
-            *((0.3, -0.68), (0, -0.66)),
-        )
+    "crop": symmetric("0,-1.34 0.62,-1.24 1.02,-0.86 1.09,-0.35 1.02,0.02 0.92,-0.3 0.74,-0.6 0.3,-0.68 0,-0.66"),
+    "parted": points(
+        "-1.02,0.02 -1.1,-0.35 -1.05,-0.88 -0.62,-1.34 0,-1.47 0.62,-1.36 1.05,-0.9 1.1,-0.35 1.02,0.02 0.93,-0.3 "
+        "0.8,-0.48 0.4,-0.52 -0.1,-0.68 -0.5,-0.98 -0.72,-0.66 -0.92,-0.3"
     ),
-    "parted": (
-        *((-1.02, 0.02), (-1.1, -0.35), (-1.05, -0.88), (-0.62, -1.34), (0, -1.47), (0.62, -1.36), (1.05, -0.9)),
-        *((1.1, -0.35), (1.02, 0.02), (0.93, -0.3), (0.8, -0.48), (0.4, -0.52), (-0.1, -0.68), (-0.5, -0.98)),
-        *((-0.72, -0.66), (-0.92, -0.3)),
+    "bob": symmetric(
+        "0,-1.38 0.7,-1.26 1.12,-0.8 1.24,-0.1 1.28,0.55 1.08,0.8 0.9,0.62 0.93,0.1 0.86,-0.38 0.42,-0.48 0,-0.46"
     ),
-    "bob": mirrored(
-        (
-            *((0, -1.38), (0.7, -1.26), (1.12, -0.8), (1.24, -0.1), (1.28, 0.55), (1.08, 0.8), (0.9, 0.62)),
-            *((0.93, 0.1), (0.86, -0.38), (0.42, -0.48), (0, -0.46)),
-        )
+    "long": symmetric(
+        "0,-1.36 0.7,-1.23 1.1,-0.75 1.22,0 1.34,0.9 1.38,1.6 1.12,1.75 0.96,1.1 0.94,0.3 0.84,-0.3 0.5,-0.72 0,-1"
     ),
-    "long": mirrored(
-        (
-            *((0, -1.36), (0.7, -1.23), (1.1, -0.75), (1.22, 0), (1.34, 0.9), (1.38, 1.6), (1.12, 1.75)),
-            *((0.96, 1.1), (0.94, 0.3), (0.84, -0.3), (0.5, -0.72), (0, -1.0)),
-        )
-    ),
-    "curls": mirrored(
-        (
-            *((0, -1.34), (0.7, -1.2), (1.12, -0.8), (1.24, -0.25), (1.06, 0.02), (0.94, -0.22), (0.84, -0.5)),
-            *((0.6, -0.52), (0.44, -0.68), (0.2, -0.58), (0, -0.7)),
-        )
+    "curls": symmetric(
+        "0,-1.34 0.7,-1.2 1.12,-0.8 1.24,-0.25 1.06,0.02 0.94,-0.22 0.84,-0.5 0.6,-0.52 0.44,-0.68 0.2,-0.58 0,-0.7"
     ),
 }
 # the crown, and the band or visor
 _HATS: dict[str, tuple[Points, Points]] = {
     "beanie": (
-        mirrored(((0, -1.72), (0.6, -1.58), (1.05, -1.1), (1.18, -0.55), (0, -0.5))),
-        mirrored(((0, -0.93), (0.7, -0.9), (1.2, -0.8), (1.22, -0.5), (0.7, -0.46), (0, -0.44))),
+        symmetric("0,-1.72 0.6,-1.58 1.05,-1.1 1.18,-0.55 0,-0.5"),
+        symmetric("0,-0.93 0.7,-0.9 1.2,-0.8 1.22,-0.5 0.7,-0.46 0,-0.44"),
     ),
     "brim": (
-        mirrored(((0, -1.62), (0.4, -1.7), (0.74, -1.58), (0.86, -1.1), (0.96, -0.62), (0, -0.5))),
-        mirrored(((0, -0.92), (0.6, -0.94), (0.92, -0.98), (0.98, -0.64), (0, -0.55))),
+        symmetric("0,-1.62 0.4,-1.7 0.74,-1.58 0.86,-1.1 0.96,-0.62 0,-0.5"),
+        symmetric("0,-0.92 0.6,-0.94 0.92,-0.98 0.98,-0.64 0,-0.55"),
     ),
     "cap": (
-        mirrored(((0, -1.62), (0.62, -1.5), (1.06, -1.05), (1.16, -0.5), (0.6, -0.5), (0, -0.5))),
-        mirrored(((0, -0.8), (0.6, -0.76), (0.98, -0.58), (0.9, -0.4), (0.5, -0.42), (0, -0.44))),
+        symmetric("0,-1.62 0.62,-1.5 1.06,-1.05 1.16,-0.5 0.6,-0.5 0,-0.5"),
+        symmetric("0,-0.8 0.6,-0.76 0.98,-0.58 0.9,-0.4 0.5,-0.42 0,-0.44"),
     ),
 }
 # half the width and height of a lens, and how round it is: 1 is an ellipse, 0 a rectangle
@@ -111,11 +97,7 @@ class Face:
     no_beard: bool
     smiling: bool
     wearing_hat: bool
-    pose: Pose
-    light: Light
-    wall: Color
-    wall_end: Color
-    slant: float
+    scene: Scene
     skin: Color
     hair: Color
     hair_style: str
@@ -135,104 +117,80 @@ class Face:
 
 
 def sample_face(generator: np.random.Generator) -> Face:
-    """A face at random: the attributes independent of each other and of everything else, and each as often as not."""
+    """A random face. The attributes are independent of each other and of everything else, each true half the time."""
     eyeglasses, no_beard, smiling, wearing_hat = (generator.integers(0, 2, len(ATTRIBUTES)) == 1).tolist()
-    u = iter(generator.random(32).tolist())
-
-    def between(low: float, high: float) -> float:
-        return low + next(u) * (high - low)
-
-    def one_of(names: Collection[str]) -> str:
-        return tuple(names)[int(next(u) * len(names))]
-
-    skin = ramp(_SKIN, next(u))
-    tone = between(-0.12, 0.12)
-    hair = choose([shade(color, tone) for color in _HAIR], next(u), avoid=(skin,), by=55)
-    wall = choose(_WALLS, next(u), avoid=(skin, hair), by=70)
+    draws = Draws(generator, 32)
+    skin = ramp(_SKIN, draws.unit())
+    tone = draws.between(-0.12, 0.12)
+    hair = draws.color([shade(color, tone) for color in _HAIR], avoid=(skin,), by=55)
+    wall = draws.color(_WALLS, avoid=(skin, hair), by=70)
     return Face(
         eyeglasses=eyeglasses,
         no_beard=no_beard,
         smiling=smiling,
         wearing_hat=wearing_hat,
-        pose=Pose(
-            x=between(0.475, 0.525),
-            y=between(0.54, 0.57),
-            unit=between(0.225, 0.25),
-            tilt=between(-0.14, 0.14),
-            yaw=between(-0.24, 0.24),
-        ),
-        light=Light(brightness=between(0.82, 1.0), strength=between(0.0, 0.14), angle=between(-np.pi, 0.0)),
-        wall=wall,
-        wall_end=shade(wall, between(-0.25, 0.25)),
-        slant=between(-0.6, 0.6),
+        scene=draws.scene(wall, x=(0.475, 0.525), y=(0.54, 0.57), unit=(0.225, 0.25), tilt=0.14, yaw=0.24),
         skin=skin,
         hair=hair,
-        hair_style=one_of(_BACK_HAIR),
-        part=1 if next(u) < 0.5 else -1,
-        wide=next(u),
-        jaw=next(u),
-        chin=next(u),
-        mouth=next(u),
-        lids=next(u),
-        eyes=choose(_EYES, next(u)),
-        clothes=choose(_CLOTHES, next(u), avoid=(wall, skin), by=60),
-        glasses=one_of(_LENSES),
-        frame=choose(_FRAMES, next(u), avoid=(skin,), by=105),
-        beard=one_of(_BEARDS),
-        hat=one_of(_HATS),
-        hat_color=choose(_HAT_COLORS, next(u), avoid=(hair, wall, skin), by=80),
+        hair_style=draws.one_of(_BACK_HAIR),
+        part=1 if draws.unit() < 0.5 else -1,
+        wide=draws.unit(),
+        jaw=draws.unit(),
+        chin=draws.unit(),
+        mouth=draws.unit(),
+        lids=draws.unit(),
+        eyes=draws.color(_EYES),
+        clothes=draws.color(_CLOTHES, avoid=(wall, skin), by=60),
+        glasses=draws.one_of(_LENSES),
+        frame=draws.color(_FRAMES, avoid=(skin,), by=105),
+        beard=draws.one_of(_BEARDS),
+        hat=draws.one_of(_HATS),
+        hat_color=draws.color(_HAT_COLORS, avoid=(hair, wall, skin), by=80),
     )
 
 
 def draw_face(face: Face, *, size: int = 64) -> np.ndarray:
     """The face as an image, uint8 `[size, size, 3]`."""
-    body = Pose(x=face.pose.x, y=face.pose.y, unit=face.pose.unit)
-    canvas = Canvas(size=size, top=face.wall, bottom=face.wall_end, slant=face.slant, pose=face.pose)
-    _back_hair(canvas, face)
-    canvas.pose = body
+    canvas = Canvas(face.scene, size=size)
+    canvas.fill(_under_hat(face, _BACK_HAIR[face.hair_style]), shade(face.hair, -0.16), depth=0)
+    canvas.turned = False
     _body(canvas, face)
-    canvas.pose = face.pose
+    canvas.turned = True
     _head(canvas, face)
     if not face.no_beard:
         _beard(canvas, face)
     _mouth(canvas, face)
-    _front_hair(canvas, face)
+    hair = [(face.part * x, y) for x, y in _FRONT_HAIR[face.hair_style]]
+    canvas.fill(_under_hat(face, hair), face.hair, depth=0.6)
     if face.eyeglasses:
         _glasses(canvas, face)
     if face.wearing_hat:
         _hat(canvas, face)
-    return canvas.finish(face.light)
+    return canvas.finish()
 
 
 def render_faces(*, n: int, seed: int, start: int = 0, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 `[n, size, size, 3]` and their attributes int64 `[n, 4]` (0 or 1), in the order of `ATTRIBUTES`.
 
-    Image i is the one numbered `start` + i of this seed, whatever else is rendered.
+    Image i is number `start` + i of this seed, and depends on nothing else that is rendered.
     """
-    images = np.empty((n, size, size, 3), np.uint8)
-    attributes = np.empty((n, len(ATTRIBUTES)), np.int64)
-    for i in range(n):
-        face = sample_face(numpy_generator(seed, "rendered faces", start + i))
-        images[i] = draw_face(face, size=size)
-        attributes[i] = face.eyeglasses, face.no_beard, face.smiling, face.wearing_hat
-    return images, attributes
+    faces = [sample_face(numpy_generator(seed, "rendered faces", start + i)) for i in range(n)]
+    images = np.array([draw_face(face, size=size) for face in faces], np.uint8)
+    attributes = [(face.eyeglasses, face.no_beard, face.smiling, face.wearing_hat) for face in faces]
+    return images.reshape(n, size, size, 3), np.array(attributes, np.int64).reshape(n, len(ATTRIBUTES))
 
 
 def _beard_color(hair: Color, skin: Color) -> Color:
-    """Of beard and brows: the hair's, as much darker as it takes to stand out from the skin."""
+    """The colour of beard and brows: the hair's, as much darker as it takes to stand out from the skin."""
     color, limit = mix(hair, _INK, 0.25), luminance(skin) - 58
     return mix(color, _INK, max(0.0, (luminance(color) - limit) / (luminance(color) - luminance(_INK))))
 
 
-def _under_hat(face: Face, points: Points) -> Points:
-    """Hair, pressed down where a hat sits on it."""
+def _under_hat(face: Face, hair: Points) -> Points:
+    """The outline of the hair, pressed down where a hat sits on it."""
     if not face.wearing_hat:
-        return points
-    return [(x, max(y, -0.7 + 0.2 * (y + 0.7))) for x, y in points]
-
-
-def _back_hair(canvas: Canvas, face: Face) -> None:
-    canvas.fill(_under_hat(face, _BACK_HAIR[face.hair_style]), shade(face.hair, -0.16), depth=0)
+        return hair
+    return [(x, max(y, -0.7 + 0.2 * (y + 0.7))) for x, y in hair]
 
 
 def _body(canvas: Canvas, face: Face) -> None:
@@ -245,25 +203,19 @@ def _body(canvas: Canvas, face: Face) -> None:
 def _head(canvas: Canvas, face: Face) -> None:
     skin, dark = face.skin, shade(face.skin, -0.2)
     w, jaw, chin = 0.95 + 0.1 * face.wide, 0.5 + 0.2 * face.jaw, 1.14 + 0.14 * face.chin
-    for side in (-1, 1):
-        canvas.ellipse(side * w, 0.12, 0.19, 0.27, skin, depth=0)
-        canvas.ellipse(side * (w + 0.02), 0.13, 0.09, 0.15, dark, depth=0)
+    canvas.ellipse((w, 0.12), (0.19, 0.27), skin, depth=0, both=True)
+    canvas.ellipse((w + 0.02, 0.13), (0.09, 0.15), dark, depth=0, both=True)
     upper = ((0, -1.16), (0.62, -1.02), (0.97 * w, -0.45), (w, 0.1))
     canvas.fill(mirrored((*upper, (0.9 * w, 0.55), (jaw, 0.94), (0.24, chin - 0.02), (0, chin))), skin)
-    rosy = mix(skin, (236, 92, 92), 0.5)
-    for side in (-1, 1):
-        canvas.ellipse(side * 0.6, 0.42, 0.2, 0.15, rosy, alpha=0.4)
-    tall = 0.13 + 0.06 * face.lids
-    for side in (-1, 1):
-        canvas.ellipse(side * 0.4, 0.05, 0.21, tall, (252, 250, 246))
-        canvas.ellipse(side * 0.4, 0.05, 0.125, min(0.14, tall), face.eyes)
-        canvas.ellipse(side * 0.4, 0.05, 0.07, 0.08, (30, 24, 28))
-        canvas.stroke(((side * 0.18, 0.04), (side * 0.4, 0.03 - tall), (side * 0.64, 0.05)), 0.07, _DARK)
-        canvas.stroke(
-            ((side * 0.18, -0.27), (side * 0.42, -0.35), (side * 0.66, -0.26)), 0.1, _beard_color(face.hair, face.skin)
-        )
-    canvas.ellipse(0, 0.34, 0.15, 0.1, dark, depth=1.25)
-    canvas.ellipse(0, 0.29, 0.12, 0.11, mix(skin, dark, 0.15), depth=1.25)
+    canvas.ellipse((0.6, 0.42), (0.2, 0.15), glaze(mix(skin, (236, 92, 92), 0.5), 0.4), both=True)
+    tall, brow = 0.13 + 0.06 * face.lids, _beard_color(face.hair, skin)
+    canvas.ellipse((0.4, 0.05), (0.21, tall), (252, 250, 246), both=True)
+    canvas.ellipse((0.4, 0.05), (0.125, min(0.14, tall)), face.eyes, both=True)
+    canvas.ellipse((0.4, 0.05), (0.07, 0.08), (30, 24, 28), both=True)
+    canvas.stroke(((0.18, 0.04), (0.4, 0.03 - tall), (0.64, 0.05)), 0.07, _DARK, both=True)
+    canvas.stroke(((0.18, -0.27), (0.42, -0.35), (0.66, -0.26)), 0.1, brow, both=True)
+    canvas.ellipse((0, 0.34), (0.15, 0.1), dark, depth=1.25)
+    canvas.ellipse((0, 0.29), (0.12, 0.11), mix(skin, dark, 0.15), depth=1.25)
 
 
 def _beard(canvas: Canvas, face: Face) -> None:
@@ -272,10 +224,7 @@ def _beard(canvas: Canvas, face: Face) -> None:
     sides = ((0, 0.48), (0.34, 0.5), (0.6, 0.6), (0.8, 0.35), (w - 0.05, 0.1), (0.93 * w, 0.55))
     halves: dict[str, Points] = {
         "full": (*sides, (jaw, 1.0), (0.28, chin + 0.1), (0, chin + 0.12)),
-        "round": (
-            *((0, 0.47), (0.3, 0.49), (0.52, 0.62), (0.56, 0.9), (0.42, 1.12)),
-            *((0.2, chin + 0.08), (0, chin + 0.1)),
-        ),
+        "round": (*points("0,0.47 0.3,0.49 0.52,0.62 0.56,0.9 0.42,1.12"), (0.2, chin + 0.08), (0, chin + 0.1)),
         "long": (*sides, (jaw, 1.05), (0.44, 1.4), (0.2, 1.62), (0, 1.66)),
     }
     canvas.fill(mirrored(halves[face.beard]), color)
@@ -290,26 +239,21 @@ def _mouth(canvas: Canvas, face: Face) -> None:
         canvas.fill(mirrored(teeth), (255, 253, 248))
     else:
         w = 0.24 + 0.06 * face.mouth
-        canvas.ellipse(0, 0.76, w, 0.085, _LIPS)
+        canvas.ellipse((0, 0.76), (w, 0.085), _LIPS)
         canvas.stroke(((-w - 0.02, 0.765), (0, 0.75), (w + 0.02, 0.765)), 0.045, (112, 40, 48))
-
-
-def _front_hair(canvas: Canvas, face: Face) -> None:
-    outline = [(face.part * x, y) for x, y in _FRONT_HAIR[face.hair_style]]
-    canvas.fill(_under_hat(face, outline), face.hair, depth=0.6)
 
 
 def _glasses(canvas: Canvas, face: Face) -> None:
     frame, width = face.frame, 0.145
     wide, tall, power = _LENSES[face.glasses]
-    glass, alpha = ((44, 50, 66), 0.82) if face.glasses == "tinted" else ((240, 248, 255), 0.42)
+    glass = glaze((44, 50, 66), 0.82) if face.glasses == "tinted" else glaze((240, 248, 255), 0.42)
     angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     x = wide * np.sign(np.cos(angles)) * np.abs(np.cos(angles)) ** power
     y = tall * np.sign(np.sin(angles)) * np.abs(np.sin(angles)) ** power + 0.07
-    for side in (-1, 1):
-        canvas.stroke(((side * 0.72, -0.02), (side * 0.98, 0.0)), 0.8 * width, frame)
+    canvas.stroke(((0.72, -0.02), (0.98, 0.0)), 0.8 * width, frame, both=True)
+    for side in (-1, 1):  # one after the other: the second lens lies over the first one's rim
         rim = list(zip(side * 0.42 + x, y, strict=True))
-        canvas.fill(rim, glass, alpha=alpha, depth=1.1)
+        canvas.fill(rim, glass, depth=1.1)
         canvas.stroke([*rim, rim[0]], width, frame, depth=1.1)
     canvas.stroke(((-0.1, 0.02), (0, -0.03), (0.1, 0.02)), width, frame, depth=1.1)
 
@@ -317,12 +261,12 @@ def _glasses(canvas: Canvas, face: Face) -> None:
 def _hat(canvas: Canvas, face: Face) -> None:
     color, dark = face.hat_color, shade(face.hat_color, -0.25)
     if face.hat == "beanie":
-        canvas.ellipse(0, -1.78, 0.24, 0.23, shade(color, 0.22), depth=0.3)
+        canvas.ellipse((0, -1.78), (0.24, 0.23), shade(color, 0.22), depth=0.3)
     elif face.hat == "cap":
-        canvas.ellipse(0, -1.62, 0.13, 0.09, dark, depth=0.3)
+        canvas.ellipse((0, -1.62), (0.13, 0.09), dark, depth=0.3)
     crown, band = _HATS[face.hat]
     canvas.fill(crown, color, depth=0.3)
     # the visor of a cap sticks out
     canvas.fill(band, dark, depth=1.2 if face.hat == "cap" else 0.3)
     if face.hat == "brim":
-        canvas.ellipse(0, -0.6, 1.55, 0.2, color, depth=0.3)
+        canvas.ellipse((0, -0.6), (1.55, 0.2), color, depth=0.3)

@@ -1,44 +1,29 @@
-"""`reproduce check`: a rerun's numbers against those committed, within declared tolerances."""
+"""`reproduce check`: the numbers of a rerun against the committed ones, within their declared tolerances."""
 
+import io
 import subprocess
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import Field, RootModel
+from tempfile import TemporaryDirectory
 
 from reproduce.errors import UserError
-from reproduce.files import shown
-from reproduce.report.diff import difference, numbers, settings
+from reproduce.report.diff import compared, difference, numbers
 from reproduce.report.formats import kind_of, show
-from reproduce.report.runs import Run, find_runs, load_run, parse_run
-from reproduce.schema import Strict, read_yaml, validated
+from reproduce.report.numbers import declared
+from reproduce.report.runs import Run, load_runs, run_name
 
 Runs = Mapping[tuple[str, str], Run]
 """By experiment and file name, without its ending."""
 
 
-class Tolerance(Strict):
-    """One entry of `paper_configs/tolerances.yaml`, which explains the keys."""
-
-    quantity: Annotated[str, Field(min_length=1)]
-    absolute: Annotated[float, Field(ge=0)]
-    relative: Annotated[float, Field(ge=0)]
-
-    def around(self, committed: float) -> float:
-        """How far a number may lie from the committed one."""
-        return self.absolute + self.relative * abs(committed)
-
-
-class _File(RootModel[tuple[Tolerance, ...]]):
-    """The whole file."""
-
-
 @dataclass(frozen=True)
 class Move:
-    """A number that isn't what it was; None: null, or not there. `used`: its distance in units of the tolerance."""
+    """A number that is not what it was; None where it is null or not there.
+
+    `used` is how far it moved, in units of its tolerance.
+    """
 
     quantity: str
     before: float | None
@@ -49,7 +34,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One run against its committed self: how many numbers were compared, which moved, which settings differ."""
+    """One run against the committed one: how many numbers were compared, which moved, which settings differ."""
 
     compared: int
     moves: Sequence[Move]
@@ -61,40 +46,24 @@ class Comparison:
         return [move for move in self.moves if move.used > 1]
 
 
-def load_tolerances(path: Path) -> tuple[Tolerance, ...]:
-    """The tolerances in the order of the file; `UserError` where it is missing, no YAML, or not of this shape."""
-    return validated(_File, read_yaml(path), path).root
-
-
-def _tolerance(quantity: str, tolerances: Sequence[Tolerance]) -> Tolerance:
-    found = next((entry for entry in tolerances if fnmatchcase(quantity, entry.quantity)), None)
-    if found is None:
-        raise UserError(f"paper_configs/tolerances.yaml has no pattern that {quantity} fits; add one")
-    return found
-
-
-def compare(before: Run, after: Run, tolerances: Sequence[Tolerance]) -> Comparison:
+def compare(before: Run, after: Run) -> Comparison:
     """Every number of either run; one that only one of them has, or that is null in one, is beyond any tolerance."""
-    old, new = numbers(before), numbers(after)
-    moves = []
-    for quantity in old | new:
-        allowed = _tolerance(quantity, tolerances)
-        a, b = old.get(quantity), new.get(quantity)
-        if a == b:
-            continue
-        if a is None or b is None:
-            moves.append(Move(quantity, a, b, 0, float("inf")))
-            continue
-        around = allowed.around(a)
-        # to 12 digits, so that 0.85 is within 0.03 of 0.88
-        off = abs(difference(a, b) or 0)
-        moves.append(Move(quantity, a, b, around, off / around if around else float("inf")))
-    own, other = settings(before), settings(after)
-    changed = [path for path in own | other if own.get(path) != other.get(path)]
-    return Comparison(len(old | new), moves, changed)
+    changed, moves = [], []
+    for place, row in compared({"before": before, "after": after}).items():
+        a, b = row["before"], row["after"]
+        if place.startswith("config."):
+            changed.append(place)
+        elif a is None or b is None:
+            moves.append(Move(place, a, b, 0, float("inf")))
+        elif a != b:
+            around = declared(place).tolerance(a)
+            # to 12 digits, so that 0.85 is within 0.03 of 0.88
+            off = abs(difference(a, b) or 0)
+            moves.append(Move(place, a, b, around, off / around if around else float("inf")))
+    return Comparison(len(numbers(before) | numbers(after)), moves, changed)
 
 
-def _git(root: Path, *arguments: str) -> str:
+def _git(root: Path, *arguments: str) -> bytes:
     try:
         done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
     except FileNotFoundError:
@@ -102,32 +71,24 @@ def _git(root: Path, *arguments: str) -> str:
     if done.returncode:
         reason = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["git failed"])[0]
         raise UserError(f"git: {reason}; name a commit with --revision, or a folder of earlier results with --against")
-    return done.stdout.decode("utf-8")
+    return done.stdout
 
 
-def committed_runs(root: Path, revision: str, profile: str) -> dict[tuple[str, str], Run]:
+def committed_runs(root: Path, revision: str, profile: str) -> Runs:
     """The runs of `results/<profile>` as they are in a Git revision of the checkout `root`.
 
     UserError where there is no Git, no such revision, or no run in it.
     """
-    _git(root, "rev-parse", "--git-dir")
-    commit = _git(root, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").strip()
+    found = _git(root, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     folder = f"results/{profile}/runs"
-    names = _git(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", folder).split("\0")
-    paths = [Path(name) for name in names if name.endswith(".json") and not name.endswith(".machine.json")]
-    if not paths:
-        raise UserError(f"{revision} has no {folder}: name a folder of earlier results with --against")
-    return {
-        (path.parent.name, path.stem): parse_run(_git(root, "show", f"{commit}:./{path.as_posix()}"), path)
-        for path in paths
-    }
+    archive = _git(root, "archive", "--format=tar", found.decode().strip(), "--", folder)
+    with TemporaryDirectory() as temporary, tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        files.extractall(temporary, filter="data")
+        return _runs_in(Path(temporary) / folder)
 
 
-def _runs_in(results_dir: Path) -> dict[tuple[str, str], Run]:
-    found = find_runs(results_dir / "runs")
-    if not found:
-        raise UserError(f"{shown(results_dir / 'runs')}: no runs; run `dvc repro`")
-    return {(experiment, name): load_run(path) for experiment, own in found.items() for name, path in own.items()}
+def _runs_in(folder: Path) -> Runs:
+    return {(run["experiment"], run_name(run)): run for run in load_runs(folder)}
 
 
 def _line(move: Move) -> str:
@@ -143,46 +104,43 @@ def _line(move: Move) -> str:
 def _report(name: str, comparison: Comparison) -> list[str]:
     beyond = comparison.beyond
     within = [move for move in comparison.moves if move.used <= 1]
-    counts = {"the same": comparison.compared - len(comparison.moves), "moved within their tolerance": len(within)}
-    counts |= {"BEYOND it": len(beyond)}
-    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    lines = [f"{name}: of {comparison.compared} numbers {told}"]
+    counts = {"are the same": comparison.compared - len(comparison.moves), "moved within their tolerance": len(within)}
+    counts |= {"moved BEYOND it": len(beyond)}
+    listed = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    lines = [f"{name}: of {comparison.compared} numbers {listed}"]
     if comparison.settings:
         named = ", ".join(comparison.settings[:3]) + (", …" if len(comparison.settings) > 3 else "")
-        lines.append(f"  other settings than the committed run's: {named}")
+        lines.append(f"  settings that differ from the committed run's: {named}")
     lines += [_line(move) for move in beyond]
     if within and not beyond:
         furthest = max(within, key=lambda move: move.used)
-        lines += ["  furthest, by its tolerance:", f"  {_line(furthest)}"]
+        lines += ["  the one that used most of its tolerance:", f"  {_line(furthest)}"]
     return lines
 
 
-def main_check(
-    root: Path, profile: str, tolerances: Path, revision: str, against: Path | None = None
-) -> tuple[str, bool]:
+def main_check(*, root: Path, profile: str, revision: str, against: Path | None = None) -> tuple[str, bool]:
     """What `reproduce check` prints, and whether every number is within its tolerance.
 
-    The runs in `root/results/<profile>` are held against those of a Git `revision`, or of the folder `against`, which
+    The runs in `root/results/<profile>` are compared with those of a Git `revision`, or of the folder `against`, which
     has `runs/` in it as `results/<profile>` has. A committed run that is missing counts as moved; one that nothing is
-    committed of is told and does not.
+    committed of is named and does not.
     """
-    allowed = load_tolerances(tolerances)
-    after = _runs_in(root / "results" / profile)
+    after = _runs_in(root / "results" / profile / "runs")
     if against is None:
         before, where = committed_runs(root, revision, profile), revision
     else:
-        before, where = _runs_in(against), str(against)
-    lines, moved, good = [f"results/{profile} against {where}"], 0, 0
+        before, where = _runs_in(against / "runs"), str(against)
+    lines, moved = [f"results/{profile} against {where}"], 0
     for key, run in before.items():
         name = "/".join(key)
         if key not in after:
             lines.append(f"{name}: missing")
             moved += 1
             continue
-        comparison = compare(run, after[key], allowed)
+        comparison = compare(run, after[key])
         lines += _report(name, comparison)
         moved += bool(comparison.beyond)
-        good += not comparison.beyond
-    lines += [f"{'/'.join(key)}: extra, nothing to compare it with" for key in after if key not in before]
+    lines += [f"{'/'.join(key)}: new, nothing to compare it with" for key in after if key not in before]
+    good = len(before) - moved
     lines.append(f"{good} of {len(before)} runs are within the tolerances" + (f", {moved} moved" if moved else ""))
     return "\n".join(lines) + "\n", moved == 0

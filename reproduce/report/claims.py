@@ -4,17 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, RootModel, model_validator
+import pandas as pd
+from pydantic import Field, NonNegativeFloat, RootModel, model_validator
 
 from reproduce.report.formats import kind_of
+from reproduce.report.numbers import Text, declared
 from reproduce.report.runs import Run, experiments, is_number, run_name, value
 from reproduce.schema import Strict, read_yaml, validated
 
-Text = Annotated[str, Field(min_length=1)]
 PLACEHOLDERS = ("<concept>", "<other>", "<factor>", "<residual>", "<attribute>", "<lowest>", "<highest>")
-_OF_A_FACTOR = ("swap", "probe", "factors", "embedding", "response", "response_mean", "walk")  # metrics by factor
 
 
 def _placeholders(quantity: str) -> set[str]:
@@ -26,12 +26,12 @@ class Claim(Strict):
 
     says: Text
     source: Text
-    experiments: Annotated[tuple[str, ...], Field(min_length=1)] | None
     quantity: Text
     comparison: Literal["above", "below", "near"]
     than: float | Text
-    of: Text | None
-    tolerance: Annotated[float, Field(ge=0)]
+    tolerance: NonNegativeFloat
+    experiments: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    of: Text | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Claim":
@@ -107,12 +107,13 @@ def _bindings(run: Run, used: set[str]) -> Iterator[dict[str, str]]:
 
 
 def _is_empty(run: Run, keys: Sequence[str]) -> bool:
-    """Whether the number at `keys` is about a factor without dimensions: nothing changes where nothing is swapped.
+    """Whether the number at `keys` is about a factor without dimensions, in which nothing can be swapped or varied.
 
-    A size itself, as in `dims.color`, is what was measured, even where it is 0.
+    A size itself, as in `dims.color`, is a measurement, even where it is 0.
     """
-    top, *rest = keys
-    return top == "metrics" and rest[0] in _OF_A_FACTOR and len(rest) > 1 and value(run, "dims", rest[1]) == 0
+    parts = declared(".".join(keys)).place.split(".")
+    factors = [key for part, key in zip(parts, keys, strict=False) if part == "<factor>"]
+    return keys[0] == "metrics" and any(value(run, "dims", factor) == 0 for factor in factors)
 
 
 def _judge(claim: Claim, run: Run, held_against: Run) -> Verdict:
@@ -139,16 +140,39 @@ def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Verdict]:
     """
     grouped = experiments(runs)
     verdicts: list[Verdict] = []
-    for experiment, own in grouped.items():
-        for claim in claims:
-            if claim.experiments is not None and experiment not in claim.experiments:
-                continue
-            found = []
-            for run in own:
-                others = [run] if claim.of is None else grouped.get(claim.of, [])
-                found.append(
-                    _judge(claim, run, next((other for other in others if run_name(other) == run_name(run)), {}))
-                )
+    for (experiment, own), claim in product(grouped.items(), claims):
+        if claim.experiments is None or experiment in claim.experiments:
+            others = {run_name(run): run for run in (grouped.get(claim.of, []) if claim.of else own)}
+            found = [_judge(claim, run, others.get(run_name(run), {})) for run in own]
             if any(verdict.holds is not None for verdict in found):
                 verdicts += found
     return verdicts
+
+
+class Count(NamedTuple):
+    """How many of `total` claims hold in the runs of one name, how many do not, and how many they cannot measure."""
+
+    run: str
+    total: int
+    holds: int
+    fails: int
+    unmeasured: int
+
+    def __str__(self) -> str:
+        of = f"{self.run}, of {self.total} claims"
+        return f"{of}: holds {self.holds}, does not hold {self.fails}, nothing to measure {self.unmeasured}"
+
+
+def count_claims(frame: pd.DataFrame) -> list[Count]:
+    """The counts for each run name in the table of claims, whose frame this is.
+
+    Names that share an experiment have the same total: in an experiment without a run of a name, it measures nothing.
+    """
+    where = frame.groupby("run", sort=False)["experiment"].agg(set)
+    claims = frame.drop_duplicates(["experiment", "claim", "quantity"])["experiment"]
+    counts = []
+    for name, judged in frame.groupby("run", sort=False)["holds"]:
+        total = int(claims.isin(set().union(*(other for other in where if other & where[name]))).sum())
+        holds, known = int(judged.fillna(False).sum()), int(judged.notna().sum())
+        counts.append(Count(str(name), total, holds, known - holds, total - known))
+    return counts

@@ -1,7 +1,7 @@
 """Two variants side by side: every number with its difference, and the settings in which they differ."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,47 +45,54 @@ def difference(a: Any, b: Any) -> int | float | None:
     return b - a if isinstance(b - a, int) else float(f"{b - a:.12g}")
 
 
-def diff_runs(run_a: Run, run_b: Run) -> pd.DataFrame:
-    """Columns experiment, quantity, a, b, difference (b - a).
+def compared(runs: Mapping[str, Run]) -> dict[str, dict[str, Any]]:
+    """For each place in the runs' JSON what each run has there, None where it has nothing.
 
-    First every number of either run, then the values of the config that differ; None where a run has no such value.
+    First every number that one of them has, then the values of the config in which they differ.
     """
-    numbers_a, numbers_b = numbers(run_a), numbers(run_b)
-    settings_a, settings_b = settings(run_a), settings(run_b)
-    pairs: list[tuple[str, Any, Any]] = [
-        (path, numbers_a.get(path), numbers_b.get(path)) for path in numbers_a | numbers_b
+    found = {name: numbers(run) | settings(run) for name, run in runs.items()}
+    places = dict.fromkeys(place for values in found.values() for place in values)
+    rows: dict[str, dict[str, Any]] = {}
+    for place in sorted(places, key=lambda place: place.startswith("config.")):
+        row = {name: values.get(place) for name, values in found.items()}
+        different = len({repr(value) for value in row.values()}) > 1
+        if different or not (place.startswith("config.") or set(row.values()) == {None}):
+            rows[place] = row
+    return rows
+
+
+def diff_runs(run_a: Run, run_b: Run) -> pd.DataFrame:
+    """Columns experiment, quantity, a, b, difference (b - a), with the rows of `compared`."""
+    rows = [
+        (run_a["experiment"], place, row["a"], row["b"], difference(row["a"], row["b"]))
+        for place, row in compared({"a": run_a, "b": run_b}).items()
     ]
-    pairs = [pair for pair in pairs if pair[1:] != (None, None)]
-    pairs += [
-        (path, settings_a.get(path), settings_b.get(path))
-        for path in settings_a | settings_b
-        if settings_a.get(path) != settings_b.get(path)
-    ]
-    rows = [(run_a["experiment"], path, a, b, difference(a, b)) for path, a, b in pairs]
     return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
 
 
-def _text(run_a: Run, run_b: Run, name_a: str, name_b: str) -> str:
-    rows = [
-        (path, show(a, kind_of(path)), show(b, kind_of(path)), show(off, kind_of(path), signed=True))
-        for _, path, a, b, off in diff_runs(run_a, run_b).itertuples(index=False)
-    ]
-    columns = ["quantity", name_a, name_b, f"{name_b} − {name_a}"]
-    grid = pd.DataFrame(rows, columns=columns, dtype=object).to_markdown(
-        index=False, tablefmt="simple", disable_numparse=True, colalign=("left", "right", "right", "right")
-    )
-    return f"{run_a['experiment']}: {run_a['dataset']}\n\n{grid}\n"
+def _differing(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[[a != b for a, b in zip(frame["a"], frame["b"], strict=True)]]
 
 
-def main_diff(
-    results_dir: Path, variant_a: str, variant_b: str, experiment: str | None = None, format: Format = "text"
-) -> str:
-    """What `reproduce diff` prints about the runs of a profile.
+def _text(frame: pd.DataFrame, dataset: str, names: tuple[str, str], *, everything: bool) -> str:
+    listed = frame if everything else _differing(frame)
+    same = len(frame) - len(_differing(frame))
+    blocks = [f"{frame['experiment'].iloc[0]}: {dataset}"]
+    if len(listed):
+        rows = [
+            (path, show(a, kind_of(path)), show(b, kind_of(path)), show(off, kind_of(path), signed=True))
+            for _, path, a, b, off in listed.itertuples(index=False)
+        ]
+        grid = pd.DataFrame(rows, columns=["quantity", *names, f"{names[1]} − {names[0]}"], dtype=object)
+        alignment = ("left", "right", "right", "right")
+        blocks.append(grid.to_markdown(index=False, tablefmt="simple", disable_numparse=True, colalign=alignment))
+    unlisted = "" if everything or not same else "; --all lists them too"
+    blocks.append(f"{same} of {len(frame)} values are the same in both variants{unlisted}.")
+    return "\n\n".join(blocks) + "\n"
 
-    `results_dir` is `results/<profile>`. A variant is named as its file is: `code`, or `code-seed1` for a further
-    seed. Without `experiment`, every one that has both. `csv` and `json` hold raw values, and name the variants
-    that a and b stand for.
-    """
+
+def _chosen(results_dir: Path, variants: tuple[str, str], experiment: str | None) -> list[tuple[Run, Run]]:
+    """The runs of both variants, of each experiment that has them; `UserError` says what is missing."""
     found = find_runs(results_dir / "runs")
     if not found:
         raise UserError(f"{shown(results_dir / 'runs')}: no runs; run `dvc repro`")
@@ -93,20 +100,41 @@ def main_diff(
         there = ", ".join(found)
         raise UserError(f"no runs of the experiment {experiment!r} in {shown(results_dir)}; there are {there}")
     chosen = found if experiment is None else {experiment: found[experiment]}
-    for variant in (variant_a, variant_b):
-        if all(variant not in named for named in chosen.values()):
-            known = dict.fromkeys(name for named in chosen.values() for name in named)
+    known = dict.fromkeys(name for named in chosen.values() for name in named)
+    for variant in variants:
+        if variant not in known:
             raise UserError(f"no run of the variant {variant!r} in {shown(results_dir)}; there are {', '.join(known)}")
-    pairs = [
-        (load_run(named[variant_a]), load_run(named[variant_b]))
-        for named in chosen.values()
-        if variant_a in named and variant_b in named
-    ]
+    a, b = variants
+    pairs = [(load_run(named[a]), load_run(named[b])) for named in chosen.values() if a in named and b in named]
     if not pairs:
-        raise UserError(f"no experiment in {results_dir} has both {variant_a!r} and {variant_b!r}")
+        raise UserError(f"no experiment in {shown(results_dir)} has both {a!r} and {b!r}")
+    return pairs
+
+
+def main_diff(
+    results_dir: Path,
+    variant_a: str,
+    variant_b: str,
+    *,
+    experiment: str | None = None,
+    format: Format = "text",
+    everything: bool = False,
+) -> str:
+    """What `reproduce diff` prints about the runs of a profile.
+
+    `results_dir` is `results/<profile>`. A variant is named as its file is: `code`, or `code-seed1` for a further
+    seed. Without `experiment`, every one that has both. What is the same in both is left out, and counted in the text,
+    unless `everything` is asked for. `csv` and `json` hold raw values, and name the variants that a and b stand for.
+    """
+    pairs = _chosen(results_dir, (variant_a, variant_b), experiment)
+    frames = [diff_runs(a, b) for a, b in pairs]
     if format == "text":
-        return "\n".join(_text(a, b, variant_a, variant_b) for a, b in pairs)
-    frame = pd.concat([diff_runs(a, b) for a, b in pairs], ignore_index=True)
+        names = (variant_a, variant_b)
+        texts = [
+            _text(of, a["dataset"], names, everything=everything) for of, (a, _) in zip(frames, pairs, strict=True)
+        ]
+        return "\n".join(texts)
+    frame = pd.concat(frames if everything else [_differing(of) for of in frames], ignore_index=True)
     frame.insert(1, "variant_a", variant_a)
     frame.insert(2, "variant_b", variant_b)
     if format == "csv":

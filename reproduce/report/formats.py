@@ -8,20 +8,19 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from reproduce.report.numbers import declared
+
 NULL = "–"
 
 Kind = Literal["text", "count", "offset", "share", "number", "deviation", "quantity", "difference"]
 """`offset`, `deviation`: a count and a number with their sign. `quantity`, `difference`: see the column `quantity`."""
 
+Row = dict[str, Any]
+
 _DTYPES = {"count": "Int64", "offset": "Int64", "share": "Float64", "number": "Float64", "deviation": "Float64"}
 
-_LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
+_COMMANDS = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar"}
+_SIGNS = {
     "−": "$-$",
     "±": r"$\pm$",
     "–": "--",
@@ -29,23 +28,17 @@ _LATEX = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "²": "$^2$",
     "⁻": "$^-$",
     "¹": "$^1$",
-    "̃": "",
-    "→": r"$\to$",
+    "ρ": r"$\rho$",
 }
-
+_LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {sign: rf"\text{name}{{}}" for sign, name in _COMMANDS.items()}
+_ESCAPES = str.maketrans({**_LATEX, **_SIGNS, "→": r"$\to$"})
 _LATEX_ROWS = 40  # of a page
 _LATEX_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
 
 
 def kind_of(quantity: str) -> Kind:
-    """How a quantity of a run, by its dotted path, is written."""
-    top, _, rest = quantity.partition(".")
-    if top == "config":
-        return "text"
-    if top == "dims" or rest in ("pairs", "samples", "heldout") or rest.endswith(".classes"):
-        return "count"
-    shares = ("swap", "reconstruction", "judge", "linear", "random_walk", "embedding", "directions")
-    return "share" if rest.split(".")[0] in shares or rest.endswith((".flip_rate", ".entropy", ".stays")) else "number"
+    """How the number at this place in a run's JSON is written; a setting of the config is text."""
+    return "text" if quantity.startswith("config.") else declared(quantity).kind
 
 
 def show(value: Any, kind: Kind = "text", *, signed: bool = False) -> str:
@@ -69,38 +62,42 @@ def show(value: Any, kind: Kind = "text", *, signed: bool = False) -> str:
     return ("+" if signed and value > 0 else "") + re.sub(r"^-", "−", text)
 
 
+def framed(rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, Kind]) -> pd.DataFrame:
+    """A frame of raw values from rows, each a value for a column or none; `kinds` gives the columns in their order."""
+    cells = [[row.get(column) for column in kinds] for row in rows]
+    frame = pd.DataFrame(cells, columns=list(kinds), dtype=object)
+    return frame.astype({column: _DTYPES[kind] for column, kind in kinds.items() if kind in _DTYPES})
+
+
 @dataclass(frozen=True)
 class Spread:
     """How a long table is read: what stands in `column` heads the columns `values`, which `column` is followed by.
 
-    `digit: judge, digit: reconstruction, color: judge, …`, or with `by_value` `judge: digit, judge: color, …`.
+    `digit: follows source, digit: stays with target, color: …`; a single value heads: `probe score: digit, …: color`.
     """
 
     column: str
     values: tuple[str, ...]
     by_value: bool = False
 
-    def apply(
-        self, rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, Kind]
-    ) -> tuple[list[dict[str, Any]], dict[str, Kind]]:
-        """The wide rows, one for all long ones that are otherwise alike, and the kinds of their columns."""
-        keys = list(dict.fromkeys(row[self.column] for row in rows))
-        if self.by_value:
-            headings = {f"{value}: {key}": (key, value) for value in self.values for key in keys}
-        else:
-            headings = {f"{key}: {value}": (key, value) for key in keys for value in self.values}
+    def apply(self, frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> tuple[pd.DataFrame, dict[str, Kind]]:
+        """The wide frame, a row for all long ones that are otherwise alike, and the kinds of its columns."""
         fixed = [column for column in kinds if column not in (self.column, *self.values)]
-        wide: dict[tuple[str, ...], dict[str, Any]] = {}
-        for row in rows:
-            own = wide.setdefault(tuple(show(row[name]) for name in fixed), {name: row[name] for name in fixed})
-            own |= {name: row[value] for name, (key, value) in headings.items() if key == row[self.column]}
+        row = frame.groupby(fixed, dropna=False, sort=False).ngroup()
+        wide = frame.set_index([row, frame[self.column]])[list(self.values)].unstack(sort=False)
+        keys = list(dict.fromkeys(frame[self.column]))
+        pairs = [(value, key) for value in self.values for key in keys]
+        if not self.by_value:
+            pairs = [(value, key) for key in keys for value in self.values]
+        names = {pair: ": ".join(pair if self.by_value else pair[::-1]) for pair in pairs}
         spread: dict[str, Kind] = {}
         for column, kind in kinds.items():
             if column in fixed:
                 spread[column] = kind
             elif column == self.column:
-                spread |= {name: kinds[value] for name, (_, value) in headings.items()}
-        return list(wide.values()), spread
+                spread |= {name: kinds[value] for (value, _), name in names.items()}
+        joined = frame[fixed].groupby(row).head(1).reset_index(drop=True)
+        return joined.assign(**{name: wide[pair] for pair, name in names.items()})[list(spread)], spread
 
 
 @dataclass(frozen=True)
@@ -118,75 +115,41 @@ class Table:
     data: str
     frame: pd.DataFrame
     kinds: Mapping[str, Kind]
-    csv_only: tuple[str, ...] = ()
+    csv_only: tuple[str, ...] = ("dataset",)
     split: bool = False
     spread: Spread | None = None
 
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        title: str,
-        note: str,
-        data: str,
-        rows: list[dict[str, Any]],
-        kinds: Mapping[str, Kind],
-        *csv_only: str,
-        split: bool = False,
-        spread: Spread | None = None,
-    ) -> "Table":
-        """From rows, each a value for a column or none; `kinds` gives the columns and their order."""
-        frame = pd.DataFrame([[row.get(column) for column in kinds] for row in rows], columns=list(kinds), dtype=object)
-        frame = frame.astype({column: _DTYPES[kind] for column, kind in kinds.items() if kind in _DTYPES})
-        return cls(name, title, note, data, frame, kinds, csv_only, split, spread)
+    @property
+    def _read(self) -> dict[str, Kind]:
+        return {column: kind for column, kind in self.kinds.items() if column not in self.csv_only}
 
     def parts(self) -> list["Table"]:
-        """The tables to read: itself, or one an experiment, spread, without the columns that are empty there."""
+        """The tables to read: itself, or one per experiment, spread, without the columns that are empty there."""
         if not self.split:
             return [self]
-        names = dict.fromkeys(self.frame["experiment"])
-        return [self._part(name, self.frame[self.frame["experiment"] == name]) for name in names]
+        return [self._part(str(name), own) for name, own in self.frame.groupby("experiment", sort=False)]
 
     def _part(self, experiment: str, frame: pd.DataFrame) -> "Table":
-        rows = [dict(zip(self.kinds, cells, strict=True)) for cells in frame.itertuples(index=False, name=None)]
-        kinds = {column: kind for column, kind in self.kinds.items() if column not in self.csv_only}
+        data, kinds = f"Data: {frame['dataset'].dropna().iloc[0]}.", self._read
         if self.spread:
-            rows, kinds = self.spread.apply(rows, kinds)
-        kinds = {
-            column: kind
-            for column, kind in kinds.items()
-            if column != "experiment" and any(show(row.get(column)) != NULL for row in rows)
-        }
-        return Table.of(
-            f"{self.name}-{experiment}",
-            f"{self.title}: {experiment}",
-            self.note,
-            f"Data: {frame['dataset'].iloc[0]}.",
-            rows,
-            kinds,
+            frame, kinds = self.spread.apply(frame, kinds)
+        kinds = {column: kind for column, kind in kinds.items() if frame[column].notna().any()}
+        kinds.pop("experiment")
+        return Table(
+            f"{self.name}-{experiment}", f"{self.title}: {experiment}", self.note, data, frame[list(kinds)], kinds
         )
 
     def display(self) -> pd.DataFrame:
         """Every value as text for reading."""
-        kinds = {column: kind for column, kind in self.kinds.items() if column not in self.csv_only}
         rows = []
         for row in self.frame.to_dict("records"):
             own = kind_of(row["quantity"]) if "quantity" in row else "text"
-            rows.append(
-                [
-                    show(
-                        row[column],
-                        own if kind in ("quantity", "difference") else kind,
-                        signed=kind in ("offset", "deviation", "difference"),
-                    )
-                    for column, kind in kinds.items()
-                ]
-            )
-        return pd.DataFrame(rows, columns=list(kinds), dtype=object)
-
-    def numeric(self) -> list[bool]:
-        """Which of the displayed columns hold numbers, and so stand to the right."""
-        return [kind != "text" for column, kind in self.kinds.items() if column not in self.csv_only]
+            cells = []
+            for column, kind in self._read.items():
+                written = own if kind in ("quantity", "difference") else kind
+                cells.append(show(row[column], written, signed=kind in ("offset", "deviation", "difference")))
+            rows.append(cells)
+        return pd.DataFrame(rows, columns=list(self._read), dtype=object)
 
     def csv(self) -> str:
         """Raw values, an empty field for null, a plain hyphen for the minus sign."""
@@ -198,33 +161,34 @@ class Table:
         for part in self.parts():
             if self.split:
                 blocks.append(escape_markdown(f"{part.title}. {part.data}"))
-            frame = part.display()
-            blocks.append(markdown_grid(list(frame.columns), frame.to_numpy().tolist(), part.numeric()))
+            right = [kind != "text" for kind in part._read.values()]
+            blocks.append(markdown_grid(part.display(), right))
         blocks.append(escape_markdown(self.note if self.split else f"{self.note} {self.data}"))
         return "\n\n".join(blocks) + "\n"
 
     def latex(self) -> str:
-        """For each part one `table` a page, with grouped headings; needs booktabs and graphicx."""
+        """For each part one `table` per page, with grouped headings; needs booktabs and graphicx."""
         return "\n".join(text for part in self.parts() for text in part._latex())
 
     def _latex(self) -> Iterator[str]:
         frame = self.display().map(escape_latex)
         headings = [tuple(escape_latex(part) for part in split_heading(column)) for column in frame.columns]
-        frame.columns = pd.MultiIndex.from_tuples(headings)
+        if any(group for group, _ in headings):
+            frame.columns = pd.MultiIndex.from_tuples(headings)
+        else:
+            frame.columns = pd.Index([own for _, own in headings])
         pages = max(1, math.ceil(len(frame) / _LATEX_ROWS))
         for page in range(pages):
-            of = f" ({page + 1} of {pages})" if pages > 1 else ""
+            title = f"{self.title} ({page + 1} of {pages})." if pages > 1 else f"{self.title}."
             text = frame[page * _LATEX_ROWS : (page + 1) * _LATEX_ROWS].to_latex(
                 index=False,
                 escape=False,
                 multicolumn_format="c",
-                caption=escape_latex(
-                    f"{self.title}{of}. {self.note} {self.data}" if page == 0 else f"{self.title}{of}."
-                ),
+                caption=escape_latex(title if page else f"{title} {self.note} {self.data}"),
                 label=f"tab:{self.name}" + (f"-{page + 1}" if page else ""),
-                column_format="".join("r" if numeric else "l" for numeric in self.numeric()),
+                column_format="".join("l" if kind == "text" else "r" for kind in self._read.values()),
             )
-            # what is wider than the page is shrunk to it
+            # pandas can break a table over pages (longtable), but then nothing shrinks it to the width of the page
             text = text.replace(r"\begin{tabular}", _LATEX_FIT + r"\begin{tabular}")
             yield text.replace(r"\end{tabular}", r"\end{tabular}}")
 
@@ -236,18 +200,18 @@ def split_heading(column: str) -> tuple[str, str]:
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it is."""
-    return "".join(_LATEX.get(character, character) for character in text)
+    """Text that LaTeX prints as it is; pandas escapes neither captions nor signs such as the minus."""
+    return text.translate(_ESCAPES).replace("z̃", r"$\tilde{z}$")
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown prints as it is; an underscore inside a word needs no escape there."""
+    """Text that Markdown prints as it is; tabulate escapes nothing. An underscore inside a word needs no escape."""
     return re.sub(r"([\\|*`\[\]])", r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
 
 
-def markdown_grid(columns: list[str], rows: list[list[str]], numeric: list[bool]) -> str:
-    """A pipe table with numbers to the right."""
-    frame = pd.DataFrame(rows, columns=columns, dtype=object).map(escape_markdown)
-    return frame.rename(columns=escape_markdown).to_markdown(
-        index=False, disable_numparse=True, colalign=["right" if right else "left" for right in numeric]
+def markdown_grid(frame: pd.DataFrame, right: Sequence[bool]) -> str:
+    """A pipe table of texts; `right` says for each column whether it stands to the right, as numbers do."""
+    escaped = frame.map(escape_markdown).rename(columns=escape_markdown)
+    return escaped.to_markdown(
+        index=False, disable_numparse=True, colalign=["right" if own else "left" for own in right]
     )

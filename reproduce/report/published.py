@@ -4,26 +4,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, RootModel, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, RootModel, model_validator
 
+from reproduce.report.numbers import Text
 from reproduce.schema import Strict, read_yaml, validated
 
 
 class Quoted(Strict):
     """What one source prints."""
 
-    source: Annotated[str, Field(min_length=1)]
+    source: Text
     url: Annotated[str, Field(pattern=r"^https://")]
 
 
 class PublishedDimensions(Quoted):
-    """Factor sizes, `derived` ones worked out from the others."""
+    """Factor sizes; those that `derived` names are not printed, but are what the others leave of N."""
 
-    dataset: Annotated[str, Field(min_length=1)]
-    latent: Annotated[int, Field(gt=0)]
-    dims: dict[str, Annotated[int, Field(ge=0)]]
+    dataset: Text
+    latent: PositiveInt
+    dims: dict[str, NonNegativeInt]
     derived: tuple[str, ...]
-    tolerance: Annotated[int, Field(ge=0)]
+    tolerance: NonNegativeInt
 
     @model_validator(mode="after")
     def _consistent(self) -> "PublishedDimensions":
@@ -43,33 +44,40 @@ class PublishedDimensions(Quoted):
 
 
 class PublishedFID(Quoted):
-    """One cell of the paper's Table 2; `spread` stands after ±, `reproduced`: ours is to match it, `note` is ours."""
+    """One cell of the paper's Table 2.
 
-    method: Annotated[str, Field(min_length=1)]
+    `spread` stands after ±; `reproduced` marks the value that ours is compared with; `note` is ours.
+    """
+
+    method: Text
     reproduced: bool
-    value: Annotated[float, Field(ge=0)]
-    spread: Annotated[float, Field(ge=0)] | None
-    note: str | None
+    value: NonNegativeFloat
+    spread: NonNegativeFloat | None = None
+    note: str | None = None
 
 
 class PublishedResponse(Quoted):
-    """While a factor of one input is varied: the predicted class's index, and how many of the `answers` differ."""
+    """What a classifier predicts while one factor of a single input is varied.
 
-    sigma: dict[str, Annotated[float, Field(ge=0)]]
-    answers: Annotated[int, Field(gt=0)]
-    differ: dict[str, Annotated[int, Field(ge=0)]]
+    `sigma` is the standard deviation of the predicted class's index, by factor; `differ` is how many of the `answers`
+    are not the one to the input itself.
+    """
+
+    sigma: dict[str, NonNegativeFloat]
+    answers: PositiveInt
+    differ: dict[str, NonNegativeInt]
 
 
 class PublishedExperiment(Strict):
     """Everything published about one experiment."""
 
-    dimensions: tuple[PublishedDimensions, ...]
-    fid: tuple[PublishedFID, ...]
-    response: tuple[PublishedResponse, ...]
+    dimensions: tuple[PublishedDimensions, ...] = ()
+    fid: tuple[PublishedFID, ...] = ()
+    response: tuple[PublishedResponse, ...] = ()
 
 
 class _File(RootModel[dict[str, PublishedExperiment]]):
-    """The whole file: an entry an experiment."""
+    """The whole file: one entry per experiment."""
 
 
 Published = Mapping[str, PublishedExperiment]

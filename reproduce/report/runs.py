@@ -3,25 +3,39 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, JsonValue, NonNegativeInt, ValidationError
 
 from reproduce.errors import UserError
 from reproduce.files import read_json, shown
+from reproduce.schema import Strict
 
 Run = dict[str, Any]
 
-REQUIRED: dict[str, type] = {
-    "profile": str,
-    "experiment": str,
-    "variant": str,
-    "seed": int,
-    "dataset": str,
-    "kind": str,
-    "config": dict,
-    "dims": dict,
-    "scores": dict,
-    "metrics": dict,
-}
+
+class RunFile(Strict):
+    """The JSON that a run writes: what `Run` holds. Further keys are allowed.
+
+    Factors stand in their order, the residual last. `metrics` holds numbers at the places that
+    `paper_configs/numbers.yaml` declares; what has no meaning is null.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    profile: str
+    experiment: str
+    variant: str
+    seed: NonNegativeInt
+    dataset: str
+    kind: str
+    description: str
+    dims: Annotated[dict[str, NonNegativeInt], Field(min_length=1)]
+    scores: dict[str, float | None]
+    metrics: dict[str, JsonValue]
+    config: dict[str, JsonValue]
+
+
 VARIANT_ORDER = ("paper", "normalised", "code")
 
 
@@ -65,29 +79,18 @@ def is_number(value: Any) -> bool:
 
 
 def load_run(path: Path) -> Run:
-    """One run's JSON; `UserError` where it is missing, broken or lacks a key that tables need."""
+    """One run's JSON; `UserError` where it is not of the form of `RunFile`, or of another run."""
+    text = path.read_bytes()
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{shown(path)}: no such run; run `dvc repro`") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{shown(path)}: not valid JSON ({error}); delete it and run `dvc repro`") from None
-    return parse_run(text, path)
-
-
-def parse_run(text: str, path: Path) -> Run:
-    """What `load_run` makes of the file's `text`; `path` is where it lies, or lay."""
-    try:
-        run = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{shown(path)}: not valid JSON ({error}); delete it and run `dvc repro`") from None
-    for key, kind in REQUIRED.items():
-        if not isinstance(run, dict) or not isinstance(run.get(key), kind):
-            raise UserError(f"{shown(path)}: no {kind.__name__} under the key {key!r}; delete it and run `dvc repro`")
-    if not run["dims"]:
-        raise UserError(f"{shown(path)}: dims is empty; delete it and run `dvc repro`")
-    if (run["experiment"], run_name(run)) != (path.parent.name, path.stem):
-        raise UserError(f"{shown(path)}: holds {run['experiment']}/{run_name(run)}; delete it and run `dvc repro`")
+        RunFile.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = f"{'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
+        raise UserError(f"{shown(path)}: {key}{first['msg']}; delete the file and run `dvc repro`") from None
+    run: Run = json.loads(text)
+    name = f"{run['experiment']}/{run_name(run)}"
+    if name != f"{path.parent.name}/{path.stem}":
+        raise UserError(f"{shown(path)}: holds {name}; delete the file and run `dvc repro`")
     return run
 
 
@@ -109,15 +112,23 @@ def find_runs(runs_dir: Path) -> dict[str, dict[str, Path]]:
 def load_runs(runs_dir: Path, expected: Sequence[tuple[str, str]] | None = None) -> list[Run]:
     """Every run below `runs_dir` (`results/<profile>/runs`).
 
-    With `expected`, pairs of experiment and run name, exactly those in that order: a stale file is not read and a
-    missing one is an error.
+    With `expected`, pairs of experiment and run name, those of them that are there, in that order: a stale file is not
+    read. `UserError` where there is none, or where a file is damaged.
     """
-    if expected is not None:
-        return [load_run(runs_dir / experiment / f"{name}.json") for experiment, name in expected]
-    runs = [load_run(path) for named in find_runs(runs_dir).values() for path in named.values()]
+    if expected is None:
+        paths = [path for named in find_runs(runs_dir).values() for path in named.values()]
+    else:
+        paths = [runs_dir / experiment / f"{name}.json" for experiment, name in expected]
+    runs = [load_run(path) for path in paths if path.exists()]
     if not runs:
-        raise UserError(f"{runs_dir}: no runs; run `dvc repro`")
+        raise UserError(f"{shown(runs_dir)}: no runs; run `dvc repro`")
     return runs
+
+
+def missing_runs(runs: Iterable[Run], expected: Sequence[tuple[str, str]]) -> list[str]:
+    """Those of the `expected` pairs that are not among the `runs`, each as `<experiment>/<run name>`."""
+    there = {(run["experiment"], run_name(run)) for run in runs}
+    return ["/".join(pair) for pair in expected if pair not in there]
 
 
 def load_machines(runs_dir: Path, runs: Iterable[Run]) -> list[dict[str, Any] | None]:

@@ -2,32 +2,28 @@
 
 from torch import Tensor
 
-from reproduce.config import Unsupervised, load_network_config
-from reproduce.data.access import open_dataset
-from reproduce.data.base import rows
+from reproduce.config import load_experiment
+from reproduce.data.shared.base import rows
 from reproduce.device import pick_device
 from reproduce.files import read_arrays
 from reproduce.latents import encode_images, save_posterior
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.weights import load_network
-from reproduce.paths import Site
+from reproduce.paths import ExperimentPlaces
 from reproduce.seeds import torch_generator
 
 
 def run(profile: str, experiment: str) -> None:
-    """Write `{train,heldout}_{mean,logvar}.npy`, float32 `[n, N]`: of the pool's and the held-out images.
+    """Write `{train,heldout}_{mean,logvar}.npy`, float32 `[n, N]`: of the pool's and of the held-out images.
 
-    A classifier has no logvar.
+    A classifier has no log-variance.
     """
-    config = load_network_config(profile, experiment)
-    site = Site(profile, experiment)
-    data = open_dataset(site.data, config.dataset)
+    config = load_experiment(profile, experiment)
+    places = ExperimentPlaces(profile, experiment)
+    data = config.dataset.open(places.data)
     kind: type[Autoencoder | Classifier] = Autoencoder if config.first_stage.kind == "autoencoder" else Classifier
-    network = load_network(site.first_stage / "network.safetensors", kind)
-    if isinstance(config, Unsupervised):
-        pool, heldout = data.pool(size=config.images.pool_size, n_colors=None, seed=config.seed), data.heldout()
-    else:
-        pool, heldout = (read_arrays(site.pairs / f"{name}.npz") for name in ("pool", "heldout"))
+    network = load_network(places.first_stage / "network.safetensors", kind)
+    pool, heldout = (read_arrays(places.pairs / f"{name}.npz") for name in ("pool", "heldout"))
 
     def of_pool(part: slice) -> Tensor:
         return data.render_train(rows(pool, part), torch_generator(config.seed, "pool images", part.start))
@@ -38,4 +34,4 @@ def run(profile: str, experiment: str) -> None:
     for name, images, table in (("train", of_pool, pool), ("heldout", of_heldout, heldout)):
         n = len(table["values"])
         posterior = encode_images(network, images, n, device=pick_device(config.device), title=f"encode {name}")
-        save_posterior(posterior, site.latents, name)
+        save_posterior(posterior, places.latents, name)

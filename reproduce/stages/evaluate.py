@@ -3,8 +3,8 @@
 import sys
 import time
 
-from reproduce.config import Experiment, load_experiment, load_sources, load_variant
-from reproduce.data.base import HeldoutPairs, rows
+from reproduce.config import Experiment, all_sources, load_experiment, load_variant
+from reproduce.data.shared.base import HeldoutPairs, rows
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError
 from reproduce.evaluation.measurements import headline, measure_all
@@ -16,7 +16,7 @@ from reproduce.latents import load_posterior
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import Flow
 from reproduce.models.weights import load_network
-from reproduce.paths import DOWNLOADS, MIRROR, Run
+from reproduce.paths import DOWNLOADS, MIRROR, RunPlaces
 
 
 def run(profile: str, experiment: str, variant: str) -> None:
@@ -26,7 +26,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     """
     started = time.monotonic()
     config, choice = load_experiment(profile, experiment), load_variant(variant)
-    places = Run(profile, experiment, variant)
+    places = RunPlaces(profile, experiment, variant)
     subject = load_subject(places, config)
     samples = config.evaluation.samples
     inception = _inception(config) if samples is not None and samples.inception else None
@@ -60,7 +60,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     write_json(places.machine_notes, {**notes, "evaluate_seconds": round(time.monotonic() - started, 1)})
 
 
-def load_subject(places: Run, config: Experiment) -> Subject:
+def load_subject(places: RunPlaces, config: Experiment) -> Subject:
     """What the stages before left of one run."""
     data = config.dataset.open(places.data)
     kind: type[Autoencoder | Classifier] = Autoencoder if config.first_stage.kind == "autoencoder" else Classifier
@@ -74,7 +74,7 @@ def load_subject(places: Run, config: Experiment) -> Subject:
         data=data,
         heldout=rows(read_arrays(places.pairs / "heldout.npz"), slice(data.n_heldout)),
         posterior=load_posterior(places.latents, "heldout"),
-        pairs=HeldoutPairs(**read_arrays(places.pairs / "heldout_pairs.npz")) if config.pairs is not None else None,
+        pairs=HeldoutPairs(**read_arrays(places.pairs / "heldout_pairs.npz")) if config.concepts else None,
         pool=read_arrays(places.pairs / "pool.npz"),
         pool_z=load_posterior(places.latents, "train").mean,
         seed=config.seed,
@@ -84,7 +84,7 @@ def load_subject(places: Run, config: Experiment) -> Subject:
 
 def _inception(config: Experiment) -> Extract | None:
     """Inception's features; None, with a warning, where its weights cannot be had."""
-    downloads = Downloads(sources=load_sources().sources, folder=DOWNLOADS, mirror=MIRROR)
+    downloads = Downloads(sources=all_sources().sources, folder=DOWNLOADS, mirror=MIRROR)
     downloads.announce(["inception"])
     try:
         return inception_features(downloads.obtain("inception"), pick_device(config.device))

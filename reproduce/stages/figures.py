@@ -9,7 +9,7 @@ from reproduce.figures.curves import training_curve
 from reproduce.figures.registry import draw_all, save_as
 from reproduce.figures.style import Titles, save, styled
 from reproduce.files import atomic_path, read_json
-from reproduce.paths import Run
+from reproduce.paths import RunPlaces
 
 
 def run(profile: str, experiment: str, variant: str) -> None:
@@ -18,7 +18,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     The figures are `training.png` and what `reproduce.figures.registry` finds arrays for.
     """
     load_experiment(profile, experiment), load_variant(variant)  # UserError for a name that is not known
-    places = Run(profile, experiment, variant)
+    places = RunPlaces(profile, experiment, variant)
     results = read_json(places.evaluation / "run.json")
     titles = Titles(dataset=results["dataset"], variant=variant)
     with styled():

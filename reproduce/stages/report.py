@@ -1,32 +1,40 @@
-"""report: tables, index.html, and README's table, from the JSON and the figures of all runs of a profile."""
+"""report: the tables and index.html, from the JSON and the figures of all runs of a profile."""
 
-from reproduce.config import DENSITY, load_pipeline
-from reproduce.files import write_text
-from reproduce.paths import CONFIGS, ROOT, results
+import sys
+
+from reproduce.files import shown, write_text
+from reproduce.paths import CONFIGS, results
+from reproduce.pipeline import load_pipeline
 from reproduce.report.claims import load_claims
 from reproduce.report.page import render_page
 from reproduce.report.published import load_published
-from reproduce.report.runs import load_machines, load_runs
-from reproduce.report.tables import build_tables, inject, readme_table, write_tables
-
-_README_SHOWS = "embedded"  # what a reader of README can rerun in minutes
+from reproduce.report.runs import load_machines, load_runs, missing_runs
+from reproduce.report.tables import build_tables, table_files
 
 
 def run(profile: str) -> None:
-    """Write `tables/` and `index.html`; for the embedded profile, README's table too."""
-    pipeline = load_pipeline()
-    expected = [(experiment, variant) for experiment in pipeline.experiments for variant in pipeline.variants]
-    expected += [(experiment, DENSITY) for experiment in pipeline.unsupervised]
+    """Write `tables/` and `index.html`, of the runs that are there; stderr and the page name those that are missing."""
+    expected = load_pipeline().runs_of(profile)
     folder = results(profile)
     runs = load_runs(folder / "runs", expected)
+    missing = missing_runs(runs, expected)
+    for name in missing:
+        path = folder / "runs" / f"{name}.json"
+        print(
+            f"reproduce: warning: the report lacks {name}: {shown(path)} is missing; run `dvc repro`", file=sys.stderr
+        )
     published = load_published(CONFIGS / "published.yaml")
     tables = build_tables(runs, published, load_claims(CONFIGS / "claims.yaml"))
-    readme = ROOT / "README.md"
-    shown = None
-    if profile == _README_SHOWS and readme.exists():
-        shown = inject(readme.read_text(encoding="utf-8"), readme_table(runs))
-    write_tables(tables, folder / "tables")
-    machines = load_machines(folder / "runs", runs)
-    write_text(folder / "index.html", render_page(profile, runs, machines, tables, folder / "figures", published))
-    if shown is not None and shown != readme.read_text(encoding="utf-8"):
-        write_text(readme, shown)
+    # everything is computed before anything is written
+    files = {folder / "tables" / name: text for name, text in table_files(tables)}
+    files[folder / "index.html"] = render_page(
+        profile=profile,
+        runs=runs,
+        machines=load_machines(folder / "runs", runs),
+        tables=tables,
+        figures_dir=folder / "figures",
+        published=published,
+        missing=missing,
+    )
+    for path, text in files.items():
+        write_text(path, text)

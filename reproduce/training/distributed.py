@@ -1,11 +1,10 @@
-"""Training in several processes, as `torchrun` starts them: each takes its rows of a batch, the gradients are averaged.
+"""Training in several processes, which `torchrun` starts: each takes its rows of a batch, the gradients are averaged.
 
-Every process draws the whole batch of a step and keeps its own rows, so that no random number depends on how many
-processes there are. One call sums all gradients, in the order of the parameters. `DistributedDataParallel` is not used:
-after a process's first step it regroups the gradients by when they arrived, so that a training that continues would
-add in another order than one that was never interrupted; and it weighs parts of unequal size alike.
-
-Without torchrun nothing here does anything.
+Every process draws the whole batch of a step and keeps its own rows, so that no random number depends on the number of
+processes. One call sums all gradients, in the order of the parameters. `DistributedDataParallel` is not used for two
+reasons. After a process's first step it regroups the gradients by the time of their arrival, so that a training that
+continues would add in another order than one that was never interrupted. And it gives parts of unequal size the same
+weight. Without torchrun the functions here change nothing.
 """
 
 import io
@@ -23,7 +22,7 @@ from reproduce.errors import ReproduceError, UserError
 
 @contextmanager
 def started() -> Iterator[None]:
-    """Join the processes that torchrun started: gloo between CPUs, NCCL between GPUs. Also a decorator."""
+    """Join the processes that torchrun started, by gloo between CPUs, by NCCL between GPUs; also a decorator."""
     if not dist.is_torchelastic_launched():
         yield
         return
@@ -35,7 +34,7 @@ def started() -> Iterator[None]:
 
 
 def processes() -> int:
-    """How many processes train together; 1 without torchrun."""
+    """The number of processes that train together; 1 without torchrun."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
@@ -61,7 +60,7 @@ def own_device(device: torch.device) -> torch.device:
 
 
 def part(n: int) -> slice:
-    """This process's rows of a batch of `n`: as many as any other's, or one more; UserError where `n` is too few."""
+    """This process's rows of a batch of `n`, an equal share up to one row; UserError for fewer rows than processes."""
     size = processes()
     if n < size:
         raise UserError(f"batch_size={n} is too small for {size} processes: each needs an example; start {n} at most")
@@ -73,8 +72,8 @@ def average(tensors: Sequence[Tensor], *, of: int) -> None:
     """Turn means over this process's `part(of)` into means over the whole batch of `of`, in place.
 
     Arguments:
-        tensors: on one device, the same in number, order and shape in every process. They are summed as the first's
-            dtype.
+        tensors: they lie on one device, with the same number, order and shapes in every process. They are summed in
+            the first one's dtype.
     """
     if processes() == 1:
         return
@@ -89,7 +88,7 @@ def average(tensors: Sequence[Tensor], *, of: int) -> None:
 
 
 def any_process(flag: bool) -> bool:
-    """Whether `flag` holds in any process; each waits here for all."""
+    """Whether `flag` holds in any process; every process waits for all others here."""
     if processes() == 1:
         return flag
     flags = torch.tensor(int(flag))  # on the CPU: no GPU waits for it

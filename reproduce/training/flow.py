@@ -1,47 +1,50 @@
 """Training T: on pairs of latents by the pair likelihood, or on single ones by their likelihood alone."""
 
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
 from reproduce.errors import ReproduceError, UserError
-from reproduce.factors import check_dims
+from reproduce.factors import check_finite
 from reproduce.likelihood import Variance, density_nll, pair_nll
-from reproduce.models.flow import Flow
+from reproduce.models.flow import Flow, FlowSize
+from reproduce.schema import validated
 from reproduce.seeds import torch_generator
-from reproduce.training.distributed import average, part
-from reproduce.training.loop import Resume, Schedule, learning_rate, run_steps
+from reproduce.training.distributed import part
+from reproduce.training.loop import Resume
+from reproduce.training.optimisation import FlowTraining
+from reproduce.training.step import Trained, optimise
 
 DrawPairs = Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]
 DrawLatents = Callable[[int, torch.Generator], Tensor]
+Log = list[dict[str, float]]
 
 _INITIALIZED_BY = 25  # latents at least, as many as an official batch: a batch of one has no spread to measure
+
+
+class FlowSettings(FlowSize, FlowTraining):
+    """T's sizes, its optimisation, and how the training is shown; `train_flow` explains them."""
+
+    log_every: PositiveInt = 50
+    title: str = "T"
 
 
 def train_flow(
     draw_pairs: DrawPairs,
     *,
     dims: Sequence[int],
-    steps: int,
     seed: int = 0,
-    batch_size: int = 25,
-    peak_rate: float = 1.125e-4,
-    schedule: Schedule = "linear_decay",
-    decay_from: int | None = None,
-    betas: tuple[float, float] = (0.5, 0.9),
-    n_blocks: int = 12,
-    hidden_dim: int = 512,
-    hidden_depth: int = 2,
-    rho: float = 0.975,
     variance: Variance = "1-rho^2",
     half: bool = True,
-    log_every: int = 50,
-    log: list[dict[str, float]] | None = None,
+    log: Log | None = None,
     resume: Resume | None = None,
-    title: str = "T",
+    **settings: Any,
 ) -> Flow:
-    """A `Flow` trained for `steps` on pairs that share a concept; the defaults are the official setting.
+    """Train a new `Flow` on pairs that share a concept, and return it.
 
     Arguments:
         draw_pairs: `draw_pairs(batch_size, generator)` returns `z_a`, `z_b` `[B, N]` float32 and `factor` `[B]` int64,
@@ -49,162 +52,103 @@ def train_flow(
             is trained on the device that the latents lie on. Under torchrun every process draws the whole batch and
             trains on its rows of it.
         dims: the K+1 factor sizes, the residual last; their sum is N.
-        peak_rate, schedule, decay_from: see `learning_rate`.
-        betas: Adam's.
-        rho, variance, half: see `pair_nll`.
-        log_every, log: the mean loss (nats) over every `log_every` steps is appended to `log`.
-        resume: continue from, and save to, a state file; the result equals an uninterrupted run's.
+        seed: decides the initial weights, the permutations and the draws.
+        variance, half: the form of the likelihood, see `pair_nll`.
+        log: a list that the training's log is appended to: the mean loss in nats over every `log_every` steps.
+        resume: a state file to continue from and to save to; the result equals an uninterrupted training's.
 
-    Raises UserError for dims that don't sum to N, a factor out of range, a `decay_from` beyond `steps`, a batch smaller
-    than the number of processes, and NaN in the first latents; ReproduceError when the loss becomes NaN later.
+    Settings, with their defaults and where these come from:
+        steps: the number of steps; it has no default (official: 120,000).
+        batch_size: pairs per step; 25 (official).
+        peak_rate: Adam's largest learning rate; 1.125e-4 (official: 4.5e-6 times the batch size).
+        schedule: the course of the learning rate, "linear_decay" or "one_cycle", see `Optimisation.rate`;
+            "linear_decay" (official).
+        decay_from: the step at which a linear decay begins; five sixths of the steps (official).
+        betas: Adam's decay rates; (0.5, 0.9) (official).
+        n_blocks, hidden_dim, hidden_depth: the sizes of T, see `Flow`; 12, 512, 2 (official).
+        rho: the correlation of the shared factor within a pair, in (0, 1); 0.975 (official).
+        log_every: steps per entry of the log; 50.
+        title: the label of the progress bar; "T".
+
+    Raises UserError for a setting that is unknown or wrong, dims that don't sum to N, a factor out of range, a batch
+    smaller than the number of processes, and NaN in the first latents; ReproduceError when the loss becomes NaN later.
     """
-    _check(steps, batch_size, decay_from)
-    own = part(batch_size)
+    chosen = _settings(settings, of="train_flow")
 
-    def pairs(n: int, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        return draw_pairs(n, torch_generator(seed, "training pairs", step))
-
-    def loss_of(flow: Flow, step: int) -> Tensor:
-        z_a, z_b, factor = (member[own] for member in pairs(batch_size, step))
+    def mean_nll(flow: Flow, pairs: Sequence[Tensor]) -> Tensor:
+        z_a, z_b, factor = pairs
         z_tilde, log_det = flow(torch.cat([z_a, z_b]))
         (zt_a, zt_b), (log_det_a, log_det_b) = z_tilde.chunk(2), log_det.chunk(2)
-        return pair_nll(zt_a, log_det_a, zt_b, log_det_b, factor, dims, rho, variance=variance, half=half).mean()
+        nll = pair_nll(zt_a, log_det_a, zt_b, log_det_b, factor, dims, chosen.rho, variance=variance, half=half)
+        return nll.mean()
 
-    # the official ActNorm sees the first members of the first batch
-    first, partner, _ = pairs(max(batch_size, _INITIALIZED_BY), 0)
-    _check_finite(first, partner)
-    check_dims(dims, first.shape[1])
-    return _train(
-        loss_of,
-        first,
-        steps=steps,
-        seed=seed,
-        batch_size=batch_size,
-        peak_rate=peak_rate,
-        schedule=schedule,
-        decay_from=decay_from,
-        betas=betas,
-        n_blocks=n_blocks,
-        hidden_dim=hidden_dim,
-        hidden_depth=hidden_depth,
-        log_every=log_every,
-        log=log,
-        resume=resume,
-        title=title,
-    )
+    def draw(n: int, step: int) -> Sequence[Tensor]:
+        return draw_pairs(n, torch_generator(seed, "training pairs", step))
+
+    return _train(draw, mean_nll, chosen, seed=seed, log=log, resume=resume)
 
 
 def train_density(
-    draw: DrawLatents,
-    *,
-    steps: int,
-    seed: int = 0,
-    batch_size: int = 25,
-    peak_rate: float = 1.125e-4,
-    schedule: Schedule = "linear_decay",
-    decay_from: int | None = None,
-    betas: tuple[float, float] = (0.5, 0.9),
-    n_blocks: int = 12,
-    hidden_dim: int = 512,
-    hidden_depth: int = 2,
-    log_every: int = 50,
-    log: list[dict[str, float]] | None = None,
-    resume: Resume | None = None,
-    title: str = "T",
+    draw: DrawLatents, *, seed: int = 0, log: Log | None = None, resume: Resume | None = None, **settings: Any
 ) -> Flow:
-    """A `Flow` trained without concepts, by the likelihood of single latents (official `iin/losses/iin.py`, `NLL`).
+    """Train a new `Flow` without concepts, by the likelihood of single latents (official `iin/losses/iin.py`, `NLL`).
 
     Arguments:
-        draw: `draw(batch_size, generator)` returns z `[B, N]` float32; as `train_flow`'s `draw_pairs` otherwise.
+        draw: `draw(batch_size, generator)` returns z `[B, N]` float32; otherwise it is as `train_flow`'s `draw_pairs`.
 
-    The other arguments, their defaults and the errors are `train_flow`'s.
+    The other arguments, the settings and the errors are `train_flow`'s. `rho` is accepted, so that both take the same
+    settings, and has no effect: no latents are paired.
     """
-    _check(steps, batch_size, decay_from)
-    own = part(batch_size)
 
-    def latents(n: int, step: int) -> Tensor:
-        return draw(n, torch_generator(seed, "training latents", step))
+    def mean_nll(flow: Flow, latents: Sequence[Tensor]) -> Tensor:
+        return density_nll(*flow(latents[0])).mean()
 
-    def loss_of(flow: Flow, step: int) -> Tensor:
-        return density_nll(*flow(latents(batch_size, step)[own])).mean()
+    def draw_one(n: int, step: int) -> Sequence[Tensor]:
+        return (draw(n, torch_generator(seed, "training latents", step)),)
 
-    first = latents(max(batch_size, _INITIALIZED_BY), 0)
-    _check_finite(first)
-    return _train(
-        loss_of,
-        first,
-        steps=steps,
-        seed=seed,
-        batch_size=batch_size,
-        peak_rate=peak_rate,
-        schedule=schedule,
-        decay_from=decay_from,
-        betas=betas,
-        n_blocks=n_blocks,
-        hidden_dim=hidden_dim,
-        hidden_depth=hidden_depth,
-        log_every=log_every,
-        log=log,
-        resume=resume,
-        title=title,
-    )
+    return _train(draw_one, mean_nll, _settings(settings, of="train_density"), seed=seed, log=log, resume=resume)
 
 
-def _check(steps: int, batch_size: int, decay_from: int | None) -> None:
-    if steps < 1 or batch_size < 1:
-        raise UserError(f"steps={steps}, batch_size={batch_size}: both must be at least 1")
-    if decay_from is not None and decay_from >= steps:
-        raise UserError(f"decay_from={decay_from}: the rate would never fall within {steps} steps; name an earlier one")
-
-
-def _check_finite(*latents: Tensor) -> None:
-    if not all(torch.isfinite(z).all() for z in latents):
-        raise UserError("the latents hold NaN or infinity: check the first stage's weights and its input range")
+def _settings(given: Mapping[str, Any], *, of: str) -> FlowSettings:
+    """`given` as settings; `decay_from` is short for the schedule that names it."""
+    known = [*FlowSettings.model_fields, "decay_from"]
+    for name in given:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            names = f"the nearest: {', '.join(nearest)}" if nearest else f"it has {', '.join(known)}"
+            raise UserError(f"{of} has no setting {name!r}; {names}")
+    chosen = dict(given)
+    decay_from = chosen.pop("decay_from", None)
+    if decay_from is not None:
+        if chosen.get("schedule", "linear_decay") != "linear_decay":
+            raise UserError(f"{of}: decay_from={decay_from} belongs to schedule='linear_decay'; leave one of them out")
+        chosen["schedule"] = {"decay_from": decay_from}
+    return validated(FlowSettings, chosen, of)
 
 
 def _train(
-    loss_of: Callable[[Flow, int], Tensor],
-    first: Tensor,
+    draw: Callable[[int, int], Sequence[Tensor]],
+    loss_of: Callable[[Flow, Sequence[Tensor]], Tensor],
+    settings: FlowSettings,
     *,
-    steps: int,
     seed: int,
-    batch_size: int,
-    peak_rate: float,
-    schedule: Schedule,
-    decay_from: int | None,
-    betas: tuple[float, float],
-    n_blocks: int,
-    hidden_dim: int,
-    hidden_depth: int,
-    log_every: int,
-    log: list[dict[str, float]] | None,
+    log: Log | None,
     resume: Resume | None,
-    title: str,
 ) -> Flow:
-    """`loss_of(flow, step)`: the mean loss of this process's part of the step's batch; `first` sets the ActNorms."""
-    flow = Flow(dim=first.shape[1], n_blocks=n_blocks, hidden_dim=hidden_dim, hidden_depth=hidden_depth, seed=seed)
+    """`draw(n, step)` returns the step's batch, latents first; `loss_of(flow, batch)` is its mean loss."""
+    own = part(settings.batch_size)
+    batch = draw(max(settings.batch_size, _INITIALIZED_BY), 0)
+    check_finite(*batch)
+    first = batch[0]  # the official ActNorm sees the first members of the first batch
+    flow = Flow(dim=first.shape[1], **{name: getattr(settings, name) for name in FlowSize.model_fields}, seed=seed)
     flow.to(first.device)
     flow.initialize(first)
-    optimizer = torch.optim.Adam(flow.parameters(), lr=peak_rate, betas=betas, fused=True)
 
-    def step(i: int) -> dict[str, Tensor]:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(i, steps=steps, peak=peak_rate, schedule=schedule, decay_from=decay_from)
-        loss = loss_of(flow, i)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        values = {"loss": loss.detach()}
-        average([*(p.grad for p in flow.parameters() if p.grad is not None), *values.values()], of=batch_size)
-        optimizer.step()
-        return values
+    def values_of(step: int) -> dict[str, Tensor]:
+        return {"loss": loss_of(flow, [member[own] for member in draw(settings.batch_size, step)])}
 
-    rows = run_steps(
-        step,
-        steps=steps,
-        stateful={"flow": flow, "optimizer": optimizer},
-        title=title,
-        log_every=log_every,
-        resume=resume,
+    rows = optimise(
+        {"flow": Trained(flow)}, values_of, settings, title=settings.title, log_every=settings.log_every, resume=resume
     )
     if log is not None:
         log.extend(rows)

@@ -1,8 +1,6 @@
 """The training loop that every network here shares: steps, a log, and a state file to continue from."""
 
-import csv
 import hashlib
-import io
 import json
 import math
 import signal
@@ -11,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from reproduce.device import widest
@@ -22,58 +20,30 @@ from reproduce.errors import ReproduceError
 from reproduce.files import atomic_path, locked
 from reproduce.training.distributed import any_process, from_first, is_first, processes
 
-Schedule = Literal["linear_decay", "one_cycle"]
-
-
-class Stateful(Protocol):
-    """A module or an optimizer."""
-
-    def state_dict(self) -> Any: ...
-    def load_state_dict(self, state: Any, /) -> Any: ...
-
-
-def learning_rate(step: int, *, steps: int, peak: float, schedule: Schedule, decay_from: int | None = None) -> float:
-    """The rate at `step` (0-based) of `steps`, a function of the step alone.
-
-    linear_decay: `peak` until `decay_from`, then down to 0 at the end. None is five sixths of the steps: the official
-    120,000 decay from 100,001.
-    one_cycle: up from peak/25 over the first tenth, then down to almost 0, both along a cosine (Smith & Topin 2018).
-    """
-    if schedule == "linear_decay":
-        start = steps * 5 // 6 if decay_from is None else decay_from
-        return peak * min(1.0, (steps - step) / max(1, steps - start))
-    rise = max(1.0, 0.1 * steps)
-    if step < rise:
-        low, high, position = peak / 25, peak, step / rise
-    else:
-        low, high, position = peak, peak * 1e-3, (step - rise) / max(1.0, steps - rise)
-    return low + (high - low) * 0.5 * (1 - math.cos(math.pi * position))
-
 
 class Resume:
     """Where an interrupted training keeps its state, and what the state must belong to.
 
     Arguments:
-        folder: outside DVC's outs, since DVC deletes those before a stage runs. The state of every recipe has a
-            folder of its own below it, so that a changed config or code never continues another's run.
-        recipe: all that decides the result (config, hashes of the inputs); JSON-able. This package's code is added.
+        folder: a folder that survives an interruption; DVC, for one, deletes a stage's outs before it runs. Every
+            recipe has a subfolder of its own there, so that a training never continues another's state.
+        recipe: all that decides the result, JSON-able: settings, hashes of the inputs, a digest of the code.
         seconds: time between two saves.
 
     Attributes:
-        key: stands for recipe and code; two trainings with the same one give the same.
+        key: a hash of the recipe; two trainings with the same key give the same result.
     """
 
     def __init__(self, *, folder: Path, recipe: Mapping[str, Any], seconds: float = 60.0) -> None:
-        whole = json.dumps([recipe, _code_digest()], sort_keys=True)
-        self.key = hashlib.sha256(whole.encode()).hexdigest()[:16]
+        self.key = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
         self.folder, self.seconds = folder / self.key, seconds
         self.file = self.folder / "state.pt"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second process from training the same thing into the same file; remove the state at a good end.
+        """Hold the state against a second process that would train the same; remove it when the block ends well.
 
-        Under torchrun the first process does it for all.
+        Under torchrun the first process holds it for all.
         """
         if not is_first():
             yield
@@ -86,7 +56,7 @@ class Resume:
             self.file.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
-        """The saved state; None where there is none. A damaged file is an error, not a silent fresh start."""
+        """The saved state, or None where there is none; ReproduceError where its file is damaged."""
         if not self.file.exists():
             return None
         try:
@@ -97,7 +67,7 @@ class Resume:
             ) from error
 
     def save(self, state: dict[str, Any]) -> None:
-        """Atomically."""
+        """Write `state` atomically; ReproduceError where the disk is full."""
         with atomic_path(self.file) as temporary:
             try:
                 torch.save(state, temporary)
@@ -105,18 +75,9 @@ class Resume:
                 raise ReproduceError(f"{self.file} cannot be written ({error}): is the disk full?") from error
 
 
-def _code_digest() -> str:
-    """Of this package's modules: a run that was interrupted before an edit does not continue after it."""
-    package = Path(__file__).parent.parent
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
 @contextmanager
 def _stop_request() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or a termination was asked for: a step is never cut in the middle. A second Ctrl-C cuts."""
+    """Yield a function that says whether Ctrl-C or SIGTERM has come; a second one ends the process at once."""
     asked = False
 
     def ask(number: int, _: Any) -> None:
@@ -141,12 +102,12 @@ def run_steps(
     step: Callable[[int], Mapping[str, Tensor | float]],
     *,
     steps: int,
-    stateful: Mapping[str, Stateful],
+    stateful: Mapping[str, nn.Module | torch.optim.Optimizer],
     title: str,
     log_every: int,
     resume: Resume | None = None,
 ) -> list[dict[str, float]]:
-    """Call `step(0)` … `step(steps - 1)`; return the log: the mean of what the steps returned, over `log_every` each.
+    """Call `step(0)` … `step(steps - 1)`; return the log: the means of what `log_every` steps each returned.
 
     `step` draws every random number from (seed, step), so that a run that continues from `stateful` and the step's
     number equals one that was never interrupted. Under torchrun the first process's state is everyone's at the start,
@@ -174,18 +135,11 @@ def run_steps(
     with _stop_request() as stop_asked:
         for i in bar:
             for name, value in step(i).items():
-                # left on its device as a tensor: reading it out each step would make a GPU wait
-                tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(value)
-                exact = tensor.to(widest(tensor.device))
-                sums[name] = sums[name] + exact if name in sums else exact
+                sums[name] = sums[name] + _exact(value) if name in sums else _exact(value)
             done = i + 1
             if done % log_every == 0 or done == steps:
                 row = {name: float(total) / ((i % log_every) + 1) for name, total in sums.items()}
-                bad = [name for name, value in row.items() if not math.isfinite(value)]
-                if bad:
-                    raise ReproduceError(
-                        f"{title}: {bad[0]} became {row[bad[0]]} before step {done}; lower the learning rate"
-                    )
+                _check_row(row, title=title, done=done)
                 log.append({"step": done, **row})
                 sums = {}
                 bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
@@ -200,10 +154,20 @@ def run_steps(
     return log
 
 
+def _exact(value: Tensor | float) -> Tensor:
+    """`value` in the widest dtype, left on its device: a GPU would wait for every value that is read out."""
+    tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(value)
+    return tensor.to(widest(tensor.device))
+
+
+def _check_row(row: Mapping[str, float], *, title: str, done: int) -> None:
+    for name, value in row.items():
+        if not math.isfinite(value):
+            raise ReproduceError(f"{title}: {name} became {value} before step {done}; lower the learning rate")
+
+
 def log_as_csv(log: list[dict[str, float]]) -> str:
-    """The log as CSV, six significant digits, for `dvc plots` and the report."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(log[0])
-    writer.writerows([f"{value:.6g}" for value in row.values()] for row in log)
-    return text.getvalue()
+    """The log as CSV with six significant digits, for `dvc plots` and the report."""
+    import pandas as pd
+
+    return pd.DataFrame(log).to_csv(index=False, float_format="%.6g", lineterminator="\n")

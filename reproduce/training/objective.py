@@ -1,17 +1,56 @@
-"""What an autoencoder is trained on: reconstruction, KL, and a discriminator's opinion."""
+"""The objective of an autoencoder: reconstruction, KL divergence, and an adversarial term."""
+
+from typing import Literal
 
 import torch
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from reproduce.config import AutoencoderObjective
 from reproduce.errors import UserError
 from reproduce.models.convolutional import Posterior
 from reproduce.models.discriminator import Discriminator
+from reproduce.schema import Strict
 from reproduce.training.perceptual import Perceptual
 
 _LARGEST_WEIGHT = 1e4
 _SMALLEST_NORM = 1e-4
+
+
+class PerceptualTerm(Strict):
+    """A distance in the features of `network`, counted `weight` times; see `reproduce.training.perceptual`.
+
+    `classifier`: a classifier that is trained for it on the same images. `vgg`: LPIPS on VGG16.
+    """
+
+    network: Literal["classifier", "vgg"]
+    weight: PositiveFloat
+
+
+class AdversarialTerm(Strict):
+    """A discriminator that takes part from step `start` (0-based) on; see `reproduce.models.discriminator`.
+
+    `rate_factor`: its learning rate over the autoencoder's. `width`: channels of its first layer.
+    """
+
+    start: NonNegativeInt
+    rate_factor: PositiveFloat
+    spectral_norm: bool
+    width: PositiveInt
+
+
+class AutoencoderObjective(Strict):
+    """The terms that an autoencoder is trained on; see `AutoencoderLoss`.
+
+    `error` over a learned scale, whose logarithm starts at `initial_logvar`, plus `kl_weight` times the KL divergence.
+    Without a `perceptual` or an `adversarial` section, that term is left out.
+    """
+
+    error: Literal["absolute", "squared"]
+    perceptual: PerceptualTerm | None = None
+    kl_weight: NonNegativeFloat
+    initial_logvar: float
+    adversarial: AdversarialTerm | None = None
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
@@ -68,10 +107,11 @@ class AutoencoderLoss:
         self._discriminator, self._last_layer = discriminator, last_layer
         self.scale = nn.ParameterDict({"logvar": torch.tensor(objective.initial_logvar, device=last_layer.device)})
 
-    def __call__(self, images: Tensor, decoded: Tensor, posterior: Posterior, step: int) -> dict[str, Tensor]:
-        """Every term, a scalar each, unweighted; `loss` is for the autoencoder, `discriminator` for the discriminator.
+    def __call__(self, images: Tensor, decoded: Tensor, posterior: Posterior, *, step: int) -> dict[str, Tensor]:
+        """Every term as a scalar, unweighted; the autoencoder minimises `loss`, the discriminator `discriminator`.
 
-        `reconstruction` is the error alone, `nll` the sum above. Before the adversarial term sets in, its terms are 0.
+        `reconstruction` is the error alone, `nll` the sum above. Before `step` reaches the adversarial term's start,
+        that term's values are 0.
         """
         objective, logvar = self._objective, self.scale["logvar"]
         difference = decoded - images
@@ -86,21 +126,14 @@ class AutoencoderLoss:
         loss = nll + objective.kl_weight * kl
         terms |= {"nll": nll, "logvar": logvar.detach().clone(), "kl": kl}
         if self._discriminator is not None and objective.adversarial is not None:
+            names = ("adversarial", "adversarial_weight", "discriminator", "logits_real")
+            adversarial = dict.fromkeys(names, torch.zeros_like(kl))
             if step >= objective.adversarial.start:
-                judged = self._judge(self._discriminator, images, decoded, nll)
-                loss = loss + judged["adversarial_weight"] * judged["adversarial"]
-            else:
-                names = ("adversarial", "adversarial_weight", "discriminator", "logits_real")
-                judged = dict.fromkeys(names, torch.zeros_like(kl))
-            terms |= judged
+                real, fake = self._discriminator(images), self._discriminator(decoded)
+                term = -fake.mean()
+                weight = calibrated_weight(nll, term, self._last_layer)
+                loss = loss + weight * term
+                values = (term, weight, discriminator_loss(real, fake), real.mean())
+                adversarial = dict(zip(names, values, strict=True))
+            terms |= adversarial
         return {"loss": loss, **terms}
-
-    def _judge(self, discriminator: Discriminator, images: Tensor, decoded: Tensor, nll: Tensor) -> dict[str, Tensor]:
-        real, fake = discriminator(images), discriminator(decoded)
-        adversarial = -fake.mean()
-        return {
-            "adversarial": adversarial,
-            "adversarial_weight": calibrated_weight(nll, adversarial, self._last_layer),
-            "discriminator": discriminator_loss(real, fake),
-            "logits_real": real.mean(),
-        }

@@ -1,12 +1,11 @@
-"""A perceptual distance between images: how differently a frozen network sees them."""
+"""Perceptual distances between images: distances between a frozen network's features of them."""
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reproduce.errors import UserError
@@ -20,9 +19,9 @@ def feature_distance(classifier: Classifier) -> Perceptual:
 
     :math:`d(x, y) = \frac{1}{L}\sum_l \frac{1}{H_l W_l}\sum_{h,w} \lVert \hat f_l(x) - \hat f_l(y)\rVert^2`, where
     :math:`\hat f_l` is layer l's output with each pixel's channels scaled to length 1. Source: Zhang et al., "The
-    Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (2018), equation 1. `lpips_distance`
-    has their learned weights on VGG, which is another distance: this one says how well what the classifier looks at is
-    kept.
+    Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (2018), equation 1. It measures how well
+    the features that the classifier relies on are kept; `lpips_distance`, with VGG16 and learned weights, is another
+    distance.
     """
     classifier.requires_grad_(False)
 
@@ -36,36 +35,30 @@ def feature_distance(classifier: Classifier) -> Perceptual:
     return distance
 
 
-def lpips_distance(vgg16: Path, device: torch.device) -> Perceptual:
-    """LPIPS 0.1 on VGG16 (Zhang et al. 2018), the official code's perceptual term, by its authors' package.
-
-    The images lie on `device`, in [-1, 1]; one with a single channel is shown to all three of the network's. `vgg16`:
-    torchvision's weights of VGG16 on ImageNet; those that LPIPS learned come with the package. Raises UserError where
-    the file can't be read or holds another network.
-    """
+def lpips_network(vgg16: Mapping[str, Tensor] | None) -> nn.Module:
+    """LPIPS 0.1 on VGG16, by its authors' package, with the state dict of torchvision's VGG16; None: random weights."""
     import lpips
 
-    with _reading(vgg16):
-        state = torch.load(vgg16, map_location="cpu", weights_only=True)
     with warnings.catch_warnings():  # of torchvision, about an argument that the package passes
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(net="vgg", version="0.1", pnet_rand=True, verbose=False)
-    with _reading(vgg16):  # the package names its layers slice<k>.<i>, torchvision features.<i>
-        layers = {name: state[f"features.{name.split('.', 1)[1]}"] for name in network.net.state_dict()}
-        network.net.load_state_dict(layers)
-    network.requires_grad_(False).to(device)
-
-    def distance(images: Tensor, others: Tensor) -> Tensor:
-        return network(images, others).flatten()
-
-    return distance
+    if vgg16 is not None:  # the package names its layers slice<k>.<i>, torchvision features.<i>
+        names = {name: f"features.{name.split('.', 1)[1]}" for name in network.net.state_dict()}
+        network.net.load_state_dict({name: vgg16[theirs] for name, theirs in names.items()})
+    return network.requires_grad_(False)
 
 
-@contextmanager
-def _reading(vgg16: Path) -> Iterator[None]:
+def lpips_distance(vgg16: Path, device: torch.device) -> Perceptual:
+    """LPIPS on VGG16 (Zhang et al. 2018), the official code's perceptual term.
+
+    The images lie on `device`, in [-1, 1]; one with a single channel is shown to all three of the network's. `vgg16`:
+    the file of torchvision's weights of VGG16 on ImageNet; those that LPIPS learned come with the package. Raises
+    UserError where the file can't be read or holds another network.
+    """
     try:
-        yield
+        network = lpips_network(torch.load(vgg16, map_location="cpu", weights_only=True)).to(device)
     except Exception as error:  # what a damaged file raises depends on where the damage is
         raise UserError(
             f"{vgg16} does not hold torchvision's VGG16 ({type(error).__name__}): fetch it again"
         ) from error
+    return lambda images, others: network(images, others).flatten()

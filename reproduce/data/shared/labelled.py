@@ -1,7 +1,6 @@
 """Images with labels, decoded or rendered once: faces with attributes, animals with a class."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +8,44 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from reproduce.config import LabelledConfig
-from reproduce.data.augment import deform
-from reproduce.data.base import HeldoutPairs, ImageData, Readings, Table, images_from_levels, same_class_partners
+from reproduce.data.shared.augment import Augmentation, deform
+from reproduce.data.shared.base import (
+    DataSet,
+    HeldoutPairs,
+    ImageData,
+    Readings,
+    Table,
+    images_from_levels,
+    same_class_partners,
+)
 from reproduce.errors import ReproduceError
-from reproduce.files import read_array, shown
+from reproduce.files import read_array, read_json, shown, write_array
 from reproduce.seeds import numpy_generator
 
 _SPLITS = ("train", "heldout")
+
+
+class LabelledSet(DataSet):
+    """Images with labels; `flip` adds each training image's mirror image, `augment` deforms it anew each time."""
+
+    flip: bool
+    augment: Augmentation | None = None
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """The class; or, where a subclass says so, the attributes."""
+        return ("class",)
+
+    def open(self, folder: Path) -> "LabelledImages":
+        """The images with their attributes or their class."""
+        kind = AttributeImages if self.has_attributes else ClassImages
+        return kind(folder=folder, settings=self)
+
+
+def write_split(folder: Path, split: str, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write one part (train or heldout) for `LabelledImages`: images uint8 `[n, S, S, C]` and labels `[n, K]`."""
+    write_array(folder / f"{split}_images.npy", images)
+    write_array(folder / f"{split}_labels.npy", labels.astype(np.int64))
 
 
 def attribute_test_draws(values: np.ndarray, *, n: int = 10_000) -> HeldoutPairs:
@@ -37,13 +66,10 @@ def attribute_test_draws(values: np.ndarray, *, n: int = 10_000) -> HeldoutPairs
 
 
 class LabelledImages(ImageData):
-    """Images and labels in `folder`, the images mapped: they stay on disk.
+    """The images and labels that `write_split` wrote; the images are mapped, so that they stay on disk."""
 
-    `{train,heldout}_images.npy`: uint8 `[n, S, S, C]`; `{train,heldout}_labels.npy`: int64 `[n, K]`.
-    """
-
-    def __init__(self, *, folder: Path, config: LabelledConfig) -> None:
-        self._config = config
+    def __init__(self, *, folder: Path, settings: LabelledSet) -> None:
+        self._settings = settings
         self._images = {split: read_array(folder / f"{split}_images.npy", mapped=True) for split in _SPLITS}
         self._labels = {split: read_array(folder / f"{split}_labels.npy") for split in _SPLITS}
         self.n_heldout = len(self._labels["heldout"])
@@ -55,16 +81,16 @@ class LabelledImages(ImageData):
     def random_images(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`n` training images, deformed, with `flip` half of them mirrored; what a classifier should say of each."""
         index = torch.randint(len(self._labels["train"]), (n,), generator=generator).numpy()
-        flipped = torch.rand(n, generator=generator).numpy() < (0.5 if self._config.flip else 0)
+        flipped = torch.rand(n, generator=generator).numpy() < (0.5 if self._settings.flip else 0)
         images = self._render("train", index, flipped, generator)
         return images, self._targets(torch.from_numpy(self._labels["train"][index]))
 
-    def pool(self, *, size: int | None, n_colors: int | None, seed: int) -> Table:
+    def pool(self, *, size: int | None, seed: int) -> Table:
         """Training images: the `index` of each, whether it is `flipped`, and its concept `values` `[size, K]`.
 
         `size` of them at random, or every one once (and, with `flip`, once mirrored).
         """
-        copies, n = 1 + self._config.flip, len(self._labels["train"])
+        copies, n = 1 + self._settings.flip, len(self._labels["train"])
         if size is None:
             index, flipped = np.tile(np.arange(n), copies), np.arange(n * copies) >= n
         else:
@@ -73,7 +99,7 @@ class LabelledImages(ImageData):
         return {"index": index, "flipped": flipped, "values": self._labels["train"][index]}
 
     def frequencies(self) -> Tensor:
-        """Of each attribute, or of each class."""
+        """The share of training images that have each attribute, or are of each class."""
         return self._targets(torch.from_numpy(self._labels["train"])).double().mean(0).float()
 
     def heldout(self) -> Table:
@@ -93,9 +119,9 @@ class LabelledImages(ImageData):
         levels = self._images[split][index]
         levels[flipped] = levels[flipped][:, :, ::-1]
         images = torch.from_numpy(levels).permute(0, 3, 1, 2)
-        images = images_from_levels(images, self._config.dequantise, generator)
-        if generator is not None and self._config.augment is not None:
-            images = deform(images, generator=generator, **self._config.augment.model_dump())
+        images = images_from_levels(images, self._settings.dequantise, generator)
+        if generator is not None and self._settings.augment is not None:
+            images = deform(images, self._settings.augment, generator)
         return images
 
     @abstractmethod
@@ -108,9 +134,9 @@ class AttributeImages(LabelledImages):
 
     classes = None
 
-    def __init__(self, *, folder: Path, config: LabelledConfig, attributes: Sequence[str]) -> None:
-        super().__init__(folder=folder, config=config)
-        self.concepts = tuple(attributes)
+    def __init__(self, *, folder: Path, settings: LabelledSet) -> None:
+        super().__init__(folder=folder, settings=settings)
+        self.concepts = tuple(read_json(folder / "attributes.json"))
         self.n_outputs = len(self.concepts)
 
     def heldout_pairs(self) -> HeldoutPairs:
@@ -134,9 +160,9 @@ class ClassImages(LabelledImages):
 
     concepts = ("class",)
 
-    def __init__(self, *, folder: Path, config: LabelledConfig, classes: Sequence[str]) -> None:
-        super().__init__(folder=folder, config=config)
-        self.classes = tuple(classes)
+    def __init__(self, *, folder: Path, settings: LabelledSet) -> None:
+        super().__init__(folder=folder, settings=settings)
+        self.classes = tuple(read_json(folder / "classes.json"))
         self.n_outputs = len(self.classes)
         self._known = set(np.unique(self._labels["heldout"])) <= set(np.unique(self._labels["train"]))
 

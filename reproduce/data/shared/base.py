@@ -1,22 +1,26 @@
-"""What the stages ask of a data set. Everything else about one is known to its own module alone."""
+"""What the pipeline asks of a data set; its own module in `reproduce.data.sets` knows the rest."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from reproduce.errors import UserError
+from reproduce.intake.download import Downloads
+from reproduce.schema import Strict
 
-# one row an image: its concept `values` int64 [n, K], and what else its data set needs to render it
+# one row for each image: its concept `values` int64 [n, K], and what else its data set needs to render it
 Table = Mapping[str, np.ndarray]
 # concept -> its value in each image: int64 [n] for a class, bool [n] for an attribute, float [n, D] for a measurement
 Readings = dict[str, Tensor]
-Dequantise = Literal["image", "pixel", "none"]
-IMAGES_AT_A_TIME = 500  # through a network that is only used: more needs memory and is no faster
+IMAGES_AT_A_TIME = 500  # through a network that is not trained: more needs memory and is no faster
+Count = Annotated[int, Field(ge=2)]
 _MAX_NAMED = 16
 
 
@@ -29,13 +33,47 @@ class HeldoutPairs:
     factor: np.ndarray
 
 
-def same_class_partners(labels: np.ndarray, random: np.random.RandomState) -> np.ndarray:
-    """For each image of classes `labels` `[n]`, an image of its class, itself not excluded; int64 `[n]`.
+class DataSet(Strict, ABC):
+    """The section `dataset` of a config file: which images there are, and how they become network inputs.
 
-    One draw an image, in order, as the official code draws (`iin/data.py`).
+    `dequantise`: one draw of noise for each image (official `iin/data.py`), one for each pixel, or none.
     """
-    members = {label: np.flatnonzero(labels == label) for label in np.unique(labels)}
-    return np.array([random.choice(members[label]) for label in labels], np.int64)
+
+    name: str
+    image_size: Literal[32, 64]
+    dequantise: Literal["image", "pixel", "none"]
+
+    @property
+    @abstractmethod
+    def concepts(self) -> tuple[str, ...]:
+        """The concepts' names, in factor order."""
+
+    @property
+    def has_attributes(self) -> bool:
+        """Whether each concept is an attribute that an image has or lacks; otherwise the first one is a class."""
+        return False
+
+    @property
+    def n_classes(self) -> int | None:
+        """How many classes the first concept has, where that is known without the files and it is a class."""
+        return None
+
+    @property
+    @abstractmethod
+    def counts(self) -> tuple[int, int]:
+        """How many training and held-out images there are, as far as that is known without the files."""
+
+    def sources(self, downloads: Downloads) -> tuple[str, ...]:
+        """The names of the files (`paper_configs/sources.yaml`) that `fetch` will obtain."""
+        return ()
+
+    @abstractmethod
+    def fetch(self, *, folder: Path, downloads: Downloads, work: Path) -> None:
+        """Write the images and labels into `folder`; an unfinished decode waits in `work` to be continued."""
+
+    @abstractmethod
+    def open(self, folder: Path) -> "ImageData":
+        """The data set that `fetch` left in `folder`."""
 
 
 class ImageData(ABC):
@@ -45,7 +83,7 @@ class ImageData(ABC):
         concepts: the factors' names without the residual, in factor order.
         classes: the names of the classes, where a concept is a class and they have names.
         channels: of an image.
-        n_outputs: logits of a classifier or judge: one a class, or one an attribute.
+        n_outputs: logits of a classifier or judge: one for each class, or one for each attribute.
         n_heldout: how many rows of the held-out table, the first ones, are measured on; pairs may need more.
     """
 
@@ -67,8 +105,8 @@ class ImageData(ABC):
         """The share of training images in which each output should be 1, float `[n_outputs]`."""
 
     @abstractmethod
-    def pool(self, *, size: int | None, n_colors: int | None, seed: int) -> Table:
-        """The training images that pairs are drawn from."""
+    def pool(self, *, size: int | None, seed: int) -> Table:
+        """The training images that T learns from: `size` at random, or every one once where it is None."""
 
     @abstractmethod
     def heldout(self) -> Table:
@@ -88,18 +126,27 @@ class ImageData(ABC):
 
     @abstractmethod
     def truth(self, table: Table) -> Readings:
-        """What each concept truly is."""
+        """The true value of each concept."""
 
     @abstractmethod
     def read(self, logits: Tensor, images: Tensor | None) -> Readings:
         """What a classifier's `logits` `[n, n_outputs]`, and images where there are any, show of each concept.
 
-        A concept that can't be read off them is left out.
+        A concept that cannot be read from them is left out.
         """
 
 
+def same_class_partners(labels: np.ndarray, random: np.random.RandomState) -> np.ndarray:
+    """For each image of classes `labels` `[n]`, an image of its class, itself not excluded; int64 `[n]`.
+
+    There is one draw for each image, in order, as in the official code (`iin/data.py`).
+    """
+    members = {label: np.flatnonzero(labels == label) for label in np.unique(labels)}
+    return np.array([random.choice(members[label]) for label in labels], np.int64)
+
+
 def heldout_batches(data: ImageData, table: Table) -> Iterator[Tensor]:
-    """The images `[n, C, S, S]` of all rows of a held-out table, as many at a time as a network is given."""
+    """The images `[n, C, S, S]` of all rows of a held-out table, `IMAGES_AT_A_TIME` together."""
     for start in range(0, len(table["values"]), IMAGES_AT_A_TIME):
         yield data.render_heldout(rows(table, slice(start, start + IMAGES_AT_A_TIME)))
 
@@ -121,10 +168,10 @@ def to_uint8(images: Tensor) -> Tensor:
     return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
-def images_from_levels(levels: Tensor, dequantise: Dequantise, generator: torch.Generator | None) -> Tensor:
-    """Levels uint8 `[n, C, S, S]` to [-1, 1]; with a generator, dequantised by one draw an image or one a pixel.
+def images_from_levels(levels: Tensor, dequantise: str, generator: torch.Generator | None) -> Tensor:
+    """Levels uint8 `[n, C, S, S]` to [-1, 1]; with a generator, dequantised by one draw per image or per pixel.
 
-    Source: official `iin/data.py`, which adds one draw an image.
+    Source: official `iin/data.py`, which adds one draw per image.
     """
     if generator is None or dequantise == "none":
         return to_unit_range(levels)

@@ -1,0 +1,112 @@
+"""`paper_configs/pipeline.yaml`: what `dvc repro` runs; and how it is written."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from reproduce.config import load_experiment, load_variant
+from reproduce.errors import UserError
+from reproduce.files import shown, write_text
+from reproduce.paths import CONFIGS, PIPELINE
+from reproduce.schema import Strict, read_yaml, validated
+
+VARIANTS = ("paper", "normalised", "code")
+# the paper's order, in which the page shows them; others follow by name
+_ORDER = (
+    *("colormnist_ae", "colormnist_classifier", "celeba_ae", "animalfaces_ae", "animalfaces_classifier"),
+    *("mnist", "fashionmnist", "cifar10", "celeba"),
+)
+DENSITY = "density"  # the variant of an experiment without concepts
+
+_HEADER = """\
+# What `dvc repro` runs. `reproduce select` writes this file; it may also be edited by hand.
+#   reproduce select embedded                         every experiment of a profile, in paper, normalised and code
+#   reproduce select full celeba_ae --variants code --seeds 0 1 2
+#   reproduce select embedded colormnist_ae --variants code --seeds 1 --add       beside what is there already
+"""
+
+
+class ExperimentEntry(Strict):
+    """A file `paper_configs/<profile>/<experiment>.yaml`; `data` is the module of its data set."""
+
+    profile: str
+    experiment: str
+    data: str
+
+
+class RunEntry(ExperimentEntry):
+    """One run: an entry of variants.yaml (`variant`), and its `name` in results/, as in `code-seed1`."""
+
+    variant: str
+    name: str
+
+
+class Pipeline(Strict):
+    """The whole file; the keys of `experiments` and `runs` are what DVC's stages are called by."""
+
+    profiles: tuple[str, ...]
+    experiments: dict[str, ExperimentEntry]
+    runs: dict[str, RunEntry]
+
+    def runs_of(self, profile: str) -> list[tuple[str, str]]:
+        """Experiment and run name of every run of a profile, in the order of the file."""
+        return [(run.experiment, run.name) for run in self.runs.values() if run.profile == profile]
+
+
+def load_pipeline(path: Path = PIPELINE) -> Pipeline:
+    """The file; UserError where it is missing or broken."""
+    return validated(Pipeline, read_yaml(path), path)
+
+
+def select(
+    profile: str,
+    experiments: Sequence[str] = (),
+    *,
+    variants: Sequence[str] = (),
+    seeds: Sequence[int] = (0,),
+    add: bool = False,
+) -> str:
+    """Write pipeline.yaml; return what it holds now, in a sentence.
+
+    Arguments:
+        experiments: those of the profile; all when empty.
+        variants: entries of variants.yaml; the paper's three, or for an experiment without concepts `density`, when
+            empty.
+        add: keep what the file has already.
+
+    Raises UserError for a profile, an experiment or a variant that does not exist, before anything is written.
+    """
+    if not (CONFIGS / profile).is_dir():
+        known = ", ".join(sorted(path.name for path in CONFIGS.iterdir() if path.is_dir()))
+        raise UserError(f"there is no profile {profile!r} in {shown(CONFIGS)}; there are {known}")
+    there = sorted(path.stem for path in (CONFIGS / profile).glob("*.yaml"))
+    names = list(experiments) or [
+        *(name for name in _ORDER if name in there),
+        *(name for name in there if name not in _ORDER),
+    ]
+    before = load_pipeline() if add else Pipeline(profiles=(), experiments={}, runs={})
+    entries, runs = dict(before.experiments), dict(before.runs)
+    for name in names:
+        config = load_experiment(profile, name)
+        entry = {"profile": profile, "experiment": name, "data": config.dataset.name}
+        entries[f"{profile}-{name}"] = ExperimentEntry(**entry)
+        if config.concepts and DENSITY in variants:
+            raise UserError(f"{profile}/{name} has concepts: the variant {DENSITY} is for experiments without any")
+        for variant in (variants or VARIANTS) if config.concepts else (DENSITY,):
+            for seed in seeds:
+                run = variant if seed == 0 else f"{variant}-seed{seed}"
+                load_variant(run)
+                runs[f"{profile}-{name}-{run}"] = RunEntry(**entry, variant=variant, name=run)
+    whole = Pipeline(profiles=tuple(dict.fromkeys([*before.profiles, profile])), experiments=entries, runs=runs)
+    write_text(PIPELINE, _as_yaml(whole))
+    return f"{shown(PIPELINE)}: {len(entries)} experiment(s) in {len(runs)} run(s); `dvc repro` runs them"
+
+
+def _as_yaml(pipeline: Pipeline) -> str:
+    """One line for each entry, so that the file reads as a table."""
+    lines = [_HEADER, "profiles:", *(f"- {name}" for name in pipeline.profiles)]
+    for section in ("experiments", "runs"):
+        lines += ["", f"{section}:"]
+        for key, entry in getattr(pipeline, section).items():
+            fields = ", ".join(f"{name}: {value}" for name, value in entry.model_dump().items())
+            lines.append(f"  {key}: {{{fields}}}")
+    return "\n".join(lines) + "\n"

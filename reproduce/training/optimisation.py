@@ -1,0 +1,81 @@
+"""How a network is optimised: the steps, the batch, and Adam's learning rate at each step."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, NonNegativeInt, PositiveFloat, PositiveInt, Tag, model_validator
+
+from reproduce.schema import Strict, UnitInterval
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class LinearDecay(Strict):
+    """Linear decay of the learning rate from the step `decay_from` (0-based) on."""
+
+    decay_from: NonNegativeInt
+
+
+# the tags make an error name what is wrong with the one form that was meant, not with both
+Schedule = Annotated[
+    Annotated[Literal["linear_decay", "one_cycle"], Tag("name")] | Annotated[LinearDecay, Tag("start")],
+    Discriminator(lambda value: "start" if isinstance(value, LinearDecay | Mapping) else "name"),
+]
+
+
+class Optimisation(Strict):
+    """Adam over `steps` batches; the defaults are the official ones.
+
+    `batch_size`: examples per step, over all processes. `peak_rate`: the largest learning rate. `betas`: Adam's decay
+    rates of the gradient's first and second moment. `schedule`: the course of the learning rate, see `rate`.
+    """
+
+    steps: PositiveInt
+    batch_size: PositiveInt = 25
+    peak_rate: PositiveFloat = 1.125e-4
+    schedule: Schedule = "linear_decay"
+    betas: tuple[Beta, Beta] = (0.5, 0.9)
+
+    @model_validator(mode="after")
+    def _decays(self) -> "Optimisation":
+        if isinstance(self.schedule, LinearDecay) and self.schedule.decay_from >= self.steps:
+            start = self.schedule.decay_from
+            raise ValueError(f"decay_from={start} lies beyond steps={self.steps}: the rate would never fall")
+        return self
+
+    def rate(self, step: int) -> float:
+        """The learning rate at `step` (0-based), a function of the step alone.
+
+        linear_decay: `peak_rate` until the decay begins, then a straight line down to 0 at the end. The decay begins
+        at `decay_from`, or after five sixths of the steps, as the official 120,000 steps decay from 100,001.
+        one_cycle: up from peak_rate/25 over the first tenth, then down to almost 0, both along a cosine (Smith and
+        Topin, "Super-Convergence", 2018).
+        """
+        steps, peak = self.steps, self.peak_rate
+        if self.schedule != "one_cycle":
+            start = self.schedule.decay_from if isinstance(self.schedule, LinearDecay) else steps * 5 // 6
+            return peak * min(1.0, (steps - step) / max(1, steps - start))
+        rise = max(1.0, 0.1 * steps)
+        if step < rise:
+            low, high, position = peak / 25, peak, step / rise
+        else:
+            low, high, position = peak, peak * 1e-3, (step - rise) / max(1.0, steps - rise)
+        return low + (high - low) * 0.5 * (1 - math.cos(math.pi * position))
+
+
+class NetworkTraining(Optimisation):
+    """How a network on images is trained.
+
+    `initialize_batch`: images that initialise the ActNorms. `gradient_clip`: the largest norm of the gradient; None
+    leaves it as it is.
+    """
+
+    initialize_batch: Annotated[int, Field(ge=2)]
+    gradient_clip: PositiveFloat | None = None
+
+
+class FlowTraining(Optimisation):
+    """How T is trained; `rho` is the correlation of the shared factor within a pair, see `pair_nll`."""
+
+    rho: UnitInterval = 0.975
