@@ -68,7 +68,8 @@ class Evaluation(Strict):
         for key, value in [(key, value) for key, values in shown for value in values]:
             if len(value) != concepts if isinstance(value, tuple) else attributes:
                 words = "".join(map(str, value)) if isinstance(value, tuple) else value
-                raise ValueError(f"{key}: {words}: give each of the {concepts} concepts its 0 or 1, as in '01'")
+                right = f"{concepts} digits, 0 or 1 for each attribute" if attributes else "the number of a class"
+                raise ValueError(f"{key}: {words}: an image is named by {right}")
             if isinstance(value, int) and classes is not None and not 0 <= value < classes:
                 raise ValueError(f"{key}: {value}: there are {classes} classes: name some of 0 to {classes - 1}")
 
