@@ -1,43 +1,50 @@
 """The numbers of a run are right on constructed cases whose answers are known, and tell source from target."""
 
+import dataclasses
 import json
 import math
 from collections import Counter
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from reproduce.evaluation.look import follows, look_at_images, look_at_logits
-from reproduce.evaluation.metrics import (
-    EvaluationPairs,
+from made_subject import made_subject
+from reproduce.data.colormnist import background_color
+from torch import Tensor, nn
+
+from reproduce.data.shared.base import HeldoutPairs, Readings, pick_images, to_unit_range
+from reproduce.errors import ReproduceError, UserError
+from reproduce.evaluation.grid import measure_mix, swap_cells
+from reproduce.evaluation.latents import (
     chance_levels,
-    evaluation_pairs,
     factor_statistics,
-    headline,
-    heldout_nll,
+    measure_latents,
+    probe_scores,
+    round_trip,
+)
+from reproduce.evaluation.measurements import Evaluation, headline
+from reproduce.evaluation.subject import Subject, as_pictures
+from reproduce.evaluation.swap import (
+    EvaluationPairs,
+    evaluation_pairs,
+    follows,
     judge_rates,
     measurement_errors,
-    probe_scores,
     reconstruction_rates,
-    round_trip,
     swap_rates,
     swap_readings,
 )
-from torch import Tensor
-
-from reproduce.data.shared.base import Readings, to_unit_range
-from reproduce.data.colormnist import background_color
-from reproduce.errors import ReproduceError, UserError
-from reproduce.evaluation.grid import as_uint8, pick_images, swap_cells
 from reproduce.likelihood import pair_nll
-from reproduce.models.convolutional import Autoencoder
+from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.models.flow import DoubleCoupling, Flow
+from reproduce.schema import validated
 from reproduce.seeds import numpy_generator, torch_generator
 
 FACTORS = ("digit", "color", "residual")
-DIMS = (3, 3, 2)
+DIMS = {"digit": 3, "color": 3, "residual": 2}
 FOLLOWS, STAYS = {"source": 1.0, "target": 0.0}, {"source": 0.0, "target": 1.0}
 
 
@@ -76,29 +83,37 @@ TARGET, SOURCE = torch.tensor([0, 1, 5, 3, 4]), torch.tensor([1, 2, 3, 0, 0])
 PAIRS = EvaluationPairs(TARGET, SOURCE, None)
 
 
+class Decoded(Subject):
+    """What is read off z is what stands in z̃."""
+
+    def readout(self, z: Tensor) -> Readings:
+        return decoded(z, self.data)  # type: ignore[arg-type]
+
+
+def readings_of(dims: dict[str, int]) -> dict[str, Readings]:
+    flow, order = permutation_flow()
+    known = made_subject(flow=flow, dims=dims, data=order)
+    subject = Decoded(**{field.name: getattr(known, field.name) for field in dataclasses.fields(known)})
+    vars(subject)["z_tilde"] = coded(truth())
+    return swap_readings(subject, PAIRS)
+
+
 def drawn_for(attribute: str | list[str], target: Tensor, source: Tensor) -> EvaluationPairs:
     names = [attribute] * len(target) if isinstance(attribute, str) else attribute
     return EvaluationPairs(target, source, np.array(names))
 
 
 def test_a_swap_takes_one_factor_from_the_source_and_the_others_from_the_target() -> None:
-    flow, order = permutation_flow()
     values = truth() | {"number": torch.arange(6).float()}
-    readings = swap_readings(
-        flow, coded(truth()), EvaluationPairs(TARGET, SOURCE, None), dims=DIMS, look=lambda z: decoded(z, order)
-    )
-    assert len(readings) == 3
-    for swapped, reading in zip(("digit", "color", "number"), readings, strict=True):
+    readings = readings_of(DIMS)
+    assert list(readings) == list(FACTORS)
+    for swapped, reading in zip(("digit", "color", "number"), readings.values(), strict=True):
         for concept, read in reading.items():
             assert torch.equal(read, values[concept][SOURCE if concept == swapped else TARGET]), (swapped, concept)
 
 
 def test_swap_rates_of_a_perfect_t() -> None:
-    flow, order = permutation_flow()
-    readings = swap_readings(
-        flow, coded(truth()), EvaluationPairs(TARGET, SOURCE, None), dims=DIMS, look=lambda z: decoded(z, order)
-    )
-    assert swap_rates(readings, truth(), PAIRS, factors=FACTORS) == {
+    assert swap_rates(readings_of(DIMS), truth(), PAIRS) == {
         "digit": {"digit": FOLLOWS, "color": STAYS},
         "color": {"digit": STAYS, "color": FOLLOWS},
         "residual": {"digit": STAYS, "color": STAYS},
@@ -106,13 +121,13 @@ def test_swap_rates_of_a_perfect_t() -> None:
 
 
 def test_a_factor_of_size_zero_swaps_nothing_and_the_residual_everything() -> None:
-    flow, order = permutation_flow()
-    readings = swap_readings(
-        flow, coded(truth()), EvaluationPairs(TARGET, SOURCE, None), dims=(0, 0, 8), look=lambda z: decoded(z, order)
-    )
-    rates = swap_rates(readings, truth(), PAIRS, factors=FACTORS)
+    rates = swap_rates(readings_of({"digit": 0, "color": 0, "residual": 8}), truth(), PAIRS)
     assert rates["digit"] == rates["color"] == {"digit": STAYS, "color": STAYS}
     assert rates["residual"] == {"digit": FOLLOWS, "color": FOLLOWS}
+
+
+def by_factor(readings: list[Readings], factors: tuple[str, ...] = FACTORS) -> dict[str, Readings]:
+    return dict(zip(factors, readings, strict=True))
 
 
 def test_swap_rates_are_shares_of_the_pairs_that_differ() -> None:
@@ -127,7 +142,7 @@ def test_swap_rates_are_shares_of_the_pairs_that_differ() -> None:
         "color": torch.tensor([[0.9, 0, 0], [0.4, 0, 0], [0, 0, 0], [0.1, 0.1, 0], [0.5, 0.3, 0]]),
     }
     second: Readings = {"digit": torch.tensor([0, 1, 2, 0, 0]), "color": values["color"][target] + 0.01}
-    rates = swap_rates([first, second, {}], values, EvaluationPairs(target, source, None), factors=FACTORS)
+    rates = swap_rates(by_factor([first, second, {}]), values, EvaluationPairs(target, source, None))
     assert rates == {
         "digit": {"digit": {"source": 2 / 4, "target": 1 / 4}, "color": {"source": 2 / 4, "target": 1 / 4}},
         "color": {"digit": {"source": 1 / 4, "target": 3 / 4}, "color": {"source": 0.0, "target": 1.0}},
@@ -140,10 +155,8 @@ def test_a_concept_in_which_no_pair_differs_has_no_swap_rate() -> None:
     target, source = torch.tensor([0, 1]), torch.tensor([1, 0])
     reading = {key: value[source] for key, value in values.items()}
     pairs = EvaluationPairs(target, source, None)
-    rates = swap_rates([reading] * 3, values, pairs, factors=FACTORS)
+    rates = swap_rates(by_factor([reading] * 3), values, pairs)
     assert rates["digit"] == {"digit": None, "color": FOLLOWS}
-    with pytest.raises(ValueError, match="shorter"):
-        swap_rates([reading] * 2, values, pairs, factors=FACTORS)
 
 
 def test_a_class_follows_where_it_is_equal_and_a_measurement_where_it_is_nearer() -> None:
@@ -284,7 +297,7 @@ def test_an_attribute_is_measured_on_the_pairs_drawn_for_it_alone() -> None:
         "hat": torch.where(for_hat, target["hat"], source["hat"]),
         "beard": torch.where(for_beard, target["beard"], source["beard"]),
     }
-    rates = swap_rates([swapped, swapped, kept], values, pairs, factors=("hat", "beard", "residual"))
+    rates = swap_rates(by_factor([swapped, swapped, kept], ("hat", "beard", "residual")), values, pairs)
     assert rates["hat"] == rates["beard"] == {"hat": FOLLOWS, "beard": FOLLOWS}
     assert rates["residual"] == {"hat": STAYS, "beard": STAYS}
 
@@ -295,7 +308,7 @@ def test_swap_rates_of_two_attributes_are_counted_by_hand() -> None:
     target, source = torch.tensor([0, 0, 3, 0, 3, 1]), torch.tensor([3, 2, 0, 3, 0, 0])
     pairs = drawn_for(["hat", "hat", "hat", "beard", "beard", "beard"], target, source)
     reading = {"hat": torch.tensor([1, 0, 0, 0, 1, 0]).bool(), "beard": torch.tensor([0, 0, 1, 1, 0, 1]).bool()}
-    rates = swap_rates([reading] * 3, values, pairs, factors=("hat", "beard", "residual"))
+    rates = swap_rates(by_factor([reading] * 3, ("hat", "beard", "residual")), values, pairs)
     # a hat put on follows in 1 of its 2 pairs, one taken off in its 1; over all pairs that differ 1 of 3 and 1 of 2
     assert rates["hat"] == {
         "hat": {"source": (1 / 2 + 1) / 2, "target": (1 / 2 + 0) / 2},
@@ -309,7 +322,7 @@ def test_swap_rates_of_an_attribute_count_both_directions_equally() -> None:
     pairs = drawn_for("hat", torch.tensor([0, 1, 2, 3, 4]), torch.tensor([4, 5, 4, 5, 0]))
     swapped = {"hat": torch.tensor([1, 1, 1, 0, 1]).bool()}
     kept = {"hat": torch.tensor([0, 0, 1, 1, 1]).bool()}
-    rates = swap_rates([swapped, kept], values, pairs, factors=("hat", "residual"))
+    rates = swap_rates(by_factor([swapped, kept], ("hat", "residual")), values, pairs)
     assert rates == {
         # plainly 3 of 5 follow, 2 of 5 stay
         "hat": {"hat": {"source": (3 / 4 + 0) / 2, "target": (1 / 4 + 1) / 2}},
@@ -321,7 +334,7 @@ def test_swap_rates_of_an_attribute_that_changes_in_one_direction_are_that_direc
     values = {"hat": torch.tensor([0, 0, 1]).bool()}
     pairs = drawn_for("hat", torch.tensor([0, 1]), torch.tensor([2, 2]))
     reading = {"hat": torch.tensor([1, 0]).bool()}
-    rates = swap_rates([reading, reading], values, pairs, factors=("hat", "residual"))
+    rates = swap_rates(by_factor([reading, reading], ("hat", "residual")), values, pairs)
     assert rates["hat"]["hat"] == {"source": 1 / 2, "target": 1 / 2}
 
 
@@ -331,9 +344,9 @@ def test_a_class_of_two_values_whichever_counts_each_pair_once() -> None:
         target, source = torch.tensor([0, 1, 2, 3]), torch.tensor([3, 3, 3, 0])
         reading = {"kind": torch.tensor([high, high, low, high])}
         pairs = EvaluationPairs(target, source, None)
-        rates = swap_rates([reading, reading], values, pairs, factors=("kind", "residual"))
+        rates = swap_rates(by_factor([reading, reading], ("kind", "residual")), values, pairs)
         assert rates["kind"]["kind"] == {"source": 2 / 4, "target": 2 / 4}
-        plain = reconstruction_rates({"kind": values["kind"].roll(1)}, values, pairs, concepts=["kind"])
+        plain = reconstruction_rates({"kind": values["kind"].roll(1)}, values, pairs)
         assert plain == {"kind": 2 / 4}
 
 
@@ -341,7 +354,7 @@ def test_reconstructions_with_and_without_an_attribute_count_equally() -> None:
     values = {"hat": torch.tensor([0, 0, 0, 0, 0, 0, 1, 1]).bool(), "always": torch.ones(8, dtype=torch.bool)}
     reading = {"hat": torch.tensor([0, 0, 0, 0, 0, 1, 0, 1]).bool(), "always": torch.arange(8) < 6}
     pairs = EvaluationPairs(torch.tensor([0]), torch.tensor([0]), None)
-    rates = reconstruction_rates(reading, values, pairs, concepts=["hat", "always"])
+    rates = reconstruction_rates(reading, values, pairs)
     assert rates == {"hat": pytest.approx((5 / 6 + 1 / 2) / 2), "always": 6 / 8}
 
 
@@ -353,11 +366,11 @@ def test_reconstruction_rates_count_classes_over_images_and_measurements_over_pa
     # image 1 looks like image 3, the others like themselves
     reading = {"digit": torch.tensor([0, 1, 2, 9]), "color": values["color"][[0, 3, 2, 3]]}
     pairs = EvaluationPairs(torch.tensor([0, 1, 1, 2, 2]), torch.tensor([1, 0, 2, 3, 0]), None)
-    rates = reconstruction_rates(reading, values, pairs, concepts=FACTORS[:-1])
+    rates = reconstruction_rates(reading, values, pairs)
     # from what image 1 shows, its own colour is √2 away, 0's 1, and 2's √2 too
     assert rates == {"digit": 3 / 4, "color": 3 / 5}
     del reading["color"]
-    rates = reconstruction_rates(reading, values, pairs, concepts=FACTORS[:-1])
+    rates = reconstruction_rates(reading, values, pairs)
     assert rates == {"digit": 3 / 4, "color": None}
 
 
@@ -375,14 +388,14 @@ def test_measurement_errors_are_distances_from_what_should_be_seen() -> None:
     # a class that is read as well has no distance
     values = {"digit": torch.arange(3), "color": color}
     reading = {"digit": torch.zeros(3, dtype=torch.int64)}
-    found = measurement_errors(plain | reading, [r | reading for r in readings], values, pairs, factors=FACTORS)
+    found = measurement_errors(plain | reading, by_factor([r | reading for r in readings]), values, pairs=pairs)
     assert list(found) == ["color_error"]
     errors = found["color_error"]
     assert list(errors) == ["reconstruction", *FACTORS]
     # what shows the source's colour where the target's should be is off by 1, 1 and √3
     wrong = (1 + 1 + 3**0.5) / 3
     assert list(errors.values()) == pytest.approx([0.2, 1.0, 0.25, wrong], rel=1e-6)
-    assert measurement_errors(reading, [reading] * 3, values, pairs, factors=FACTORS) == {}
+    assert measurement_errors(reading, by_factor([reading] * 3), values, pairs=pairs) == {}
 
 
 def test_each_measured_concept_has_its_own_errors() -> None:
@@ -390,17 +403,21 @@ def test_each_measured_concept_has_its_own_errors() -> None:
     values = {"size": torch.tensor([[0.0], [5]]), "place": torch.tensor([[0.0, 0], [3, 4]])}
     pairs = EvaluationPairs(torch.tensor([0, 1]), torch.tensor([1, 0]), None)
     same = {name: value[pairs.target] for name, value in values.items()}
-    found = measurement_errors(same, [same] * 3, values, pairs, factors=("size", "place", "residual"))
+    swapped = by_factor([same] * 3, ("size", "place", "residual"))
+    found = measurement_errors(same, swapped, values, pairs=pairs)
     assert found == {
         "size_error": {"reconstruction": 0.0, "size": 5.0, "place": 0.0, "residual": 0.0},
         "place_error": {"reconstruction": 0.0, "size": 0.0, "place": 5.0, "residual": 0.0},
     }
 
 
-class OneHot:
+class OneHot(Classifier):
     """Classifies an image by its first pixel, and a latent by its first component."""
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+    def forward(self, images: Tensor) -> Tensor:
         return self.classify(images.flatten(1))
 
     def classify(self, z: Tensor) -> Tensor:
@@ -413,6 +430,11 @@ def digit_of(logits: Tensor, images: Tensor | None) -> Readings:
     return digit if images is None else digit | {"color": background_color(images)}
 
 
+def reader(read: Any) -> Any:
+    """A data set that is read by the function `read`."""
+    return SimpleNamespace(read=read, classes=None, n_outputs=10)
+
+
 def test_a_judge_is_right_about_its_share_of_the_images_in_whatever_batches() -> None:
     labels = torch.arange(1203) % 10
     images = labels.float()[:, None, None, None].clone()
@@ -420,7 +442,9 @@ def test_a_judge_is_right_about_its_share_of_the_images_in_whatever_batches() ->
     classifier: Any = OneHot()
     values: Readings = {"digit": labels, "color": torch.zeros(1203, 3)}
     for size in (1, 500, 1203):
-        assert judge_rates(classifier, iter(images.split(size)), values, read=digit_of) == {"digit": 1199 / 1203}
+        assert judge_rates(classifier, iter(images.split(size)), values, data=reader(digit_of)) == {
+            "digit": 1199 / 1203
+        }
 
 
 def test_a_judge_of_attributes_counts_having_and_lacking_each_of_them_equally() -> None:
@@ -436,7 +460,7 @@ def test_a_judge_of_attributes_counts_having_and_lacking_each_of_them_equally() 
     values: Readings = {"rare": torch.arange(10) >= 8, "half": torch.arange(10) % 2 == 1}
     said = torch.tensor([[-1.0] * 8 + [-1, 1], [-1, 1, -1, 1, -1, 1, -1, -1, -1, -1]]).T[:, :, None, None]
     judge: Any = Sign()
-    rates = judge_rates(judge, said.split(3), values, read=read)
+    rates = judge_rates(judge, said.split(3), values, data=reader(read))
     # plainly 9 of 10 and 8 of 10
     assert rates == pytest.approx({"rare": (8 / 8 + 1 / 2) / 2, "half": (5 / 5 + 3 / 5) / 2})
 
@@ -452,7 +476,7 @@ def probe_data(purpose: str, n: int = 600) -> tuple[Tensor, Readings]:
 
 
 def test_a_probe_reads_what_is_there_and_nothing_else() -> None:
-    scores = probe_scores(*probe_data("train"), *probe_data("heldout"), dims=DIMS, factors=FACTORS)
+    scores = probe_scores(probe_data("train"), probe_data("heldout"), dims=DIMS)
     assert list(scores) == list(FACTORS)
     assert all(list(row) == ["digit", "color"] for row in scores.values())
     flat: Any = {(factor, concept): score for factor, row in scores.items() for concept, score in row.items()}
@@ -474,7 +498,7 @@ def test_chance_is_what_a_probe_scores_on_latents_that_say_nothing() -> None:
     levels = chance_levels(*truths)
     assert levels["digit"] == (truths[1]["digit"] == 0).double().mean().item()
     assert (levels["hat"], levels["color"]) == (0.5, 0.0)
-    scores = probe_scores(train, truths[0], heldout, truths[1], dims=(1, 1), factors=("digit", "residual"))
+    scores = probe_scores((train, truths[0]), (heldout, truths[1]), dims={"digit": 1, "residual": 1})
     assert scores["residual"] == pytest.approx(levels, abs=0.05)
     swapped = chance_levels({"digit": torch.tensor([1, 1, 0])}, {"digit": torch.tensor([0, 0, 0, 1])})
     assert swapped == {"digit": 0.25}  # the training images' most frequent class, not the held-out ones'
@@ -483,13 +507,13 @@ def test_chance_is_what_a_probe_scores_on_latents_that_say_nothing() -> None:
 def test_a_probe_is_fitted_on_training_and_scored_on_held_out_latents() -> None:
     heldout, truth = probe_data("heldout")
     contrary = {"digit": (truth["digit"] + 1) % 3, "color": 1 - truth["color"]}
-    scores: Any = probe_scores(*probe_data("train"), heldout, contrary, dims=DIMS, factors=FACTORS)
+    scores: Any = probe_scores(probe_data("train"), (heldout, contrary), dims=DIMS)
     assert scores["digit"]["digit"] == 0.0
     assert scores["color"]["color"] == pytest.approx(-3.0, abs=0.2)  # twice the deviation, squared, over the variance
 
 
 def test_nothing_can_be_read_from_a_factor_of_size_zero() -> None:
-    scores = probe_scores(*probe_data("train"), *probe_data("heldout"), dims=(0, 6, 2), factors=FACTORS)
+    scores = probe_scores(probe_data("train"), probe_data("heldout"), dims={"digit": 0, "color": 6, "residual": 2})
     assert scores["digit"] == {"digit": None, "color": None}
     assert scores["color"]["digit"] == 1.0
 
@@ -505,7 +529,7 @@ def test_a_probe_of_an_attribute_counts_having_and_lacking_it_equally() -> None:
     z_tilde = torch.cat([shown[:, None], noise[0]], 1)
     train, heldout = z_tilde, torch.cat([shown[:, None], noise[1]], 1)
     truth = {"rare": has, "other": other}
-    scores: Any = probe_scores(train, truth, heldout, truth, dims=(1, 2), factors=("first", "residual"))
+    scores: Any = probe_scores((train, truth), (heldout, truth), dims={"first": 1, "residual": 2})
     assert scores["first"]["rare"] == pytest.approx((1 + 1 / 2) / 2)  # plainly 0.975
     assert scores["residual"]["rare"] == pytest.approx(0.5, abs=0.1)  # plainly 0.95
     assert scores["residual"]["other"] == pytest.approx(1 / 3, abs=0.06)
@@ -518,7 +542,7 @@ def test_a_probe_of_an_attribute_is_fitted_to_both_of_its_values_equally() -> No
     noise = torch.randn(2, 20_000, 1, generator=generator)
     train, heldout = (2 * has[:, None].float() + part for part in noise)
     truth = {"rare": has}
-    scores: Any = probe_scores(train, truth, heldout, truth, dims=(1, 0), factors=("rare", "residual"))
+    scores: Any = probe_scores((train, truth), (heldout, truth), dims={"rare": 1, "residual": 0})
     # the boundary halfway, one deviation from either mean; a plain fit's stands at 1 + ln(19)/2 and scores 0.66
     assert scores["rare"]["rare"] == pytest.approx(0.8413, abs=0.03)
     assert scores["residual"]["rare"] is None
@@ -529,9 +553,7 @@ def test_a_probe_of_a_class_of_two_values_counts_each_image_once(values: tuple[i
     kind = torch.tensor([values[0]] * 95 + [values[1]] * 5)
     z_tilde = torch.zeros(100, 2)
     z_tilde[:, 0] = torch.arange(100) % 2
-    scores: Any = probe_scores(
-        z_tilde, {"kind": kind}, z_tilde, {"kind": kind}, dims=(2, 0), factors=("kind", "residual")
-    )
+    scores: Any = probe_scores((z_tilde, {"kind": kind}), (z_tilde, {"kind": kind}), dims={"kind": 2, "residual": 0})
     assert scores["kind"]["kind"] == 0.95
 
 
@@ -553,7 +575,7 @@ def test_a_probe_needs_training_images_of_two_values_and_of_each_that_is_held_ou
     colors = [values[:, :3] for values in z_tilde]
     truths = [{"kind": kind, "color": color} for kind, color in zip(classes, colors, strict=True)]
     scores: Any = probe_scores(
-        z_tilde[0], truths[0], z_tilde[1], truths[1], dims=(4, 0, 1), factors=("kind", "color", "residual")
+        (z_tilde[0], truths[0]), (z_tilde[1], truths[1]), dims={"kind": 4, "color": 0, "residual": 1}
     )
     assert scores["kind"]["kind"] == (1.0 if fitted else None)
     assert (scores["residual"]["kind"] is not None) == fitted
@@ -565,7 +587,7 @@ def test_a_probe_needs_training_images_of_two_values_and_of_each_that_is_held_ou
 def test_a_probe_of_an_attribute_that_all_training_images_have_is_none() -> None:
     z_tilde = torch.randn(10, 2, generator=torch_generator(0, "constant"))
     truths = {"hat": torch.ones(10, dtype=torch.bool)}, {"hat": torch.arange(10) < 5}
-    scores: Any = probe_scores(z_tilde, truths[0], z_tilde, truths[1], dims=(1, 1), factors=("hat", "residual"))
+    scores: Any = probe_scores((z_tilde, truths[0]), (z_tilde, truths[1]), dims={"hat": 1, "residual": 1})
     assert scores == {"hat": {"hat": None}, "residual": {"hat": None}}
 
 
@@ -581,7 +603,8 @@ def statistics_pairs() -> tuple[Tensor, Tensor, Tensor]:
     groups = []
     for factor, n, rhos in ((0, 60, (0.9, -0.3, 0.8)), (1, 40, (0.1, 0.7, -0.2))):
         parts = [
-            correlated(n, width, rho, f"{factor} {k}") for k, (width, rho) in enumerate(zip(DIMS, rhos, strict=True))
+            correlated(n, width, rho, f"{factor} {k}")
+            for k, (width, rho) in enumerate(zip(DIMS.values(), rhos, strict=True))
         ]
         groups.append((np.concatenate([a for a, _ in parts], 1), np.concatenate([b for _, b in parts], 1)))
     a, b = (np.concatenate(side) for side in zip(*groups, strict=True))
@@ -591,7 +614,7 @@ def statistics_pairs() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def test_factor_statistics_are_those_that_were_put_in() -> None:
-    statistics = factor_statistics(*statistics_pairs(), dims=DIMS, factors=FACTORS)
+    statistics = factor_statistics(*statistics_pairs(), dims=DIMS)
     expected = {
         "digit": {"mean": -1.0, "variance": 4 + 2**2, "pair_correlation": 0.9},
         "color": {"mean": 0.0, "variance": (1 + 9) / 2, "pair_correlation": 3 * 0.7 / 5},
@@ -607,10 +630,8 @@ def test_factor_statistics_agree_with_numpy_component_by_component() -> None:
     a = generator.normal(size=(200, 8)) * np.arange(1, 9) + np.arange(8)
     b = 0.5 * a + generator.normal(size=(200, 8))
     factor = generator.integers(0, 2, 200)
-    statistics = factor_statistics(
-        torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(factor), dims=DIMS, factors=FACTORS
-    )
-    ends = np.cumsum([0, *DIMS])
+    statistics = factor_statistics(torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(factor), dims=DIMS)
+    ends = np.cumsum([0, *DIMS.values()])
     for k, (start, end) in enumerate(pairwise(ends)):
         rows = slice(None) if k == 2 else factor == k
         correlation = []
@@ -629,7 +650,7 @@ def test_factor_statistics_agree_with_numpy_component_by_component() -> None:
 def test_factor_statistics_that_have_no_meaning_are_none() -> None:
     a, b, _ = statistics_pairs()
     shared = torch.tensor([0] * 99 + [1])
-    statistics = factor_statistics(a, b, shared, dims=(0, 6, 2), factors=FACTORS)
+    statistics = factor_statistics(a, b, shared, dims={"digit": 0, "color": 6, "residual": 2})
     assert statistics["digit"] == {"mean": None, "variance": None, "pair_correlation": None}
     assert statistics["color"]["pair_correlation"] is None
     assert statistics["color"]["variance"] == pytest.approx((8 + 5) / 2)
@@ -641,7 +662,7 @@ def test_a_component_that_does_not_vary_has_no_correlation() -> None:
     for changed, factor in ((1, "digit"), (7, "residual")):
         one, two = a.clone(), b.clone()
         one[:, changed] = two[:, changed] = 0.25
-        statistics = factor_statistics(one, two, shared, dims=DIMS, factors=FACTORS)
+        statistics = factor_statistics(one, two, shared, dims=DIMS)
         for name in FACTORS:
             assert (statistics[name]["pair_correlation"] is None) == (name == factor)
             assert statistics[name]["variance"] is not None
@@ -650,7 +671,7 @@ def test_a_component_that_does_not_vary_has_no_correlation() -> None:
     one, two = a.clone(), b.clone()
     one[shared == 0, 0] = two[shared == 0, 0] = 3
     one[:, 3] = -1
-    statistics = factor_statistics(one, two, shared, dims=DIMS, factors=FACTORS)
+    statistics = factor_statistics(one, two, shared, dims=DIMS)
     assert statistics["digit"]["pair_correlation"] is None
     # a's first component is constant, b's has the variance 9: no covariance; the other two are as before
     assert statistics["color"]["pair_correlation"] == pytest.approx((0 + 2 * 3 * 0.7 / 5) / 3)
@@ -663,9 +684,13 @@ def test_the_heldout_nll_is_the_mean_over_the_pairs() -> None:
     generator = torch_generator(0, "nll")
     z_a, z_b = (torch.randn(50, 4, generator=generator) for _ in range(2))
     factor = torch.randint(2, (50,), generator=generator)
-    nll, zt_a, zt_b = heldout_nll(flow, z_a, z_b, factor, dims=(1, 2, 1), rho=0.9)
-    assert torch.equal(zt_a, 2 * z_a[:, order])
-    assert torch.equal(zt_b, 2 * z_b[:, order])
+    pairs = HeldoutPairs(np.arange(50), np.arange(50, 100), factor.numpy())
+    posterior = Posterior(torch.cat([z_a, z_b]), torch.full((100, 4), -torch.inf))
+    dims = {"first": 1, "second": 2, "residual": 1}
+    subject = made_subject(flow=flow, dims=dims, pairs=pairs, posterior=posterior, z=posterior.mean)
+    metrics = measure_latents(subject, rho=0.9).metrics
+    nll, zt_a, zt_b = metrics["nll"], 2 * z_a[:, order], 2 * z_b[:, order]
+    assert metrics["factors"] == factor_statistics(zt_a, zt_b, factor, dims=dims)
     shared = np.array([[1, 0, 0, 0], [0, 1, 1, 0]])[factor.numpy()]
     a, b = (zt.numpy().astype(float) for zt in (zt_a, zt_b))
     squares = a**2 + np.where(shared, (b - 0.9 * a) ** 2 / (1 - 0.9**2), b**2)
@@ -689,9 +714,9 @@ class Drifting:
 
 def test_the_round_trip_error_is_the_largest() -> None:
     drifting: Any = Drifting()
-    assert round_trip(drifting, torch.zeros(3, 4)) == 0.25
+    assert round_trip(made_subject(flow=drifting, z=torch.zeros(3, 4))) == 0.25
     flow, _ = permutation_flow()
-    assert round_trip(flow, torch.randn(5, 8, generator=torch_generator(0, "trip"))) == 0.0
+    assert round_trip(made_subject(flow=flow, z=torch.randn(5, 8, generator=torch_generator(0, "trip")))) == 0.0
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -700,7 +725,7 @@ def test_a_t_that_diverged_is_one_line(value: float) -> None:
     with torch.no_grad():
         dict(flow.named_parameters())["layers.0.loc"][3] = value
     with pytest.raises(ReproduceError, match=r"^T gives NaN or infinite values .* lower its peak_rate$") as caught:
-        round_trip(flow, torch.randn(5, 8, generator=torch_generator(0, "trip")))
+        round_trip(made_subject(flow=flow, z=torch.randn(5, 8, generator=torch_generator(0, "trip"))))
     assert not isinstance(caught.value, UserError)
 
 
@@ -713,42 +738,30 @@ def test_one_latent_that_comes_back_as_nan_is_enough() -> None:
 
     failing: Any = Failing()
     with pytest.raises(ReproduceError, match="NaN or infinite"):
-        round_trip(failing, torch.zeros(3, 4))
+        round_trip(made_subject(flow=failing, z=torch.zeros(3, 4)))
 
 
 def rates(source: float, target: float) -> dict[str, float]:
     return {"source": source, "target": target}
 
 
-def test_the_headline_tells_what_follows_and_the_least_that_stays() -> None:
-    metrics = {
-        "swap": {
-            "hat": {"hat": rates(0.1, 0.2), "smile": rates(0.3, 0.45), "beard": rates(0.9, 0.4)},
-            "smile": {"hat": rates(0.5, 0.6), "smile": rates(0.7, 0.01), "beard": None},
-            "beard": {"hat": rates(0.5, 0.65), "smile": rates(0.0, 0.9), "beard": None},
-            "residual": {"hat": rates(0.9, 0.95), "smile": rates(0.1, 0.93), "beard": None},
-        },
-        "nll": -3.0,
-        "round_trip": 1e-6,
-        "judge": {"hat": 1.0},
+def test_the_headline_is_the_lowest_share_of_each_kind_in_four_digits() -> None:
+    swap = {
+        "hat": {"hat": rates(0.1, 0.2), "smile": rates(0.3, 0.45), "beard": rates(0.9, 0.40006)},
+        "smile": {"hat": rates(0.5, 0.6), "smile": rates(0.7, 0.01), "beard": None},
+        "beard": {"hat": rates(0.5, 0.65), "smile": rates(0.0, 0.9), "beard": None},
+        "residual": {"hat": rates(0.9, 0.95), "smile": rates(0.1, 0.93), "beard": None},
     }
-    dims = {"hat": 3, "smile": 3, "beard": 0, "residual": 2}
-    assert headline(metrics, dims) == {
-        "dims": dims,
-        "swap": {
-            "hat": {"follows": 0.1, "others stay": 0.4},
-            "smile": {"follows": 0.7, "others stay": 0.6},
-            "beard": {"others stay": 0.65},
-            "residual": {"others stay": 0.93},
-        },
-        "round_trip": 1e-6,
-    }
+    found = headline({"swap": swap, "nll": -3.0, "judge": {"hat": 1.0}}, ["hat", "smile", "beard"])
+    assert found == {"follows": 0.1, "others_stay": 0.4001, "residual_stays": 0.93}
 
 
-def test_the_headline_of_one_concept_has_no_others() -> None:
-    metrics = {"swap": {"class": {"class": rates(0.8, 0.1)}, "residual": {"class": rates(0.2, 0.7)}}}
-    found = headline(metrics | {"nll": 1.0, "round_trip": 0.0}, {"class": 20, "residual": 44})
-    assert found["swap"] == {"class": {"follows": 0.8}, "residual": {"others stay": 0.7}}
+def test_the_headline_has_only_what_was_measured() -> None:
+    swap = {"class": {"class": rates(0.8, 0.1)}, "residual": {"class": rates(0.2, 0.7)}}
+    assert headline({"swap": swap, "nll": 1.0}, ["class"]) == {"follows": 0.8, "residual_stays": 0.7}
+    distances = {"frechet": {"inception": None, "classifier": 5171.831062}}
+    assert headline({**distances, "nll": 1.0}, []) == {"frechet": 5171.8311}
+    assert headline({"nll": 1.0}, []) == {}
 
 
 class Painter(Autoencoder):
@@ -766,36 +779,37 @@ class Painter(Autoencoder):
 class FirstPixel(OneHot):
     """The red of an image, a grey level below 10, as its class."""
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         return self.classify((images[:, :1, 8, 8] + 1) * 127.5 + 0.5)
 
 
-def test_looking_at_images_keeps_each_latent_with_its_own_readings() -> None:
+def test_the_readout_of_images_keeps_each_latent_with_its_own_readings() -> None:
     _, order = permutation_flow()
     z_tilde = torch.zeros(1203, 8)
     z_tilde[:, 0] = torch.arange(1203) % 10
     z_tilde[:, 3], z_tilde[:, 6] = torch.arange(1203) % 256, torch.arange(1203) // 256
     judge: Any = FirstPixel()
-    read = look_at_images(Painter(order), judge, digit_of)(z_tilde[:, order.argsort()])
+    subject = made_subject(network=Painter(order), judge=judge, data=reader(digit_of))
+    read = subject.readout(z_tilde[:, order.argsort()])
     assert torch.equal(read["digit"], torch.arange(1203) % 10)
     torch.testing.assert_close(read["color"], 1 - z_tilde[:, [0, 3, 6]] / 127.5)
 
 
-def test_looking_at_logits_gives_the_predicted_class() -> None:
-    classifier: Any = OneHot()
-    read = look_at_logits(classifier, digit_of)(torch.tensor([[3.0, 8], [0, 9], [7, 1]]))
+def test_the_readout_of_logits_gives_the_predicted_class() -> None:
+    subject = made_subject(network=OneHot(), data=reader(digit_of))
+    read = subject.readout(torch.tensor([[3.0, 8], [0, 9], [7, 1]]))
     assert list(read) == ["digit"]
     assert read["digit"].tolist() == [3, 0, 7]
 
 
 def test_images_become_bytes_in_hwc_order() -> None:
     images = torch.tensor([-1.0, 1, 0, -2, 2, 0.5])[None, :, None, None].expand(1, 6, 1, 2)
-    shown = as_uint8(images)
+    shown = as_pictures(images)
     assert shown.dtype == np.uint8
     assert shown.shape == (1, 1, 2, 6)
     assert shown[0, 0].tolist() == [[0, 255, 128, 0, 255, 191]] * 2
     levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
-    assert np.array_equal(as_uint8(to_unit_range(levels))[0, :, :, 0], levels[0, 0].numpy())
+    assert np.array_equal(as_pictures(to_unit_range(levels))[0, :, :, 0], levels[0, 0].numpy())
 
 
 def test_picked_images_show_the_wanted_values_and_none_twice() -> None:
@@ -839,9 +853,15 @@ def grid_latents(order: Tensor) -> tuple[Tensor, Tensor]:
     return targets[:, order.argsort()], sources[:, order.argsort()]
 
 
+def cells(network: Any, flow: Flow, z_targets: Tensor, z_sources: Tensor, **known: Any) -> list[np.ndarray]:
+    subject = made_subject(network=network, flow=flow, z=torch.cat([z_targets, z_sources]), **known)
+    n = len(z_targets)
+    return swap_cells(subject, list(range(n)), list(range(n, n + len(z_sources))))
+
+
 def test_rows_are_targets_and_columns_sources_whose_factor_is_taken() -> None:
     flow, order = permutation_flow()
-    grids = swap_cells(Painter(order), flow, *grid_latents(order), dims=DIMS)
+    grids = cells(Painter(order), flow, *grid_latents(order), dims=DIMS)
     assert [grid.shape for grid in grids] == [(2, 3, 16, 16, 3)] * 3
     for factor, grid in enumerate(grids):
         for r in range(2):
@@ -853,7 +873,7 @@ def test_rows_are_targets_and_columns_sources_whose_factor_is_taken() -> None:
 
 def test_a_factor_of_size_zero_shows_its_rows_target_in_every_cell() -> None:
     flow, order = permutation_flow()
-    grids = swap_cells(Painter(order), flow, *grid_latents(order), dims=(0, 6, 2))
+    grids = cells(Painter(order), flow, *grid_latents(order), dims={"digit": 0, "color": 6, "residual": 2})
     assert grids[0][:, :, 0, 0].tolist() == [[[10 + r, 30 + r, 50 + r]] * 3 for r in range(2)]
     assert grids[1][:, :, 0, 0].tolist() == [[[110 + c, 130 + c, 50 + r] for c in range(3)] for r in range(2)]
 
@@ -867,7 +887,125 @@ def test_cells_of_a_classifier_are_its_predictions() -> None:
 
     targets, sources = torch.zeros(2, 8), torch.zeros(3, 8)
     targets[:, 0], sources[:, 0] = torch.tensor([1.0, 2]), torch.tensor([7.0, 8, 9])
-    reader: Any = Reader()
-    grids = swap_cells(reader, flow, targets[:, order.argsort()], sources[:, order.argsort()], dims=DIMS)
+    grids = cells(Reader(), flow, targets[:, order.argsort()], sources[:, order.argsort()], dims=DIMS)
     assert grids[0].tolist() == [[7, 8, 9], [7, 8, 9]]
     assert grids[1].tolist() == grids[2].tolist() == [[1, 1, 1], [2, 2, 2]]
+
+
+class Faces:
+    """Images of which each has its number for its level."""
+
+    classes, n_outputs = None, 2
+
+    def render_heldout(self, table: Any) -> Tensor:
+        return to_unit_range(torch.from_numpy(table["number"])[:, None, None, None]).expand(-1, 3, 16, 16)
+
+
+def mixed(truth: Readings, dims: dict[str, int], images: list[int], **known: Any) -> dict[str, np.ndarray]:
+    """Mixtures of images of which number n has z̃ = 10 k + n at place k."""
+    flow, order = permutation_flow()
+    n = len(next(iter(truth.values())))
+    z_tilde = (10.0 * torch.arange(8)[None] + torch.arange(n)[:, None]).float()
+    data = Faces()
+    vars(data).update(known)
+    subject = made_subject(
+        network=Painter(order),
+        flow=flow,
+        dims=dims,
+        data=data,
+        heldout={"number": np.arange(n), "values": np.zeros((n, 1))},
+        truth=truth,
+        z_tilde=z_tilde,
+    )
+    return measure_mix(subject, images).arrays
+
+
+def test_each_factor_of_a_mixture_is_that_of_its_options_image() -> None:
+    arrays = mixed({"digit": torch.tensor([0, 1, 1, 0]), "color": torch.zeros(4, 3)}, DIMS, [2, 0, 3])
+    assert arrays["factors"].tolist() == list(FACTORS)
+    assert [arrays[f"labels_{k}"].tolist() for k in range(3)] == [["1", "0", "0"], ["1", "2", "3"], ["1", "2", "3"]]
+    assert [arrays[f"inputs_{k}"].tolist() for k in range(3)] == [[27, 28, 29]] * 3
+    levels = arrays["tiles"][:, 0, 0]  # the painter shows z̃'s places 0, 3 and 6, one of each factor
+    expected = [[a, 30 + b, 60 + c] for a in (2, 0, 3) for b in (2, 0, 3) for c in (2, 0, 3)]
+    assert levels.tolist() == [*expected, [2] * 3, [0] * 3, [3] * 3]
+
+
+def test_an_attribute_is_taken_from_an_image_without_and_one_with_it() -> None:
+    hat = torch.tensor([True, False, False, True, True])
+    arrays = mixed({"hat": hat}, {"hat": 3, "residual": 5}, [0, 1])
+    assert arrays["labels_0"].tolist() == ["without", "with"]
+    # the first ones that are not among the images themselves: 2 and 3
+    assert arrays["tiles"][:4, 0, 0].tolist() == [[2, 30, 60], [2, 31, 61], [3, 30, 60], [3, 31, 61]]
+    assert (arrays["inputs_0"].tolist(), arrays["inputs_1"].tolist()) == ([4, 5], [6, 7])
+    assert arrays["tiles"][4:, 0, 0, 0].tolist() == [2, 3, 0, 1]
+    # where there is no other, it is one of them
+    arrays = mixed({"hat": hat[:2]}, {"hat": 3, "residual": 5}, [0, 1])
+    assert arrays["tiles"][:4, 0, 0, 0].tolist() == [1, 1, 0, 0]
+
+
+def test_a_class_is_called_by_its_name() -> None:
+    arrays = mixed({"class": torch.tensor([1, 0])}, {"class": 4, "residual": 4}, [0, 1], classes=("fox", "bear"))
+    assert arrays["labels_0"].tolist() == ["bear", "fox"]
+
+
+RESPONSE = {"shown": 7, "vary": "sources", "n_variants": 9, "n_inputs": 9, "n_variants_each": 9}
+LINEAR = {"start": 6, "ends": [0, 9], "rows": 3, "steps": 10, "rho": 0.5, "n_pairs": 5}
+SECTIONS: dict[str, Any] = {
+    "swap": {"n_pairs": 5},
+    "probe": {"n_images": 100},
+    "embedding": {"n_images": 20},
+    "grid": {"targets": [1], "sources": [2]},
+    "response": RESPONSE,
+    "walk": {"steps": 5, "rho": 0.5},
+    "mix": {"images": [1, 2]},
+    "samples": {"n_samples": 100, "inception": False, "side": 2},
+    "linear": LINEAR,
+    "directions": {"strengths": [0.0, 1.0], "n_images": 1},
+}
+
+
+def evaluation(*names: str, **changed: Any) -> Evaluation:
+    return validated(Evaluation, {name: SECTIONS[name] for name in names} | changed, "x.yaml")
+
+
+CLASSES = {"kind": "autoencoder", "concepts": 1, "classes": 10, "attributes": False}
+ATTRIBUTES = {"kind": "autoencoder", "concepts": 2, "classes": None, "attributes": True}
+
+
+def test_sections_that_suit_the_experiment_are_accepted() -> None:
+    evaluation().check(**CLASSES)
+    shared = ("swap", "probe", "embedding", "grid")
+    evaluation(*shared, "mix", "samples", "linear").check(**CLASSES)
+    evaluation(*shared, "response", "walk").check(**CLASSES | {"kind": "classifier"})
+    evaluation("samples", "linear").check(**CLASSES | {"concepts": 0})
+    evaluation("samples", "directions").check(**ATTRIBUTES | {"concepts": 0})
+    evaluation("swap", mix={"images": ["01"]}, grid={"targets": ["11"], "sources": ["00"]}).check(**ATTRIBUTES)
+
+
+@pytest.mark.parametrize(
+    ("names", "changed", "suits", "words"),
+    [
+        (("swap",), {}, CLASSES | {"concepts": 0}, "evaluation.swap needs concepts"),
+        (("mix",), {}, CLASSES | {"kind": "classifier"}, "evaluation.mix needs an autoencoder: remove it"),
+        (("response",), {}, CLASSES, "evaluation.response needs a classifier"),
+        (("linear",), {}, ATTRIBUTES, "evaluation.linear needs images of classes"),
+        (("directions",), {}, CLASSES, "evaluation.directions needs images with attributes"),
+        (("walk", "response"), {}, CLASSES | {"kind": "classifier"}, "evaluation.walk starts at response's image"),
+        (
+            ("response",),
+            {"response": RESPONSE | {"vary": "walk"}},
+            CLASSES | {"kind": "classifier"},
+            "needs the section",
+        ),
+        ((), {"grid": {"targets": [1], "sources": ["011"]}}, CLASSES, "evaluation.grid.sources: 011: .* the number of a class"),
+        ((), {"mix": {"images": [1]}}, ATTRIBUTES, "evaluation.mix.images: 1: an image is named by 2 digits, 0 or 1 for each attribute"),
+        ((), {"linear": LINEAR | {"start": 10}}, CLASSES, "evaluation.linear.start: 10: there are 10 classes"),
+        ((), {"linear": LINEAR | {"ends": [1, 12]}}, CLASSES, "evaluation.linear.ends: 12: .* 0 to 9"),
+    ],
+)
+def test_a_section_that_does_not_suit_the_experiment_is_named(
+    names: tuple[str, ...], changed: dict[str, Any], suits: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        evaluation(*names, **changed).check(**suits)
+    assert "\n" not in str(caught.value)

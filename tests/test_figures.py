@@ -292,10 +292,10 @@ def test_figures_of_the_unknown_are_a_users_mistake(names: tuple[str, str, str],
 
 
 @pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPlaces:
     """The inputs of the figures of one run, in a folder of its own."""
     monkeypatch.setattr("reproduce.paths.ROOT", tmp_path)
-    places = Run("embedded", "colormnist_classifier", "code")
+    places = RunPlaces("embedded", "colormnist_classifier", "code")
     places.flow.mkdir(parents=True)
     log().to_csv(places.flow / "training.csv")
     dims = {"class": 14, "residual": 50}
@@ -306,7 +306,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.mark.parametrize("named", [True, False])
 def test_the_stage_draws_a_classifier_with_and_without_names(
-    places: Run, named: bool, monkeypatch: pytest.MonkeyPatch
+    places: RunPlaces, named: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrays = {"targets": TARGETS, "sources": SOURCES, "cells_0": PREDICTED, "cells_1": PREDICTED}
     arrays |= {"target_classes": TARGET_CLASSES, "source_classes": SOURCE_CLASSES}
@@ -324,7 +324,7 @@ def test_the_stage_draws_a_classifier_with_and_without_names(
 
 @pytest.mark.parametrize(("dims", "of"), [({"residual": 64}, "latents"), ({"class": 14, "residual": 50}, "pairs")])
 def test_the_stage_says_whose_likelihood_the_curve_is(
-    places: Run, dims: dict[str, int], of: str, monkeypatch: pytest.MonkeyPatch
+    places: RunPlaces, dims: dict[str, int], of: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_json(places.evaluation / "run.json", {"kind": "classifier", "dims": dims, "dataset": "d"})
     drawn: dict[str, Figure] = {}
@@ -334,7 +334,7 @@ def test_the_stage_says_whose_likelihood_the_curve_is(
 
 
 @pytest.mark.parametrize("timed", [True, False])
-def test_the_stage_publishes_numbers_and_the_arrays_of_figures(places: Run, timed: bool) -> None:
+def test_the_stage_publishes_numbers_and_the_arrays_of_figures(places: RunPlaces, timed: bool) -> None:
     samples = dict.fromkeys(("corners", "direct", "mapped"), CELLS)
     write_arrays(places.evaluation / "samples.npz", samples)
     write_arrays(places.evaluation / "mix.npz", mixed())

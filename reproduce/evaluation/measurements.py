@@ -67,7 +67,9 @@ class Evaluation(Strict):
         shown = [item for wanted in self.images().values() for item in wanted.items()]
         for key, value in [(key, value) for key, values in shown for value in values]:
             if len(value) != concepts if isinstance(value, tuple) else attributes:
-                raise ValueError(f"{key}: {value!r}: there are {concepts} concept(s): list a value for each")
+                words = "".join(map(str, value)) if isinstance(value, tuple) else value
+                right = f"{concepts} digits, 0 or 1 for each attribute" if attributes else "the number of a class"
+                raise ValueError(f"{key}: {words}: an image is named by {right}")
             if isinstance(value, int) and classes is not None and not 0 <= value < classes:
                 raise ValueError(f"{key}: {value}: there are {classes} classes: name some of 0 to {classes - 1}")
 
