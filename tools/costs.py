@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from reproduce.config import load_network_config
+from reproduce.config import AutoencoderStage, load_experiment
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.paths import CONFIGS
 from reproduce.training.first_stage import train_autoencoder, train_classifier
@@ -21,9 +21,8 @@ from reproduce.training.flow import train_flow
 from reproduce.training.perceptual import lpips_network
 
 H100, CPU = 67e12, 0.15e12  # FLOP/s in float32: NVIDIA's data sheet, without tensor cores; two cores of a server
-T_STARTS = (
-    1250 * 6e-6
-)  # seconds on any GPU: the operations of T's step (official size), which PyTorch starts one by one
+# seconds on any GPU: the operations of T's step (official size), which PyTorch starts one by one
+T_STARTS = 1250 * 6e-6
 BATCH = 2
 
 
@@ -73,14 +72,14 @@ def flow_flop(dim: int, **sizes: Any) -> float:
 
 def rows(name: str) -> Iterator[dict[str, str]]:
     """A line of the table for each training of one experiment of the profile full."""
-    config = load_network_config("full", name)
-    stage, judge = config.first_stage, config.judge
+    config = load_experiment("full", name)
+    stage = config.first_stage
     channels = 1 if config.dataset.name in ("mnist", "fashionmnist") else 3
     sizes = {"in_channels": channels, "image_size": config.dataset.image_size}
     found: Any = [("first_stage", stage.training, network_flop(stage, latent_dim=stage.latent_dim, **sizes))]
-    if judge is not None:
-        found.append(("first_stage, judge", judge.training, network_flop(judge, **sizes)))
-    latents = 2 if hasattr(config, "pairs") else 1  # per example
+    if isinstance(stage, AutoencoderStage):
+        found.append(("first_stage, judge", stage.judge.training, network_flop(stage.judge, **sizes)))
+    latents = 2 if config.concepts else 1  # per example
     of_t = flow_flop(stage.latent_dim, **config.flow.model_dump()) * latents / 2
     for title, training, flop in [*found, ("train", config.training, of_t)]:
         step = flop * training.batch_size

@@ -12,11 +12,10 @@ from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.discriminator import Discriminator
 from reproduce.seeds import torch_generator
 from reproduce.training.distributed import part, processes
-from reproduce.training.loop import Resume
+from reproduce.training.loop import Log, Resume, Trained, optimise
 from reproduce.training.objective import AutoencoderLoss, AutoencoderObjective
 from reproduce.training.optimisation import NetworkTraining
 from reproduce.training.perceptual import Perceptual
-from reproduce.training.step import Trained, optimise
 
 DrawImages = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
 
@@ -30,7 +29,7 @@ def train_autoencoder(
     seed: int,
     perceptual: Perceptual | None = None,
     resume: Resume | None = None,
-) -> list[dict[str, float]]:
+) -> Log:
     """Train `model` in place on `AutoencoderLoss`, and its discriminator with it; return the log.
 
     Autoencoder and discriminator take their gradients of one pass, at the weights that the step began with, and then
@@ -89,7 +88,7 @@ def train_classifier(
     frequencies: Tensor | None = None,
     title: str = "classifier",
     resume: Resume | None = None,
-) -> list[dict[str, float]]:
+) -> Log:
     """Train `model` in place by binary cross-entropy (official `iin/iterators/clf.py`); return the log.
 
     The targets are 0 or 1: one-hot for classes, or one output per attribute. `accuracy` is the share of outputs on the
@@ -123,7 +122,7 @@ def _train(
     seed: int,
     title: str,
     resume: Resume | None,
-) -> list[dict[str, float]]:
+) -> Log:
     """Initialise `model`, and train it with the other `networks` on `values_of(images, targets, generator=, step=)`."""
     own = part(training.batch_size)
     for network in networks.values():

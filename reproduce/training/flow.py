@@ -1,7 +1,6 @@
 """Training T: on pairs of latents by the pair likelihood, or on single ones by their likelihood alone."""
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,13 +14,11 @@ from reproduce.models.flow import Flow, FlowSize
 from reproduce.schema import validated
 from reproduce.seeds import torch_generator
 from reproduce.training.distributed import part
-from reproduce.training.loop import Resume
+from reproduce.training.loop import Log, Resume, Trained, optimise
 from reproduce.training.optimisation import FlowTraining
-from reproduce.training.step import Trained, optimise
 
 DrawPairs = Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]
 DrawLatents = Callable[[int, torch.Generator], Tensor]
-Log = list[dict[str, float]]
 
 _INITIALIZED_BY = 25  # latents at least, as many as an official batch: a batch of one has no spread to measure
 
@@ -82,10 +79,7 @@ def train_flow(
         nll = pair_nll(zt_a, log_det_a, zt_b, log_det_b, factor, dims, chosen.rho, variance=variance, half=half)
         return nll.mean()
 
-    def draw(n: int, step: int) -> Sequence[Tensor]:
-        return draw_pairs(n, torch_generator(seed, "training pairs", step))
-
-    return _train(draw, mean_nll, chosen, seed=seed, log=log, resume=resume)
+    return _train(draw_pairs, mean_nll, chosen, purpose="training pairs", seed=seed, log=log, resume=resume)
 
 
 def train_density(
@@ -100,52 +94,46 @@ def train_density(
     settings, and has no effect: no latents are paired.
     """
 
+    def draw_one(n: int, generator: torch.Generator) -> Sequence[Tensor]:
+        return (draw(n, generator),)
+
     def mean_nll(flow: Flow, latents: Sequence[Tensor]) -> Tensor:
         return density_nll(*flow(latents[0])).mean()
 
-    def draw_one(n: int, step: int) -> Sequence[Tensor]:
-        return (draw(n, torch_generator(seed, "training latents", step)),)
-
-    return _train(draw_one, mean_nll, _settings(settings, of="train_density"), seed=seed, log=log, resume=resume)
+    chosen = _settings(settings, of="train_density")
+    return _train(draw_one, mean_nll, chosen, purpose="training latents", seed=seed, log=log, resume=resume)
 
 
-def _settings(given: Mapping[str, Any], *, of: str) -> FlowSettings:
+def _settings(given: dict[str, Any], *, of: str) -> FlowSettings:
     """`given` as settings; `decay_from` is short for the schedule that names it."""
-    known = [*FlowSettings.model_fields, "decay_from"]
-    for name in given:
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-            names = f"the nearest: {', '.join(nearest)}" if nearest else f"it has {', '.join(known)}"
-            raise UserError(f"{of} has no setting {name!r}; {names}")
-    chosen = dict(given)
-    decay_from = chosen.pop("decay_from", None)
-    if decay_from is not None:
-        if chosen.get("schedule", "linear_decay") != "linear_decay":
+    if (decay_from := given.pop("decay_from", None)) is not None:
+        if given.get("schedule", "linear_decay") != "linear_decay":
             raise UserError(f"{of}: decay_from={decay_from} belongs to schedule='linear_decay'; leave one of them out")
-        chosen["schedule"] = {"decay_from": decay_from}
-    return validated(FlowSettings, chosen, of)
+        given["schedule"] = {"decay_from": decay_from}
+    return validated(FlowSettings, given, of)
 
 
 def _train(
-    draw: Callable[[int, int], Sequence[Tensor]],
+    draw: Callable[[int, torch.Generator], Sequence[Tensor]],
     loss_of: Callable[[Flow, Sequence[Tensor]], Tensor],
     settings: FlowSettings,
     *,
+    purpose: str,
     seed: int,
     log: Log | None,
     resume: Resume | None,
 ) -> Flow:
-    """`draw(n, step)` returns the step's batch, latents first; `loss_of(flow, batch)` is its mean loss."""
+    """`draw` returns a batch, latents first, and is seeded for `purpose`; `loss_of(flow, batch)` is its mean loss."""
     own = part(settings.batch_size)
-    batch = draw(max(settings.batch_size, _INITIALIZED_BY), 0)
+    batch = draw(max(settings.batch_size, _INITIALIZED_BY), torch_generator(seed, purpose))
     check_finite(*batch)
     first = batch[0]  # the official ActNorm sees the first members of the first batch
-    flow = Flow(dim=first.shape[1], **{name: getattr(settings, name) for name in FlowSize.model_fields}, seed=seed)
-    flow.to(first.device)
-    flow.initialize(first)
+    flow = Flow(dim=first.shape[1], **settings.model_dump(include=set(FlowSize.model_fields)), seed=seed)
+    flow.to(first.device).initialize(first)
 
     def values_of(step: int) -> dict[str, Tensor]:
-        return {"loss": loss_of(flow, [member[own] for member in draw(settings.batch_size, step)])}
+        batch = draw(settings.batch_size, torch_generator(seed, purpose, step))
+        return {"loss": loss_of(flow, [member[own] for member in batch])}
 
     rows = optimise(
         {"flow": Trained(flow)}, values_of, settings, title=settings.title, log_every=settings.log_every, resume=resume

@@ -1,4 +1,4 @@
-"""The training loop that every network here shares: steps, a log, and a state file to continue from."""
+"""The training loop that every network here shares: gradients, Adam, a log, and a state file to continue from."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from tqdm import tqdm
 from reproduce.device import widest
 from reproduce.errors import ReproduceError
 from reproduce.files import atomic_path, locked
-from reproduce.training.distributed import any_process, from_first, is_first, processes
+from reproduce.training.distributed import any_process, average, from_first, is_first, processes
+from reproduce.training.optimisation import Optimisation
+
+Log = list[dict[str, float]]
 
 
 class Resume:
@@ -50,17 +54,14 @@ class Resume:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = self.folder / "lock"
-        busy = f"another process is training this already (it holds {lock}): wait for it, or end it first"
-        with locked(lock, busy=busy):
+        with locked(lock, busy=f"another process is training this already (it holds {lock}): wait for it, or end it"):
             yield
             self.file.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
         """The saved state, or None where there is none; ReproduceError where its file is damaged."""
-        if not self.file.exists():
-            return None
         try:
-            return torch.load(self.file, map_location="cpu", weights_only=True)
+            return torch.load(self.file, map_location="cpu", weights_only=True) if self.file.exists() else None
         except Exception as error:
             raise ReproduceError(
                 f"{self.file} cannot be read ({type(error).__name__}): delete it to start over"
@@ -78,44 +79,92 @@ class Resume:
 @contextmanager
 def _stop_request() -> Iterator[Callable[[], bool]]:
     """Yield a function that says whether Ctrl-C or SIGTERM has come; a second one ends the process at once."""
-    asked = False
+    asked = threading.Event()
+    previous: dict[int, Any] = {}
 
     def ask(number: int, _: Any) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(number, previous[signal.Signals(number)])
+        asked.set()
+        signal.signal(number, previous[number])
 
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # signals reach the main thread alone
-        return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if threading.current_thread() is threading.main_thread():  # signals reach no other
+        previous = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in previous:
         signal.signal(number, ask)
     try:
-        yield lambda: asked
+        yield asked.is_set
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
 
-def run_steps(
-    step: Callable[[int], Mapping[str, Tensor | float]],
+@dataclass(frozen=True)
+class Trained:
+    """A network, and the name of the loss that it minimises; it joins at `start`, at `rate_factor` times the rate."""
+
+    module: nn.Module
+    loss: str = "loss"
+    rate_factor: float = 1.0
+    start: int = 0
+
+
+def optimise(
+    networks: Mapping[str, Trained],
+    values_of: Callable[[int], dict[str, Tensor]],
+    training: Optimisation,
+    *,
+    title: str,
+    log_every: int = 50,
+    gradient_clip: float | None = None,
+    resume: Resume | None = None,
+) -> Log:
+    """Train `networks` in place, each with an Adam of its own; return the log: means over `log_every` steps each.
+
+    `values_of(step)` returns the step's losses and what else is logged: scalars, means over this process's rows of the
+    batch. It draws every random number from (seed, step), so that a training that continues equals one that was never
+    interrupted. All networks take their gradients of that one pass, at the weights that the step began with, and then
+    step. Under torchrun the first process's state is everyone's at the start, and it alone saves.
+
+    Raises ReproduceError as soon as a logged value is NaN or infinite, and KeyboardInterrupt, with the state saved,
+    when a process is asked to stop.
+    """
+    weights = {name: list(network.module.parameters()) for name, network in networks.items()}
+    optimizers = {
+        name: torch.optim.Adam(parameters, lr=training.peak_rate, betas=training.betas, fused=True)
+        for name, parameters in weights.items()
+    }
+
+    def step(i: int) -> dict[str, Tensor]:
+        values = values_of(i)
+        active = [name for name, network in networks.items() if i >= network.start]
+        for name in active:
+            optimizers[name].zero_grad()
+            values[networks[name].loss].backward(inputs=weights[name], retain_graph=name != active[-1])
+        values = {name: value.detach() for name, value in values.items()}
+        gradients = [p.grad for name in active for p in weights[name] if p.grad is not None]
+        average([*gradients, *values.values()], of=training.batch_size)
+        for name in active:
+            if gradient_clip is not None:
+                nn.utils.clip_grad_norm_(weights[name], gradient_clip)
+            for group in optimizers[name].param_groups:
+                group["lr"] = training.rate(i) * networks[name].rate_factor
+            optimizers[name].step()
+        return values
+
+    stateful: dict[str, Any] = {name: network.module for name, network in networks.items()}
+    stateful |= {f"{name}'s optimizer": optimizer for name, optimizer in optimizers.items()}
+    return _run(step, stateful, steps=training.steps, title=title, log_every=log_every, resume=resume)
+
+
+def _run(
+    step: Callable[[int], dict[str, Tensor]],
+    stateful: Mapping[str, Any],
     *,
     steps: int,
-    stateful: Mapping[str, nn.Module | torch.optim.Optimizer],
     title: str,
     log_every: int,
-    resume: Resume | None = None,
-) -> list[dict[str, float]]:
-    """Call `step(0)` … `step(steps - 1)`; return the log: the means of what `log_every` steps each returned.
-
-    `step` draws every random number from (seed, step), so that a run that continues from `stateful` and the step's
-    number equals one that was never interrupted. Under torchrun the first process's state is everyone's at the start,
-    and it alone saves; `step` returns the same in all. Raises ReproduceError as soon as a logged value is NaN or
-    infinite, and KeyboardInterrupt, with the state saved, when a process is asked to stop.
-    """
-    first = 0
-    log: list[dict[str, float]] = []
+    resume: Resume | None,
+) -> Log:
+    first, log = 0, Log()
     sums: dict[str, Tensor] = {}
 
     def state(done: int) -> dict[str, Any]:
@@ -133,13 +182,16 @@ def run_steps(
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=title, disable=quiet, mininterval=1.0)
     last_save = time.monotonic()
     with _stop_request() as stop_asked:
-        for i in bar:
-            for name, value in step(i).items():
-                sums[name] = sums[name] + _exact(value) if name in sums else _exact(value)
-            done = i + 1
+        for done, values in enumerate(map(step, bar), first + 1):
+            # in the widest dtype, and left on the device: a GPU would wait for every value that is read out
+            sums = {name: sums.get(name, 0) + value.to(widest(value.device)) for name, value in values.items()}
             if done % log_every == 0 or done == steps:
-                row = {name: float(total) / ((i % log_every) + 1) for name, total in sums.items()}
-                _check_row(row, title=title, done=done)
+                row = {name: float(total) / ((done - 1) % log_every + 1) for name, total in sums.items()}
+                for name, value in row.items():
+                    if not math.isfinite(value):
+                        raise ReproduceError(
+                            f"{title}: {name} became {value} before step {done}; lower the learning rate"
+                        )
                 log.append({"step": done, **row})
                 sums = {}
                 bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
@@ -154,20 +206,8 @@ def run_steps(
     return log
 
 
-def _exact(value: Tensor | float) -> Tensor:
-    """`value` in the widest dtype, left on its device: a GPU would wait for every value that is read out."""
-    tensor = value.detach() if isinstance(value, Tensor) else torch.tensor(value)
-    return tensor.to(widest(tensor.device))
-
-
-def _check_row(row: Mapping[str, float], *, title: str, done: int) -> None:
-    for name, value in row.items():
-        if not math.isfinite(value):
-            raise ReproduceError(f"{title}: {name} became {value} before step {done}; lower the learning rate")
-
-
-def log_as_csv(log: list[dict[str, float]]) -> str:
-    """The log as CSV with six significant digits, for `dvc plots` and the report."""
+def log_as_csv(log: Log) -> str:
+    """The log as CSV with six significant digits, for the figures and the report."""
     import pandas as pd
 
     return pd.DataFrame(log).to_csv(index=False, float_format="%.6g", lineterminator="\n")
