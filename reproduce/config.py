@@ -185,5 +185,5 @@ def load_variant(name: str) -> NamedVariant:
         raise UserError(f"{shown(_VARIANTS)} has no variant {base!r}; it has {', '.join(variants or ())}")
     if name != base and (not seed.isdecimal() or seed != str(int(seed)) or seed == "0"):
         raise UserError(f"variant {name!r}: a further seed is a number from 1 on, as in {base}-seed1")
-    variant = validated(Variant, variants[base], _VARIANTS, base)
+    variant = validated(Variant, variants[base], _VARIANTS, prefix=base)
     return NamedVariant(**dict(variant), name=base, seed=int(seed or 0))

@@ -26,7 +26,7 @@ def density_nll(z_tilde: Tensor, log_det: Tensor) -> Tensor:
     return 0.5 * z_tilde.square().sum(1) - log_det
 
 
-def pair_nll(
+def pair_nll(  # noqa: PLR0913, PLR0917  (the public call is fixed)
     zt_a: Tensor,
     log_det_a: Tensor,
     zt_b: Tensor,

@@ -35,7 +35,7 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{shown(path)}{line}: {getattr(error, 'problem', None) or 'not valid YAML'}") from None
 
 
-def validated(schema: type[M], value: Any, where: Path | str, prefix: str = "") -> M:
+def validated(schema: type[M], value: Any, where: Path | str, *, prefix: str = "") -> M:
     """`value` as a `schema`; UserError names the file (or whatever `where` says) and the first wrong key."""
     try:
         # as JSON, so that a strict schema takes YAML's lists as tuples

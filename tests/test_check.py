@@ -234,5 +234,5 @@ def test_what_is_not_there_is_a_users_mistake(
 
 def test_a_profile_that_is_not_committed(checkout: Path, run: dict[str, Any]) -> None:
     save(checkout / "results" / "sample", run)
-    with pytest.raises(UserError, match="results/sample/runs.*--revision"):
+    with pytest.raises(UserError, match=r"results/sample/runs.*--revision"):
         main_check(root=checkout, profile="sample", revision="HEAD")

@@ -244,7 +244,7 @@ def test_a_variant_takes_estimators_chunks_or_sizes():
         with pytest.raises(
             UserError, match=r"variants\.yaml: x\.dims: one of paper, normalised, code, equal, or a list"
         ):
-            validated(Variant, {**VARIANT, "dims": wrong}, path, "x")
+            validated(Variant, {**VARIANT, "dims": wrong}, path, prefix="x")
 
 
 def test_the_name_of_a_variant_tells_its_seed(tmp_path, monkeypatch):

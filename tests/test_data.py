@@ -356,16 +356,14 @@ def test_augmentation_deforms_the_digit_before_it_is_colored(folder: Path) -> No
     color = torch.rand(60, 3, generator=torch_generator(0, "test colors")) * 0.5 + 0.5
     wanted = table(range(60), color)
     plain, deformed = (
-        config(dequantise="none", augment=augment).open(folder).render_train(
-            wanted, torch_generator(0, "test augment")
-        )
+        config(dequantise="none", augment=augment).open(folder).render_train(wanted, torch_generator(0, "test augment"))
         for augment in (None, AUGMENT)
     )
     assert (deformed - plain).abs().amax((1, 2, 3)).min() > 0.1
     grey = deformed / color[:, :, None, None]
     torch.testing.assert_close(grey, grey[:, :1].expand_as(grey))
-    again = config(dequantise="none", augment=AUGMENT).open(folder).render_train(
-        wanted, torch_generator(0, "test augment")
+    again = (
+        config(dequantise="none", augment=AUGMENT).open(folder).render_train(wanted, torch_generator(0, "test augment"))
     )
     assert torch.equal(again, deformed)
 

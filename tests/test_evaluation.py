@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from made_subject import made_subject
-from reproduce.data.colormnist import background_color
 from torch import Tensor, nn
 
+from reproduce.data.colormnist import background_color
 from reproduce.data.shared.base import HeldoutPairs, Readings, pick_images, to_unit_range
 from reproduce.errors import ReproduceError, UserError
 from reproduce.evaluation.grid import measure_mix, swap_cells
@@ -997,8 +997,18 @@ def test_sections_that_suit_the_experiment_are_accepted() -> None:
             CLASSES | {"kind": "classifier"},
             "needs the section",
         ),
-        ((), {"grid": {"targets": [1], "sources": ["011"]}}, CLASSES, "evaluation.grid.sources: 011: .* the number of a class"),
-        ((), {"mix": {"images": [1]}}, ATTRIBUTES, "evaluation.mix.images: 1: an image is named by 2 digits, 0 or 1 for each attribute"),
+        (
+            (),
+            {"grid": {"targets": [1], "sources": ["011"]}},
+            CLASSES,
+            "evaluation.grid.sources: 011: .* the number of a class",
+        ),
+        (
+            (),
+            {"mix": {"images": [1]}},
+            ATTRIBUTES,
+            "evaluation.mix.images: 1: an image is named by 2 digits, 0 or 1 for each attribute",
+        ),
         ((), {"linear": LINEAR | {"start": 10}}, CLASSES, "evaluation.linear.start: 10: there are 10 classes"),
         ((), {"linear": LINEAR | {"ends": [1, 12]}}, CLASSES, "evaluation.linear.ends: 12: .* 0 to 9"),
     ],

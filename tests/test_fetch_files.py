@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reproduce.data.fetch_files import FileSet, fetch_files, missing_files
 from torchvision.datasets import CIFAR10, MNIST, CelebA, FashionMNIST
 
 from reproduce.config import load_sources
-from reproduce.data.fetch_files import FileSet, fetch_files, missing_files
 from reproduce.errors import ReproduceError
 from reproduce.intake.download import Downloads
 from reproduce.seeds import numpy_generator

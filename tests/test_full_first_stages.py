@@ -17,7 +17,7 @@ from reproduce.files import write_array
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.discriminator import Discriminator
 from reproduce.models.weights import load_network
-from reproduce.paths import CONFIGS, ExperimentPlaces
+from reproduce.paths import CONFIGS
 from reproduce.stages import first_stage as stage
 from reproduce.training import first_stage as training
 from reproduce.training.optimisation import LinearDecay, NetworkTraining
@@ -81,14 +81,14 @@ Run = Callable[[str], tuple[Path, Config]]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the stage for an experiment; gives the folder of its outs, and the config that it ran."""
 
-    class TemporarySite(Site):
+    class TemporaryPlaces(ExperimentPlaces):
         @property
         def folder(self) -> Path:
             return tmp_path / "artifacts" / self.experiment
 
     def run(experiment: str) -> tuple[Path, Config]:
         config = shortened(load_network_config("full", experiment))
-        site = TemporarySite("full", experiment)
+        site = TemporaryPlaces("full", experiment)
         for name in ("labels", "images"):
             write_array(site.data / f"train_{name}.npy", np.zeros(1))
         channels = 1 if "mnist" in experiment and config.dataset.name != "colormnist" else 3
@@ -103,7 +103,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         stage.run("full", experiment)
         return site.first_stage, config
 
-    monkeypatch.setattr(stage, "Site", TemporarySite)
+    monkeypatch.setattr(stage, "Site", TemporaryPlaces)
     monkeypatch.setattr(stage, "WORK", tmp_path / "work")
     monkeypatch.setattr(stage, "DOWNLOADS", tmp_path / "downloads")
     monkeypatch.setattr(stage, "MIRROR", str(tmp_path / "nothing here"))

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from reproduce.data.access import open_dataset
+from reproduce.data.fetch import fetch_dataset, needed_sources
 from torch import Tensor
 
 from reproduce.config import (
@@ -24,10 +26,8 @@ from reproduce.config import (
     load_sources,
 )
 from reproduce.data import photos, rendered
-from reproduce.data.access import open_dataset
 from reproduce.data.shared.augment import deform
 from reproduce.data.shared.base import HeldoutPairs, images_from_levels, rows
-from reproduce.data.fetch import fetch_dataset, needed_sources
 from reproduce.data.shared.labelled import (
     AttributeImages,
     ClassImages,

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
-
-from reproduce.config import SmallSetConfig
 from reproduce.data.access import open_dataset
 from reproduce.data.small_sets import CLASSES, fetch_small_set, resized, whole_set
+
+from reproduce.config import SmallSetConfig
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import read_array, read_json
 from reproduce.seeds import torch_generator

@@ -7,7 +7,6 @@ import pytest
 
 from reproduce.config import load_experiment, load_variant
 from reproduce.files import read_json, write_array, write_arrays, write_json
-from reproduce.paths import RunPlaces
 from reproduce.stages import train
 
 OF = ("embedded", "colormnist_ae")
@@ -15,7 +14,7 @@ FACTORS = ("digit", "color", "residual")
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPlaces:
     """Latents of 8 dimensions, and sizes for three variants: two the same."""
     config = load_experiment(*OF)
     short = config.training.model_copy(update={"steps": 4, "batch_size": 32})
@@ -24,24 +23,24 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr("reproduce.paths.ROOT", tmp_path)
     monkeypatch.setattr(train, "WORK", tmp_path / "work")
     monkeypatch.setattr(train, "load_experiment", lambda *_: config)
-    site = Run(*OF, "code")
+    site = RunPlaces(*OF, "code")
     random = np.random.default_rng(0)
     write_array(site.latents / "train_mean.npy", random.standard_normal((60, 8)).astype(np.float32))
     write_arrays(site.pairs / "pool.npz", {"values": random.integers(0, 3, (60, 2))})
     for variant, dims in (("paper", (0, 0, 8)), ("normalised", (3, 2, 3)), ("code", (3, 2, 3))):
-        write_json(Run(*OF, variant).dimensions, {"dims": dict(zip(FACTORS, dims, strict=True))})
+        write_json(RunPlaces(*OF, variant).dimensions, {"dims": dict(zip(FACTORS, dims, strict=True))})
     return site
 
 
 def trained(variant: str) -> tuple[bytes, bytes, dict[str, object]]:
-    site = Run(*OF, variant)
+    site = RunPlaces(*OF, variant)
     files = (site.flow / name for name in ("flow.safetensors", "training.csv"))
     first, second = (path.read_bytes() for path in files)
     return first, second, read_json(site.train_machine)
 
 
 def test_variants_of_the_same_sizes_share_one_training(
-    site: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    site: RunPlaces, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls = []
     real = train.train_flow
@@ -56,19 +55,19 @@ def test_variants_of_the_same_sizes_share_one_training(
     assert code[2] == normalised[2] | {"copied_from": "normalised"}
     # and it is what training it would have given
     for variant in ("paper", "normalised"):
-        Run(*OF, variant).train_machine.unlink()
+        RunPlaces(*OF, variant).train_machine.unlink()
     train.run(*OF, "code")
     assert len(calls) == 3
     assert trained("code")[:2] == code[:2]
 
 
 @pytest.mark.parametrize("change", ["seed", "half", "pool", "flow"])
-def test_what_was_trained_otherwise_is_not_taken(site: Run, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+def test_what_was_trained_otherwise_is_not_taken(site: RunPlaces, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     train.run(*OF, "normalised")
     if change == "pool":
         write_arrays(site.pairs / "pool.npz", {"values": np.random.default_rng(1).integers(0, 3, (60, 2))})
     elif change == "flow":  # damaged since
-        (Run(*OF, "normalised").flow / "flow.safetensors").write_bytes(b"")
+        (RunPlaces(*OF, "normalised").flow / "flow.safetensors").write_bytes(b"")
     else:
         choice = load_variant("code").model_copy(update={change: {"seed": 1, "half": False}[change]})
         monkeypatch.setattr(train, "load_variant", lambda _: choice)
@@ -76,11 +75,11 @@ def test_what_was_trained_otherwise_is_not_taken(site: Run, monkeypatch: pytest.
     assert "copied_from" not in trained("code")[2]
 
 
-def test_what_a_copy_was_copied_from_may_be_a_copy(site: Run) -> None:
+def test_what_a_copy_was_copied_from_may_be_a_copy(site: RunPlaces) -> None:
     for variant in ("normalised", "code"):
         train.run(*OF, variant)
     before = trained("code")[0]
-    Run(*OF, "normalised").train_machine.unlink()
+    RunPlaces(*OF, "normalised").train_machine.unlink()
     train.run(*OF, "normalised")
     assert trained("normalised")[0] == before
     assert trained("normalised")[2]["copied_from"] == "code"
