@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-_NEUTRAL = {"errors", "files", "paths", "config", "schema", "machine", "device", "code"}
+_NEUTRAL = {"errors", "files", "paths", "config", "schema", "machine", "device", "code", "pipeline"}
 _ROOMS_OF_FETCH = {"intake", "official", "rendered"}  # what they do is in the fetched files, compared by their hashes
 
 

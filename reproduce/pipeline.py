@@ -1,7 +1,6 @@
 """`paper_configs/pipeline.yaml`: what `dvc repro` runs; and how it is written."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from reproduce.config import load_experiment, load_variant
 from reproduce.errors import UserError
@@ -52,9 +51,9 @@ class Pipeline(Strict):
         return [(run.experiment, run.name) for run in self.runs.values() if run.profile == profile]
 
 
-def load_pipeline(path: Path = PIPELINE) -> Pipeline:
+def load_pipeline() -> Pipeline:
     """The file; UserError where it is missing or broken."""
-    return validated(Pipeline, read_yaml(path), path)
+    return validated(Pipeline, read_yaml(PIPELINE), PIPELINE)
 
 
 def select(

@@ -1,147 +1,173 @@
-"""dvc.yaml against the code: a stage depends on the modules that it imports and the config keys that it reads."""
+"""dvc.yaml and the configs against the code: what a stage imports, reads and writes is declared."""
 
 import ast
 from pathlib import Path
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
-from reproduce.config import DENSITY, Experiment, Unsupervised, Variant, load_pipeline
+from reproduce import pipeline
+from reproduce.code import sources
+from reproduce.config import Experiment, Variant, load_experiment, load_variant
+from reproduce.errors import UserError
+from reproduce.pipeline import load_pipeline, select
 
 ROOT = Path(__file__).parent.parent
-STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-# the modules that serve experiments without concepts as well
-MODULES = {f"{name}_density": name for name in ("fetch", "first_stage", "encode", "train", "figures")}
-# plumbing: it decides where and how files are written, never what is in them; config values are tracked as params
-PLUMBING = {f"reproduce/{name}.py" for name in ("errors", "files", "paths", "config", "machine", "device")}
+STAGES = {
+    name: stage.get("do", stage)
+    for name, stage in YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"].items()
+}
+DATA = sorted({path.stem for path in (ROOT / "reproduce/data").glob("*.py")} - {"__init__", "registry"})
+OF_DATA = [name for name, stage in STAGES.items() if "reproduce/data/${item.data}.py" in stage["deps"]]
 
 
-def module_file(name: str) -> str | None:
-    path = ROOT / (name.replace(".", "/") + ".py")
-    return str(path.relative_to(ROOT)) if path.is_file() else None
-
-
-def imports(path: str) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("reproduce"):
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names if alias.name.startswith("reproduce")]
-        else:
-            continue
-        found |= {file for name in names if (file := module_file(name))}
+def declared(stage: str, data: str) -> set[Path]:
+    """The source files that the stage's deps name or hold."""
+    found: set[Path] = set()
+    for dep in STAGES[stage]["deps"]:
+        path = ROOT / dep.replace("${item.data}", data)
+        if dep.startswith("reproduce/"):
+            assert path.exists(), f"{stage}: {dep}"
+            found |= set(path.rglob("*.py")) if path.is_dir() else {path}
     return found
 
 
-def module_of(stage: str) -> str:
-    return f"reproduce/stages/{MODULES.get(stage, stage)}.py"
+@pytest.mark.parametrize("stage", [name for name in STAGES if name != "validate"])
+@pytest.mark.parametrize("data", DATA)
+def test_a_stage_depends_on_what_it_imports_and_names_no_file_that_it_does_not(stage: str, data: str) -> None:
+    """A folder counts as used when the stage imports anything in it."""
+    imported = set(sources(stage, data=data if stage in OF_DATA else None))
+    assert imported <= declared(stage, data), sorted(imported - declared(stage, data))
+    for dep in STAGES[stage]["deps"]:
+        path = ROOT / dep.replace("${item.data}", data)
+        if dep.startswith("reproduce/"):
+            used = path in imported or any(path in file.parents for file in imported)
+            # a rendered data set alone imports the renderers
+            assert used or (stage, dep) == ("fetch", "reproduce/rendered"), f"{stage}: {dep}"
 
 
-def closure(path: str) -> set[str]:
-    seen: set[str] = set()
-    todo = [path]
-    while todo:
-        current = todo.pop()
-        if current not in seen:
-            seen.add(current)
-            todo += imports(current) - PLUMBING
-    return seen
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_the_modules_it_imports(stage):
-    declared = {dep for dep in STAGES[stage]["deps"] if str(dep).startswith("reproduce/") and dep.endswith(".py")}
-    assert declared == closure(module_of(stage))
-
-
-def config_sections(path: str) -> set[str]:
-    """The attributes that a stage module takes from `config`, or from `load_experiment(…)` itself."""
-    found = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text())):
-        if isinstance(node, ast.Attribute):
-            value = node.value
-            if isinstance(value, ast.Name) and value.id == "config":
-                found.add(node.attr)
-            if isinstance(value, ast.Call) and getattr(value.func, "id", "").startswith("load_"):
-                found.add(node.attr)
-    return found & (Experiment.model_fields | Unsupervised.model_fields).keys() - {
-        "device",
-        "title",
-    }  # where it is computed, and a name
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_tracks_the_config_sections_it_reads(stage):
-    declared: set[str] | None = set()
-    for entry in STAGES[stage].get("params", []):
-        for file, keys in entry.items():
-            if file.endswith("${item.experiment}.yaml"):
-                declared = None if keys is None else {key.split(".")[0] for key in keys}
-    if declared is not None:  # None: the whole file
-        own = (Unsupervised if stage.endswith("_density") else Experiment).model_fields
-        assert config_sections(module_of(stage)) & own.keys() == declared
-
-
-PLACES = {
-    "data": "artifacts/${item.profile}/${item.experiment}/data",
-    "first_stage": "artifacts/${item.profile}/${item.experiment}/first_stage",
-    "pairs": "artifacts/${item.profile}/${item.experiment}/pairs",
-    "latents": "artifacts/${item.profile}/${item.experiment}/latents",
-    "dimensions": "artifacts/${item.profile}/${item.experiment}/${item.variant}/dimensions.json",
-    "flow": "artifacts/${item.profile}/${item.experiment}/${item.variant}/flow",
-    "evaluation": "artifacts/${item.profile}/${item.experiment}/${item.variant}/evaluation",
-    "metrics": "results/${item.profile}/runs/${item.experiment}/${item.variant}.json",
-    "figures": "results/${item.profile}/figures/${item.experiment}/${item.variant}",
-}
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_declares_every_place_it_reads_or_writes(stage):
-    tree = ast.parse((ROOT / module_of(stage)).read_text())
-    used = {
+def attributes(stage: str, name: str) -> set[str]:
+    """The attributes that the stage's module takes from the variable `name`."""
+    tree = ast.parse((ROOT / f"reproduce/stages/{stage}.py").read_text())
+    return {
         node.attr
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "site"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name
     }
-    entries = [*STAGES[stage].get("deps", []), *STAGES[stage].get("outs", []), *STAGES[stage].get("metrics", [])]
-    declared = {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
-    if stage in MODULES:
-        used -= {"pairs", "dimensions"}  # an experiment without concepts has none
-    assert {PLACES[name] for name in used & PLACES.keys()} <= declared
 
 
-def test_a_stage_tracks_the_choices_of_the_variant_that_it_reads():
-    for stage in ("dimensions", "train"):
-        tree = ast.parse((ROOT / f"reproduce/stages/{stage}.py").read_text())
-        used = {
-            node.attr
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "choice"
-        }
-        (keys,) = (
-            entry["paper_configs/variants.yaml"]
-            for entry in STAGES[stage]["params"]
-            if "paper_configs/variants.yaml" in entry
-        )
-        assert used & set(Variant.model_fields) == {key.rsplit(".", 1)[1] for key in keys}
+def params(stage: str, ending: str) -> list[str] | None:
+    """The keys of a config file that the stage tracks; None for the whole file."""
+    for entry in STAGES[stage].get("params", []):
+        for file, keys in entry.items():
+            if file.endswith(ending):
+                return keys
+    return []
 
 
-def test_the_plots_are_the_training_curves_and_swap_images_of_every_run():
-    entries = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["plots"]
-    profile = "${profiles[0]}"
-    pipeline = load_pipeline()
-    runs = {(experiment, variant) for experiment in pipeline.experiments for variant in pipeline.variants}
-    runs |= {(experiment, DENSITY) for experiment in pipeline.unsupervised}
-    curves = [curve for entry in entries if isinstance(entry, dict) for of in entry.values() for curve in of["y"]]
-    assert len(curves) == len(set(curves))
-    assert set(curves) == {f"artifacts/{profile}/{name}/{variant}/flow/training.csv" for name, variant in runs}
+DERIVED = {"concepts": {"pairs"}, "pool_size": {"pool"}}
 
-    figures = ROOT / "results" / "embedded" / "figures"
-    if not figures.exists():
-        pytest.skip("results/embedded is not there: make reproduce writes it")
-    drawn = {path for kind in ("swap", "predictions") for path in figures.glob(f"*/*/{kind}_*.png")}
-    drawn |= set(figures.glob(f"*/{DENSITY}/samples.png"))
-    images = [entry for entry in entries if isinstance(entry, str)]
-    assert len(images) == len(set(images))
-    assert set(images) == {f"results/{profile}/figures/{path.relative_to(figures)}" for path in drawn}
+
+@pytest.mark.parametrize("stage", [name for name in STAGES if name not in ("validate", "report", "figures")])
+def test_a_stage_tracks_the_config_sections_that_it_reads(stage: str) -> None:
+    keys = params(stage, "${item.experiment}.yaml")
+    if keys is None:
+        return
+    read: set[str] = set()
+    for attribute in attributes(stage, "config"):
+        read |= DERIVED.get(attribute, {attribute} & Experiment.model_fields.keys())
+    tracked = {key.split(".")[0] for key in keys}
+    assert read - {"device", "title"} <= tracked  # where it is computed, and a name, change no result
+    assert tracked <= Experiment.model_fields.keys()
+
+
+@pytest.mark.parametrize("stage", ["dimensions", "train"])
+def test_a_stage_tracks_the_choices_of_the_variant_that_it_reads(stage: str) -> None:
+    keys = params(stage, "variants.yaml")
+    assert keys is not None
+    assert attributes(stage, "choice") & set(Variant.model_fields) == {key.rsplit(".", 1)[1] for key in keys}
+
+
+def outs(stage: str) -> list[str]:
+    entries = [*STAGES[stage].get("outs", []), *STAGES[stage].get("metrics", [])]
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+def test_the_stages_stand_in_the_order_in_which_they_run_and_in_that_of_the_drawing() -> None:
+    text = (ROOT / "dvc.yaml").read_text()
+    drawing = next(line for line in text.splitlines() if "─>" in line)
+    assert ["validate", *(name.strip("# ") for name in drawing.split("─>"))] == list(STAGES)
+    written: list[str] = []
+    for name, stage in STAGES.items():
+        for dep in stage["deps"]:
+            if dep.startswith(("artifacts/", "results/")):
+                place = dep.replace("${item}", "${item.profile}")
+                assert any(out.startswith(place) or place.startswith(out) for out in written), f"{name}: {dep}"
+        written += outs(name)
+
+
+def test_every_stage_has_its_module_and_dvc_yaml_is_half_of_what_it_was() -> None:
+    modules = {path.stem for path in (ROOT / "reproduce/stages").glob("*.py")} - {"__init__"}
+    assert modules == STAGES.keys()
+    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 320
+
+
+@pytest.mark.parametrize(
+    "path",
+    [ROOT / "paper_configs/variants.yaml", *sorted((ROOT / "paper_configs").glob("*/*.yaml"))],
+    ids=lambda path: path.stem,
+)
+def test_dvc_changes_one_line_when_it_sets_one_value(path: Path, tmp_path: Path) -> None:
+    """`dvc exp run -S` writes a file anew; the files here have the form that it writes."""
+    copy = tmp_path / path.name
+    copy.write_bytes(path.read_bytes())
+    apply_overrides(copy, ["+added=1"])
+    before, after = path.read_text().splitlines(), copy.read_text().splitlines()
+    assert [line for line in after if line not in before] == ["added: 1"]
+    assert [line for line in before if line not in after] == []
+    assert len(after) == len(before) + 1
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pipeline.yaml to write."""
+    path = tmp_path / "pipeline.yaml"
+    monkeypatch.setattr(pipeline, "PIPELINE", path)
+    return path
+
+
+def test_the_file_in_the_repository_is_what_select_writes(own: Path) -> None:
+    select("embedded")
+    assert own.read_text() == (ROOT / "paper_configs/pipeline.yaml").read_text()
+    for run in load_pipeline().runs.values():
+        assert load_experiment(run.profile, run.experiment).dataset.name == run.data
+        assert load_variant(run.name).name == run.name
+
+
+def test_an_experiment_is_selected_with_its_own_variants_and_seeds(own: Path) -> None:
+    select("embedded", ["colormnist_ae"], variants=["code"], seeds=[0, 2])
+    select("full", ["mnist"], add=True)
+    chosen = load_pipeline()
+    assert chosen.profiles == ("embedded", "full")
+    assert list(chosen.experiments) == ["embedded-colormnist_ae", "full-mnist"]
+    assert chosen.runs_of("embedded") == [("colormnist_ae", "code"), ("colormnist_ae", "code-seed2")]
+    assert chosen.runs_of("full") == [("mnist", "density")]
+    select("sample", ["celeba_ae"])
+    assert load_pipeline().profiles == ("sample",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"profile": "nope"}, "no profile 'nope' in .*; there are embedded, full, sample"),
+        ({"profile": "embedded", "experiments": ["nope"]}, r"no .*embedded/nope\.yaml; known are "),
+        ({"profile": "embedded", "variants": ["nope"]}, "no variant 'nope'; it has paper, normalised, code"),
+        ({"profile": "embedded", "experiments": ["celeba_ae"], "variants": ["density"]}, "celeba_ae has concepts"),
+        ({"profile": "embedded", "variants": ["code"], "seeds": [-1]}, "a further seed is a number from 1 on"),
+    ],
+)
+def test_what_does_not_exist_is_not_selected(own: Path, arguments: dict, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        select(**arguments)
+    assert not own.exists()
