@@ -91,12 +91,14 @@ def _convert(arguments: dict[str, Any]) -> int:
 
 def _compare(command: str, arguments: dict[str, Any]) -> int:
     from reproduce.paths import ROOT, results
-    from reproduce.report.check import main_check
-    from reproduce.report.diff import main_diff
 
     if command == "diff":
+        from reproduce.report.diff import main_diff
+
         print(main_diff(results_dir=results(arguments.pop("profile")), **arguments), end="")
         return 0
+    from reproduce.report.check import main_check
+
     text, within = main_check(root=ROOT, **arguments)
     print(text, end="", flush=True)
     return 0 if within else 1

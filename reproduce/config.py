@@ -5,7 +5,7 @@ What belongs to one data set, to T, to a training or to a measurement is defined
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, Tag, model_validator
 
 from reproduce.data.registry import AnyDataSet
 from reproduce.data.shared.base import Count
@@ -17,10 +17,11 @@ from reproduce.intake.sources import Sources, load_sources
 from reproduce.likelihood import Variance
 from reproduce.models.flow import FlowSize
 from reproduce.paths import CONFIGS, experiment_config
-from reproduce.schema import Strict, read_yaml, validated
+from reproduce.schema import WORD_OR_SECTION, Strict, read_yaml, validated
 from reproduce.training.objective import AutoencoderObjective
 from reproduce.training.optimisation import FlowTraining, NetworkTraining
 
+DENSITY = "density"  # the variant of an experiment without concepts
 _VARIANTS = CONFIGS / "variants.yaml"
 
 
@@ -33,7 +34,10 @@ class OfficialWeights(Strict):
 class Network(Strict):
     """A network on images and where its weights come from: they are shipped (`pretrained/`), trained, or official."""
 
-    source: Literal["shipped", "train"] | OfficialWeights
+    source: Annotated[
+        Annotated[Literal["shipped", "train"], Tag("word")] | Annotated[OfficialWeights, Tag("section")],
+        WORD_OR_SECTION,
+    ]
     width: PositiveInt
     precision: Literal["float16", "float32"]
     training: NetworkTraining
@@ -94,7 +98,7 @@ class Experiment(Strict):
     dataset: AnyDataSet
     first_stage: Annotated[AutoencoderStage | ClassifierStage, Field(discriminator="kind")]
     pool: Pool
-    pairs: Literal["none"] | Pairs
+    pairs: Annotated[Annotated[Literal["none"], Tag("word")] | Annotated[Pairs, Tag("section")], WORD_OR_SECTION]
     flow: FlowSize
     training: FlowTraining
     evaluation: Evaluation
@@ -187,3 +191,15 @@ def load_variant(name: str) -> NamedVariant:
         raise UserError(f"variant {name!r}: a further seed is a number from 1 on, as in {base}-seed1")
     variant = validated(Variant, variants[base], _VARIANTS, prefix=base)
     return NamedVariant(**dict(variant), name=base, seed=int(seed or 0))
+
+
+def load_run(profile: str, experiment: str, variant: str) -> tuple[Experiment, NamedVariant]:
+    """The experiment and the variant of one run; UserError where one of them does not exist or they do not fit."""
+    config, choice = load_experiment(profile, experiment), load_variant(variant)
+    if bool(config.concepts) == (variant.partition("-seed")[0] == DENSITY):
+        has = "has concepts" if config.concepts else "has no concepts"
+        raise UserError(
+            f"{shown(experiment_config(profile, experiment))} {has}: the variant {DENSITY}, and no other, is for "
+            "experiments without concepts"
+        )
+    return config, choice

@@ -139,7 +139,7 @@ def write_arrays(path: Path, arrays: "Mapping[str, np.ndarray]") -> None:
 
 def sha256(path: Path) -> str:
     """The file's SHA-256, in hexadecimal."""
-    with path.open("rb") as file:
+    with _reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

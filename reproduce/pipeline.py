@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from reproduce.config import load_experiment, load_variant
+from reproduce.config import DENSITY, load_experiment, load_run
 from reproduce.errors import UserError
 from reproduce.files import shown, write_text
 from reproduce.paths import CONFIGS, PIPELINE
@@ -14,7 +14,6 @@ _ORDER = (
     *("colormnist_ae", "colormnist_classifier", "celeba_ae", "animalfaces_ae", "animalfaces_classifier"),
     *("mnist", "fashionmnist", "cifar10", "celeba"),
 )
-DENSITY = "density"  # the variant of an experiment without concepts
 
 _HEADER = """\
 # What `dvc repro` runs. `reproduce select` writes this file; it may also be edited by hand.
@@ -88,12 +87,10 @@ def select(
         config = load_experiment(profile, name)
         entry = {"profile": profile, "experiment": name, "data": config.dataset.name}
         entries[f"{profile}-{name}"] = ExperimentEntry(**entry)
-        if config.concepts and DENSITY in variants:
-            raise UserError(f"{profile}/{name} has concepts: the variant {DENSITY} is for experiments without any")
         for variant in (variants or VARIANTS) if config.concepts else (DENSITY,):
             for seed in seeds:
                 run = variant if seed == 0 else f"{variant}-seed{seed}"
-                load_variant(run)
+                load_run(profile, name, run)
                 runs[f"{profile}-{name}-{run}"] = RunEntry(**entry, variant=variant, name=run)
     whole = Pipeline(profiles=tuple(dict.fromkeys([*before.profiles, profile])), experiments=entries, runs=runs)
     write_text(PIPELINE, _as_yaml(whole))

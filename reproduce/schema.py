@@ -1,10 +1,11 @@
 """Frozen, strict settings: what a file of `paper_configs/` holds and what the library takes are the same objects."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -13,6 +14,8 @@ from reproduce.files import shown
 
 M = TypeVar("M", bound=BaseModel)
 UnitInterval = Annotated[float, Field(gt=0, lt=1)]
+# for a union of a word and a section, tagged so: an error then says what is wrong with the form that was meant
+WORD_OR_SECTION = Discriminator(lambda value: "section" if isinstance(value, Mapping | BaseModel) else "word")
 
 
 class Strict(BaseModel):

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -19,39 +20,39 @@ from reproduce.errors import ReproduceError, UserError
 
 ROOT = Path(__file__).parent.parent
 DECLARED = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-STAGES = {name: stage for name, stage in DECLARED.items() if not name.endswith("_density")}
+STAGES = {name: stage.get("do", stage)["cmd"] for name, stage in DECLARED.items()}
+OTHERS = ("select", "diff", "check", "convert-official")
 OF = ("--profile", "embedded", "--experiment", "colormnist_ae")
 
 
-@pytest.mark.parametrize("command", [*STAGES, "diff", "check", "convert-official", ""])
+@pytest.mark.parametrize("command", [*STAGES, *OTHERS, ""])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main([*command.split(), "--help"])
     assert caught.value.code == 0
     text = capsys.readouterr().out
     assert text.startswith(f"usage: reproduce {command}".rstrip())
-    named = [*STAGES, "diff", "check", "convert-official"]
+    named = [*STAGES, *OTHERS]
     assert command or all(re.search(rf"^ +{name}\s+\w", text, re.M) for name in named)
 
 
 def test_stages_are_the_same_everywhere() -> None:
-    modules = {path.stem for path in (ROOT / "reproduce/stages").glob("*.py")} - {"__init__"}
     assert list(cli._STAGES) == list(STAGES)
-    # the modules of T without concepts: the others serve both
-    assert modules == STAGES.keys() | {f"{name}_density" for name in cli._OF_DENSITY}
-    assert DECLARED.keys() - STAGES.keys() >= modules - STAGES.keys()
 
 
-@pytest.mark.parametrize("stage", DECLARED)
+def arguments_of(stage: str) -> list[str]:
+    """The names of the arguments that dvc.yaml gives to a stage."""
+    return re.findall(r"--(\w+) ", STAGES[stage])
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_the_pipeline_calls_a_stage_with_the_arguments_it_takes(stage: str) -> None:
-    program, *arguments = re.sub(r"\$\{item\.(\w+)\}", r"some-\1", DECLARED[stage]["cmd"]).split()
+    program, *arguments = re.sub(r"\$\{[\w.]+\}", "some", STAGES[stage]).split()
     parsed = vars(cli._parser().parse_args(arguments))
     assert program == "reproduce"
-    command = stage.removesuffix("_density")
-    assert parsed.pop("command") == command
-    assert parsed == {name: f"some-{name}" for name in DECLARED[stage]["matrix"]}
-    module = stage if command in cli._OF_DENSITY else command
-    run = importlib.import_module(f"reproduce.stages.{module}").run
+    assert parsed.pop("command") == stage
+    assert parsed == dict.fromkeys(arguments_of(stage), "some")
+    run = importlib.import_module(f"reproduce.stages.{stage}").run
     assert list(inspect.signature(run).parameters) == list(parsed)
 
 
@@ -69,16 +70,17 @@ def test_a_command_that_is_not_complete_is_a_users_mistake(
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This checkout's configs, and no results or artifacts."""
     monkeypatch.setattr("reproduce.paths.ROOT", tmp_path)
+    (tmp_path / "dvc.yaml").touch()
     return tmp_path
 
 
 def with_one_wrong(stage: str, wrong: str) -> list[str]:
     names = {"profile": "embedded", "experiment": "colormnist_ae", "variant": "code"} | {wrong: "nope"}
-    return [stage, *(part for name in STAGES[stage]["matrix"] for part in (f"--{name}", names[name]))]
+    return [stage, *(part for name in arguments_of(stage) for part in (f"--{name}", names[name]))]
 
 
-# figures reads what evaluate wrote, and no config
-NAMED = [(stage, name) for stage in STAGES if stage != "figures" for name in STAGES[stage]["matrix"]]
+NAMED = [(stage, name) for stage in STAGES for name in arguments_of(stage)]
+SELECT = ["select", "embedded", "colormnist_ae"]
 
 
 @pytest.mark.parametrize(
@@ -87,12 +89,16 @@ NAMED = [(stage, name) for stage in STAGES if stage != "figures" for name in STA
         *(with_one_wrong(stage, name) for stage, name in NAMED),
         ["diff", "paper", "code", "--profile", "nope"],
         ["check", "--profile", "nope"],
+        ["select", "nope"],
+        ["select", "embedded", "nope"],
+        [*SELECT, "--variants", "nope"],
     ],
     ids="-".join,
 )
 def test_an_unknown_name_gets_one_line_and_writes_nothing(
     elsewhere: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+
     assert cli.main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -100,18 +106,42 @@ def test_an_unknown_name_gets_one_line_and_writes_nothing(
     assert captured.err.count("\n") == 1
     assert captured.err.endswith("\n")
     assert "nope" in captured.err
-    assert list(elsewhere.iterdir()) == []
+    assert [path.name for path in elsewhere.iterdir()] == ["dvc.yaml"]
 
 
 @pytest.mark.parametrize("stage", ["first_stage", "pairs", "encode", "dimensions", "train", "evaluate", "figures"])
-def test_what_an_earlier_stage_did_not_write_gets_one_line(
-    elsewhere: Path, stage: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("profile", ["embedded", "full"])
+def test_what_an_earlier_stage_did_not_write_gets_one_line_and_what_to_do(
+    elsewhere: Path, stage: str, profile: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(with_one_wrong(stage, "none")) == 1
+    arguments = with_one_wrong(stage, "none")
+    arguments[arguments.index("embedded")] = profile
+    assert cli.main(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("reproduce: error: ")
     assert error.count("\n") == 1
-    assert list(elsewhere.iterdir()) == []
+    advice = {
+        "embedded": "`dvc repro` runs the stage that writes it",
+        "full": "`reproduce select full colormnist_ae` and `dvc repro` make it",
+    }
+    assert error.endswith(f"{advice[profile]}\n")
+    assert [path.name for path in elsewhere.iterdir()] == ["dvc.yaml"]
+
+
+@pytest.mark.parametrize("arguments", [["validate"], ["fetch", *OF], SELECT, ["diff", "paper", "code"], ["check"]])
+def test_outside_a_checkout_a_command_says_so(arguments: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "reproduce.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "this command works in a checkout of the project" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def failing(error: BaseException) -> Callable[..., NoReturn]:
@@ -229,26 +259,14 @@ def test_a_device_that_is_not_there_is_a_users_mistake(gpus: Any, n: int, name: 
         pick_device(name)
 
 
-@pytest.mark.parametrize("stage", sorted(cli._OF_DENSITY))
-def test_the_variant_density_has_modules_of_its_own(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    ran = []
-    for name in (stage, f"{stage}_density"):
-        module = importlib.import_module(f"reproduce.stages.{name}")
-        monkeypatch.setattr(module, "run", lambda name=name, **arguments: ran.append((name, arguments["variant"])))
-    for variant in ("density", "code"):
-        assert cli.main([stage, "--profile", "p", "--experiment", "e", "--variant", variant]) == 0
-    assert ran == [(f"{stage}_density", "density"), (stage, "code")]
-
-
 @pytest.mark.parametrize(
     ("command", "words"),
     [
         (["train", "--experiment", "celeba_ae", "--variant", "density"], "celeba_ae.yaml has concepts"),
-        (["train", "--experiment", "mnist", "--variant", "code"], "mnist.yaml is unsupervised"),
-        (["pairs", "--experiment", "mnist"], "mnist.yaml is unsupervised"),
+        (["train", "--experiment", "mnist", "--variant", "code-seed0"], "a further seed is a number from 1 on"),
     ],
 )
-def test_a_variant_of_the_other_kind_of_experiment_is_refused(
+def test_a_variant_that_does_not_go_with_the_experiment_is_refused(
     command: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([*command, "--profile", "embedded"]) == 2

@@ -163,7 +163,7 @@ def test_an_experiment_is_selected_with_its_own_variants_and_seeds(own: Path) ->
         ({"profile": "nope"}, "no profile 'nope' in .*; there are embedded, full, sample"),
         ({"profile": "embedded", "experiments": ["nope"]}, r"no .*embedded/nope\.yaml; known are "),
         ({"profile": "embedded", "variants": ["nope"]}, "no variant 'nope'; it has paper, normalised, code"),
-        ({"profile": "embedded", "experiments": ["celeba_ae"], "variants": ["density"]}, "celeba_ae has concepts"),
+        ({"profile": "embedded", "experiments": ["celeba_ae"], "variants": ["density"]}, "celeba_ae.yaml has concepts"),
         ({"profile": "embedded", "variants": ["code"], "seeds": [-1]}, "a further seed is a number from 1 on"),
     ],
 )

@@ -4,7 +4,7 @@ import sys
 
 import torch
 
-from reproduce.config import NamedVariant, load_experiment, load_variant
+from reproduce.config import NamedVariant, load_run
 from reproduce.dimensions import equal_chunks, stream_estimate
 from reproduce.errors import UserError
 from reproduce.files import read_arrays, read_json, write_json
@@ -14,7 +14,7 @@ from reproduce.paths import RunPlaces
 
 def run(profile: str, experiment: str, variant: str) -> None:
     """Write `dimensions.json`: `dims` and `scores` by factor; scores are null where nothing is estimated."""
-    config, choice = load_experiment(profile, experiment), load_variant(variant)
+    config, choice = load_run(profile, experiment, variant)
     places = RunPlaces(profile, experiment, variant)
     factors = (*read_json(places.pairs / "concepts.json"), "residual")
     size = load_posterior(places.latents, "train").mean.shape[1]

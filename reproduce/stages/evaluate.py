@@ -3,7 +3,7 @@
 import sys
 import time
 
-from reproduce.config import Experiment, all_sources, load_experiment, load_variant
+from reproduce.config import Experiment, all_sources, load_run
 from reproduce.data.shared.base import HeldoutPairs, rows
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError
@@ -25,7 +25,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     How long that took is added to the run's machine notes, which are no output of the stage.
     """
     started = time.monotonic()
-    config, choice = load_experiment(profile, experiment), load_variant(variant)
+    config, choice = load_run(profile, experiment, variant)
     places = RunPlaces(profile, experiment, variant)
     subject = load_subject(places, config)
     samples = config.evaluation.samples

@@ -4,7 +4,7 @@ import shutil
 
 import pandas as pd
 
-from reproduce.config import load_experiment, load_variant
+from reproduce.config import load_run
 from reproduce.figures.curves import training_curve
 from reproduce.figures.registry import draw_all, save_as
 from reproduce.figures.style import Titles, save, styled
@@ -17,7 +17,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
 
     The figures are `training.png` and what `reproduce.figures.registry` finds arrays for.
     """
-    load_experiment(profile, experiment), load_variant(variant)  # UserError for a name that is not known
+    load_run(profile, experiment, variant)  # UserError for a name that is not known
     places = RunPlaces(profile, experiment, variant)
     results = read_json(places.evaluation / "run.json")
     titles = Titles(dataset=results["dataset"], variant=variant)

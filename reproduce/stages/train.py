@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from reproduce.code import digest
-from reproduce.config import Experiment, NamedVariant, Pairs, load_experiment, load_variant
+from reproduce.config import Experiment, NamedVariant, Pairs, load_run
 from reproduce.device import pick_device
 from reproduce.files import atomic_path, read_arrays, read_json, sha256, write_json, write_text
 from reproduce.latents import LatentPairs, SingleLatents, load_posterior
@@ -28,7 +28,7 @@ from reproduce.training.loop import Resume, log_as_csv
 @started()
 def run(profile: str, experiment: str, variant: str) -> None:
     """Write `flow.safetensors`, `training.csv`, and beside DVC's outs how long it took, on what."""
-    config, choice = load_experiment(profile, experiment), load_variant(variant)
+    config, choice = load_run(profile, experiment, variant)
     places, device = RunPlaces(profile, experiment, variant), own_device(pick_device(config.device))
     dims = read_json(places.dimensions)["dims"]
     resume = Resume(folder=WORK / "train" / variant, recipe=_recipe(config, choice, places, dims, device=str(device)))

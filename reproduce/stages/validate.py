@@ -1,6 +1,6 @@
 """validate: reads every config, before anything that it decides is deleted and made anew."""
 
-from reproduce.config import all_sources, load_experiment, load_variant
+from reproduce.config import all_sources, load_experiment, load_run
 from reproduce.files import write_text
 from reproduce.paths import CONFIGS, ROOT
 from reproduce.pipeline import load_pipeline
@@ -15,7 +15,7 @@ def run() -> None:
     for entry in pipeline.experiments.values():
         load_experiment(entry.profile, entry.experiment)
     for run in pipeline.runs.values():
-        load_variant(run.name)
+        load_run(run.profile, run.experiment, run.name)
     all_sources()
     load_claims(CONFIGS / "claims.yaml")
     declarations()
