@@ -59,7 +59,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tables = build_tables(runs, published, load_claims(CONFIGS / "claims.yaml"))
     machines = [{"platform": "x" * 90, "packages": {"torch": "2.14.1"}}] * len(runs)
     path = folder / "index.html"
-    path.write_text(render_page("embedded", runs, machines, tables, folder / "figures", published), encoding="utf-8")
+    text = render_page(
+        profile="embedded",
+        runs=runs,
+        machines=machines,
+        tables=tables,
+        figures_dir=folder / "figures",
+        published=published,
+    )
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -110,7 +118,7 @@ def test_how_wide_the_figures_are(browser: Any, made: Path) -> None:
     }
     column = page.locator("main").bounding_box()["width"]
     assert widths == {"colormnist_ae-walk-1": column, "colormnist_ae-swap_digit-1": 46 * 16}
-    assert page.locator("details .pictures img").first.bounding_box()["width"] == 2 * 200
+    assert page.locator("details .flip img").first.bounding_box()["width"] == 2 * 200
     assert page.locator("figure.wide > a").first.get_attribute("href") == "figures/colormnist_ae/paper/walk.png"
     page.close()
 
@@ -118,7 +126,7 @@ def test_how_wide_the_figures_are(browser: Any, made: Path) -> None:
 def test_the_variants_are_chosen_by_keyboard(browser: Any, made: Path) -> None:
     page = browser.new_page(viewport={"width": DESK, "height": 800})
     page.goto(made.as_uri())
-    block = page.locator("fieldset").first
+    block = page.locator("fieldset.flip").first
 
     def seen() -> list[str]:
         return list(block.locator(".of:visible").all_inner_texts())
@@ -130,7 +138,7 @@ def test_the_variants_are_chosen_by_keyboard(browser: Any, made: Path) -> None:
         page.keyboard.press(key)
         shown.append(seen())
     assert shown == [["normalised"], ["paper"], ["normalised"], ["code"], ["paper", "normalised", "code"]]
-    assert page.locator("fieldset").nth(1).locator(".of:visible").all_inner_texts() == ["code"]
+    assert page.locator("fieldset.flip").nth(1).locator(".of:visible").all_inner_texts() == ["code"]
     page.close()
 
 
