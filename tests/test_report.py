@@ -555,7 +555,12 @@ def test_the_page_of_a_density(tmp_path: Path) -> None:
     for absent in ("Swapping", "Dimensions of each factor", "Linear probes", "concept's factor"):
         assert absent not in section
     headings = re.findall("<h3.*?>(.*?)</h3>", section)
-    assert headings == ["Linear walks", "Interpolation and samples", "Training"]
+    assert headings == [
+        "Linear walks",
+        "Interpolation and samples",
+        "Training curve of T",
+        "Configuration and environment",
+    ]
     assert not Tags(section).named("input")  # one variant: nothing to choose
     assert "no concept gets a dimension" not in text
     assert "stands in for mnist" not in readme_table(runs)
@@ -564,17 +569,16 @@ def test_the_page_of_a_density(tmp_path: Path) -> None:
 def test_the_variants_of_a_figure_share_one_place(results: Path) -> None:
     section = page(results, load_runs(results / "runs")[:3])
     sets = re.findall(r'<fieldset class="flip.*?</fieldset>', section, re.S)
-    assert len(sets) == 4  # digit, color, residual, training
-    for block in sets:
+    assert len(sets) == 2  # the swaps of all factors, training
+    for block, pictures in zip(sets, (3, 1), strict=True):
         tags = Tags(block)
         radios = tags.named("input")
         assert len({radio["name"] for radio in radios}) == 1
         assert [radio["id"] for radio in radios] == [label["for"] for label in tags.named("label")]
         assert re.findall("</?label.*?>(.*?)</label>", block) == ["paper", "normalised", "code", "side by side"]
         assert ["checked" in radio for radio in radios] == [False, False, True, False]
-        assert [image["alt"].split("variant ")[1].split(".")[0] for image in tags.named("img")] == [
-            "paper", "normalised", "code"
-        ]  # fmt: skip
+        shown = [image["alt"].split("variant ")[1].split(".")[0] for image in tags.named("img")]
+        assert shown == [name for name in ("paper", "normalised", "code") for _ in range(pictures)]
 
 
 def test_the_response_stands_beside_the_papers(results: Path) -> None:
@@ -620,7 +624,7 @@ def test_a_picture_opens_its_file_and_a_wide_one_has_the_whole_column(tmp_path: 
     for name, shape in shapes.items():
         (folder / f"{name}.png").write_bytes(png(*shape))
     text = page(tmp_path, [make_run("faces_ae", "code", {"a b": 9, "residual": 55})])
-    found = re.findall(r'<figure( class="wide")?>\s*<p.*?</p>\s*<a href="(.*?)"><img', text)
+    found = re.findall(r'<figure( class="wide")?>\s*<a href="(.*?)"><img', text)
     assert {link.removeprefix("figures/faces_ae/code/"): bool(wide) for wide, link in found} == {
         "swap_a%20b.png": False, "response.png": True, "walk.png": True, "embedding.png": False
     }  # fmt: skip
@@ -689,7 +693,8 @@ def test_what_is_the_same_for_every_experiment_is_said_once(results: Path) -> No
     ):
         assert text.count(sentence) == 1
     assert text.count('<a href="#swaps">How to read this table</a>') == 1  # of two tables
-    assert text.count("The left column holds the target images") == 2  # of the decoder and of the classifier
+    assert text.count("The left column holds the target images") == 2  # a decoder's and a classifier's
+    assert text.count("How to read this figure") == 1
     assert text.count("T is trained to minimise") == 1
 
 
@@ -707,7 +712,7 @@ def test_every_source_of_a_published_value_is_named(results: Path) -> None:
 
 def test_the_claims_that_hold_are_counted_in_the_order_of_the_variants(results: Path) -> None:
     text = page(results, load_runs(results / "runs"))
-    summary = text[text.index("<figcaption>Summary") : text.index("</header>")]
+    summary = text[text.index("<figcaption>Counts of the paper") : text.index("</header>")]
     rows = re.findall("<tr><th scope=.row.[^>]*>(\\w+)</th>\\s*(.*?)</tr>", summary, re.S)
     counts = {name: [int(count) for count in re.findall(">(\\d+)</td>", cells)] for name, cells in rows}
     assert list(counts) == ["paper", "normalised", "code"]

@@ -85,7 +85,8 @@ def _summary(tables: Mapping[str, Table]) -> dict[str, Any]:
         name = run_name(dict(zip(("variant", "seed"), key, strict=True)))
         rows.setdefault(name, {"variant": name})[met] = f"{own['holds'].sum()} of {len(own)}"
     kinds: dict[str, Kind] = {"variant": "text", hold: "count", fail: "count", unmeasured: "count", met: "text"}
-    return _grid(Table("summary", "", "", "", framed(list(rows.values()), kinds), kinds), "Summary")
+    table = Table("summary", "", "", "", framed(list(rows.values()), kinds), kinds)
+    return _grid(table, "Counts of the paper's claims and of the published dimensions")
 
 
 def _collapsed(runs: Sequence[Run]) -> dict[str, list[str]]:

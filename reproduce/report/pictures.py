@@ -103,7 +103,7 @@ def picture(run: Run, figures_dir: Path, file: str, *, factor: str = "") -> Pict
         return None
     whole, caption = path.with_name(path.name.replace("_small", "")), _caption(figure, run, factor)
     link = (whole if whole.is_file() else path).relative_to(figures_dir).as_posix()
-    title = f"{figure.title.format(factor=factor)}, {run['experiment']}, variant {run_name(run)}"
+    title = ", ".join(filter(None, [figure.title, factor, run["experiment"], f"variant {run_name(run)}"]))
     with Image.open(path) as image:
         uri, size = _encoded(image)
     about = {"name": run_name(run), "uri": uri, "size": size, "alt": f"{title}. {caption}".strip(), "caption": caption}
@@ -121,25 +121,29 @@ def _paper(file: str, experiment: str, published: Published) -> str:
     return text
 
 
-def _preferred(names: Sequence[str]) -> int:
-    """The index of the run that is shown first: the official code's, or else the last."""
-    return names.index("code") if "code" in names else len(names) - 1
+def _preferred(names: Sequence[str]) -> str:
+    """The run that is shown first: the official code's, or else the last."""
+    return "code" if "code" in names else names[-1]
 
 
 def blocks(runs: Sequence[Run], figures_dir: Path, published: Published) -> list[dict[str, Any]]:
-    """The figures of one experiment that are there, each with its `pictures` in the runs that have it.
+    """The figures of one experiment that are there: for each, the pictures of every run that has it.
 
-    Of these, one is seen at a time; `shown` is the index of the first.
+    A figure of which each factor has its own has several pictures per run. The page shows one of the `groups` at a
+    time, first that of the run `shown`.
     """
     found, experiment = [], runs[0]["experiment"]
     for file, figure in declarations().figures.items():
-        for factor in factors(runs) if "{factor}" in file else [""]:
-            pictures = [of for run in runs if (of := picture(run, figures_dir, file, factor=factor))]
-            if pictures:
-                block = {"id": f"{experiment}-{Path(file.format(factor=factor)).stem}", "pictures": pictures}
-                block |= {"title": figure.title.format(factor=factor), "how": figure.how}
-                block |= {"paper": _paper(file, experiment, published)}
-                found.append(block | {"shown": _preferred([of["name"] for of in pictures])})
+        names = factors(runs) if "{factor}" in file else [""]
+        groups: dict[str, list[Picture]] = {}
+        for run in runs:
+            pictures = [of for name in names if (of := picture(run, figures_dir, file, factor=name))]
+            groups |= {run_name(run): pictures} if pictures else {}
+        if groups:
+            several = any(len(own) > 1 or own[0]["wide"] or own[0]["moves"] for own in groups.values())
+            block = {"id": f"{experiment}-{Path(file).stem.removesuffix('_{factor}')}", "file": file, "wide": several}
+            block |= {"title": figure.title, "how": figure.how, "paper": _paper(file, experiment, published)}
+            found.append(block | {"groups": groups, "shown": _preferred(list(groups))})
     return found
 
 
@@ -148,7 +152,8 @@ def mix(runs: Sequence[Run], figures_dir: Path) -> dict[str, Any] | None:
 
     Adds to what `mix.json` says of it the picture itself, how many `rows` of tiles it has, and its data.
     """
-    for run in [runs[_preferred([run_name(run) for run in runs])], *runs]:
+    preferred = _preferred([run_name(run) for run in runs])
+    for run in sorted(runs, key=lambda run: run_name(run) != preferred):
         path = figures_dir / run["experiment"] / run_name(run) / "mix.png"
         if path.is_file():
             sheet = read_json(path.with_suffix(".json"))
