@@ -718,7 +718,7 @@ def test_the_claims_that_hold_are_counted_in_the_order_of_the_variants(results: 
     assert list(counts) == ["paper", "normalised", "code"]
     assert len({sum(of) for of in counts.values()}) == 1  # hold, don't hold, nothing to measure
     section = text[text.index('<h2 id="claims">') :]
-    assert re.findall(r"(\w+), of \d+ claims: holds \d+, does not hold", section) == ["paper", "normalised", "code"]
+    assert re.findall(r"(\w+): of \d+ claims, \d+ hold, \d+ do not hold", section) == ["paper", "normalised", "code"]
 
 
 def test_what_should_be_long_is_marked_apart_from_what_should_be_short(results: Path) -> None:

@@ -160,8 +160,8 @@ class Count(NamedTuple):
     unmeasured: int
 
     def __str__(self) -> str:
-        counts = f"holds {self.holds}, does not hold {self.fails}, nothing to measure {self.unmeasured}"
-        return f"{self.run}, of {self.total} claims: {counts}"
+        counts = f"{self.holds} hold, {self.fails} do not hold, and {self.unmeasured} have nothing to measure"
+        return f"{self.run}: of {self.total} claims, {counts}"
 
 
 def count_claims(frame: pd.DataFrame) -> list[Count]:

@@ -13,12 +13,6 @@ from reproduce.report.numbers import Number, declarations, declared
 from reproduce.report.published import NOTHING, Published, PublishedDimensions
 from reproduce.report.runs import Run, concepts, experiments, run_name, value
 
-SHRUNKEN = (
-    "The variance of a concept's factor often comes out below 1: the likelihood multiplies the squared distance "
-    "between the two members of a pair by 1/(1 − ρ²), about 20 for ρ = 0.975, and a factor with a smaller variance has "
-    "smaller distances."
-)
-
 _RUN: dict[str, Kind] = {"experiment": "text", "dataset": "text", "variant": "text", "seed": "count"}
 
 
@@ -45,14 +39,15 @@ def _chance(runs: Sequence[Run]) -> str:
 
 
 def _explained(name: str, numbers: Sequence[Number], *, rows: Sequence[Row], runs: Sequence[Run]) -> Iterator[str]:
-    """A sentence for each column that is not empty, and what two tables say beside it."""
+    """A sentence for each column that is not empty, and for the probes what a guess scores."""
     if any("dimensions" in row for row in rows):
         yield f"Dimensions: {declared('dims.<factor>').words}."
     for number in numbers:
         filled = " and ".join(column for column in number.columns if any(row[column] is not None for row in rows))
         if filled and not number.csv_only:
             yield f"{filled[0].upper()}{filled[1:]}: {number.words}."
-    yield from {"probes": [_chance(runs)], "factors": [SHRUNKEN]}.get(name, [])
+    if name == "probes":
+        yield _chance(runs)
 
 
 def _declared(name: str, runs: Sequence[Run]) -> Table:
