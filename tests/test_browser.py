@@ -1,5 +1,6 @@
 """The page in a real browser, at the width of a phone and of a desk."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -55,11 +56,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             (own / f"{name}.png").write_bytes(png(1500 if name == "walk" else 900, 700))
     frames = [Image.new("RGB", (200, 100), (40 * k, 0, 0)) for k in range(4)]
     frames[0].save(own / "factors_small.webp", save_all=True, append_images=frames[1:], duration=50)
+    # every mixture of two images' digit and three images' rest: a tile of 10 pixels each, and the inputs after them
+    Image.new("RGB", (4 * 10, 3 * 10)).save(own / "mix.png")
+    axes = [
+        {"factor": "digit", "options": [{"label": label, "tile": 6 + k} for k, label in enumerate("27")]},
+        {"factor": "residual", "options": [{"label": label, "tile": 6 + k} for k, label in enumerate("123")]},
+    ]
+    (own / "mix.json").write_text(json.dumps({"tile": 10, "columns": 4, "axes": axes, "first": 0}))
     published = load_published(CONFIGS / "published.yaml")
     tables = build_tables(runs, published, load_claims(CONFIGS / "claims.yaml"))
     machines = [{"platform": "x" * 90, "packages": {"torch": "2.14.1"}}] * len(runs)
     path = folder / "index.html"
-    path.write_text(render_page("embedded", runs, machines, tables, folder / "figures", published), encoding="utf-8")
+    text = render_page(
+        profile="embedded",
+        runs=runs,
+        machines=machines,
+        tables=tables,
+        figures_dir=folder / "figures",
+        published=published,
+    )
+    path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -106,11 +122,14 @@ def test_how_wide_the_figures_are(browser: Any, made: Path) -> None:
         .locator("xpath=ancestor::fieldset")
         .locator("img:visible")
         .bounding_box()["width"]
-        for name in ("colormnist_ae-walk-1", "colormnist_ae-swap_digit-1")
+        for name in ("colormnist_ae-walk-1", "colormnist_ae-transfer-1")
     }
     column = page.locator("main").bounding_box()["width"]
-    assert widths == {"colormnist_ae-walk-1": column, "colormnist_ae-swap_digit-1": 46 * 16}
-    assert page.locator("details .pictures img").first.bounding_box()["width"] == 2 * 200
+    assert widths == {"colormnist_ae-walk-1": column, "colormnist_ae-transfer-1": 38 * 16}
+    swaps = page.locator("fieldset.flip").first.locator("img:visible")
+    tops = {swaps.nth(k).bounding_box()["y"] for k in range(swaps.count())}
+    assert (swaps.count(), len(tops)) == (3, 1)  # the three factors beside each other
+    assert page.locator("details .flip img").first.bounding_box()["width"] == 2 * 200
     assert page.locator("figure.wide > a").first.get_attribute("href") == "figures/colormnist_ae/paper/walk.png"
     page.close()
 
@@ -118,10 +137,12 @@ def test_how_wide_the_figures_are(browser: Any, made: Path) -> None:
 def test_the_variants_are_chosen_by_keyboard(browser: Any, made: Path) -> None:
     page = browser.new_page(viewport={"width": DESK, "height": 800})
     page.goto(made.as_uri())
-    block = page.locator("fieldset").first
+    block = page.locator("fieldset.flip").first
 
     def seen() -> list[str]:
-        return list(block.locator(".of:visible").all_inner_texts())
+        images = block.locator("img:visible")
+        names = [images.nth(k).get_attribute("alt").split("variant ")[1].split(".")[0] for k in range(images.count())]
+        return list(dict.fromkeys(names))
 
     assert seen() == ["code"]
     block.locator("input:checked").focus()
@@ -130,9 +151,45 @@ def test_the_variants_are_chosen_by_keyboard(browser: Any, made: Path) -> None:
         page.keyboard.press(key)
         shown.append(seen())
     assert shown == [["normalised"], ["paper"], ["normalised"], ["code"], ["paper", "normalised", "code"]]
-    assert page.locator("fieldset").nth(1).locator(".of:visible").all_inner_texts() == ["code"]
+    assert block.locator(".of:visible").all_inner_texts() == shown[-1]
+    assert page.locator("fieldset.flip").nth(1).locator("img:visible").count() == 1  # the others stay as they are
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(DESK, 900), (PHONE, 844)])
+def test_the_first_screen_has_the_two_swaps(browser: Any, made: Path, width: int, height: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(made.as_uri())
+    boxes = [page.locator(".hero img").nth(k).bounding_box() for k in range(2)]
+    assert boxes[0]["y"] == boxes[1]["y"]
+    assert boxes[0]["x"] < boxes[1]["x"]
+    assert boxes[0]["y"] + boxes[0]["height"] <= height
+    page.close()
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_the_mixture_follows_the_choice_by_keyboard(browser: Any, made: Path, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 844})
+    page.goto(made.as_uri())
+    form = page.locator("form.mix")
+    result = form.locator(".result")
+
+    def shown() -> tuple[str, str]:
+        return result.get_attribute("aria-label"), result.get_attribute("style")
+
+    # first each factor comes from another image
+    assert shown() == ("Mixture: digit from 2, residual from 2", "--x: 1; --y: 0;")
+    form.locator("input[name=digit]:checked").focus()
+    page.keyboard.press("ArrowRight")
+    assert shown() == ("Mixture: digit from 7, residual from 2", "--x: 0; --y: 1;")
+    inputs = [form.locator(".chosen .tile").nth(k).get_attribute("style").rstrip(";") for k in range(2)]
+    assert inputs == ["--x: 3; --y: 1", "--x: 3; --y: 1"]
+    form.locator("input[name=residual]:checked").focus()
+    page.keyboard.press("ArrowRight")
+    assert shown() == ("Mixture: digit from 7, residual from 3", "--x: 1; --y: 1;")
+    assert result.bounding_box()["y"] < 844  # in sight while one chooses
     page.close()
 
 
 def test_the_page_is_not_too_large() -> None:
-    assert committed().stat().st_size < 8_000_000
+    assert committed().stat().st_size < 9_000_000

@@ -141,8 +141,15 @@ def checkout(tmp_path: Path, run: dict[str, Any], monkeypatch: pytest.MonkeyPatc
     git(tmp_path, "init", "-q", "repository")
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", "first")
-    monkeypatch.setattr("reproduce.paths.ROOT", root)
+    use(root, monkeypatch)
     return root
+
+
+def use(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make `root` the checkout that the command is run in."""
+    (root / "dvc.yaml").touch()
+    monkeypatch.chdir(root)
+    monkeypatch.setattr("reproduce.paths.ROOT", root)
 
 
 def checked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -209,7 +216,7 @@ def test_without_git_a_folder_serves(
     save(root / "results" / "embedded", run)
     save(earlier, run)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    monkeypatch.setattr("reproduce.paths.ROOT", root)
+    use(root, monkeypatch)
     code, text = checked(capsys)
     assert code == 2
     assert text.count("\n") == 1

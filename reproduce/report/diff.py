@@ -13,7 +13,6 @@ from reproduce.report.formats import kind_of, show
 from reproduce.report.runs import Run, find_runs, is_number, load_run, no_runs
 
 Format = Literal["text", "csv", "json"]
-COLUMNS = ["experiment", "quantity", "a", "b", "difference"]
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -30,12 +29,10 @@ def numbers(run: Run) -> dict[str, int | float | None]:
     return {path: value for path, value in leaves if value is None or is_number(value)}
 
 
-def settings(run: Run) -> dict[str, Any]:
+def _settings(run: Run) -> dict[str, Any]:
     """Every value of the run's config by its dotted path; a list is one value, written as JSON."""
-    return {
-        path: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-        for path, value in _leaves(run["config"], "config")
-    }
+    leaves = dict(_leaves(run["config"], "config"))
+    return {path: json.dumps(of, ensure_ascii=False) if isinstance(of, list) else of for path, of in leaves.items()}
 
 
 def difference(a: Any, b: Any) -> int | float | None:
@@ -50,7 +47,7 @@ def compared(runs: Mapping[str, Run]) -> dict[str, dict[str, Any]]:
 
     First every number that one of them has, then the values of the config in which they differ.
     """
-    found = {name: numbers(run) | settings(run) for name, run in runs.items()}
+    found = {name: numbers(run) | _settings(run) for name, run in runs.items()}
     places = dict.fromkeys(place for values in found.values() for place in values)
     rows: dict[str, dict[str, Any]] = {}
     for place in sorted(places, key=lambda place: place.startswith("config.")):
@@ -67,7 +64,7 @@ def diff_runs(run_a: Run, run_b: Run) -> pd.DataFrame:
         (run_a["experiment"], place, row["a"], row["b"], difference(row["a"], row["b"]))
         for place, row in compared({"a": run_a, "b": run_b}).items()
     ]
-    return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
+    return pd.DataFrame(rows, columns=["experiment", "quantity", "a", "b", "difference"], dtype=object)
 
 
 def _differing(frame: pd.DataFrame) -> pd.DataFrame:
@@ -79,10 +76,10 @@ def _text(frame: pd.DataFrame, dataset: str, names: tuple[str, str], *, everythi
     same = len(frame) - len(_differing(frame))
     blocks = [f"{frame['experiment'].iloc[0]}: {dataset}"]
     if len(listed):
-        rows = [
-            (path, show(a, kind_of(path)), show(b, kind_of(path)), show(off, kind_of(path), signed=True))
-            for _, path, a, b, off in listed.itertuples(index=False)
-        ]
+        rows = []
+        for _, place, a, b, off in listed.itertuples(index=False):
+            kind = kind_of(place)
+            rows.append((place, show(a, kind), show(b, kind), show(off, kind, signed=True)))
         grid = pd.DataFrame(rows, columns=["quantity", *names, f"{names[1]} − {names[0]}"], dtype=object)
         alignment = ("left", "right", "right", "right")
         blocks.append(grid.to_markdown(index=False, tablefmt="simple", disable_numparse=True, colalign=alignment))
@@ -93,21 +90,21 @@ def _text(frame: pd.DataFrame, dataset: str, names: tuple[str, str], *, everythi
 
 def _chosen(results_dir: Path, variants: tuple[str, str], experiment: str | None) -> list[tuple[Run, Run]]:
     """The runs of both variants, of each experiment that has them; `UserError` says what is missing."""
-    found = find_runs(results_dir / "runs")
+    found, where = find_runs(results_dir / "runs"), shown(results_dir)
     if not found:
         raise no_runs(results_dir / "runs")
-    if experiment is not None and experiment not in found:
-        there = ", ".join(found)
-        raise UserError(f"no runs of the experiment {experiment!r} in {shown(results_dir)}; there are {there}")
-    chosen = found if experiment is None else {experiment: found[experiment]}
-    known = dict.fromkeys(name for named in chosen.values() for name in named)
+    if experiment is not None:
+        if experiment not in found:
+            raise UserError(f"no runs of the experiment {experiment!r} in {where}; there are {', '.join(found)}")
+        found = {experiment: found[experiment]}
+    known = dict.fromkeys(name for named in found.values() for name in named)
     for variant in variants:
         if variant not in known:
-            raise UserError(f"no run of the variant {variant!r} in {shown(results_dir)}; there are {', '.join(known)}")
+            raise UserError(f"no run of the variant {variant!r} in {where}; there are {', '.join(known)}")
     a, b = variants
-    pairs = [(load_run(named[a]), load_run(named[b])) for named in chosen.values() if a in named and b in named]
+    pairs = [(load_run(named[a]), load_run(named[b])) for named in found.values() if a in named and b in named]
     if not pairs:
-        raise UserError(f"no experiment in {shown(results_dir)} has both {a!r} and {b!r}")
+        raise UserError(f"no experiment in {where} has both {a!r} and {b!r}")
     return pairs
 
 
@@ -120,20 +117,17 @@ def main_diff(
     format: Format = "text",
     everything: bool = False,
 ) -> str:
-    """What `reproduce diff` prints about the runs of a profile.
+    """What `reproduce diff` prints about the runs of a profile, in `results_dir` (`results/<profile>`).
 
-    `results_dir` is `results/<profile>`. A variant is named as its file is: `code`, or `code-seed1` for a further
-    seed. Without `experiment`, every one that has both. What is the same in both is left out, and counted in the text,
-    unless `everything` is asked for. `csv` and `json` hold raw values, and name the variants that a and b stand for.
+    A variant is named as its file is: `code`, or `code-seed1` for a further seed. Without `experiment`, every
+    experiment that has both is compared. Values that are the same in both are left out, unless `everything` is true;
+    the text counts them. `csv` and `json` hold raw values, and name the variants that a and b stand for.
     """
     pairs = _chosen(results_dir, (variant_a, variant_b), experiment)
     frames = [diff_runs(a, b) for a, b in pairs]
     if format == "text":
-        names = (variant_a, variant_b)
-        texts = [
-            _text(of, a["dataset"], names, everything=everything) for of, (a, _) in zip(frames, pairs, strict=True)
-        ]
-        return "\n".join(texts)
+        titled, names = zip(frames, pairs, strict=True), (variant_a, variant_b)
+        return "\n".join(_text(frame, a["dataset"], names, everything=everything) for frame, (a, _) in titled)
     frame = pd.concat(frames if everything else [_differing(of) for of in frames], ignore_index=True)
     frame.insert(1, "variant_a", variant_a)
     frame.insert(2, "variant_b", variant_b)

@@ -19,19 +19,10 @@ Row = dict[str, Any]
 
 _DTYPES = {"count": "Int64", "offset": "Int64", "share": "Float64", "number": "Float64", "deviation": "Float64"}
 
-_COMMANDS = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar"}
-_SIGNS = {
-    "−": "$-$",
-    "±": r"$\pm$",
-    "–": "--",
-    "√": r"$\sqrt{}$",
-    "²": "$^2$",
-    "⁻": "$^-$",
-    "¹": "$^1$",
-    "ρ": r"$\rho$",
-}
-_LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {sign: rf"\text{name}{{}}" for sign, name in _COMMANDS.items()}
-_ESCAPES = str.maketrans({**_LATEX, **_SIGNS, "→": r"$\to$"})
+_NAMED = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar"}
+_LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {sign: rf"\text{name}{{}}" for sign, name in _NAMED.items()}
+_LATEX |= {"−": "$-$", "±": r"$\pm$", "–": "--", "√": r"$\sqrt{}$", "²": "$^2$", "⁻": "$^-$", "¹": "$^1$"}
+_ESCAPES = str.maketrans({**_LATEX, "ρ": r"$\rho$", "→": r"$\to$"})
 _LATEX_ROWS = 40  # of a page
 _LATEX_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
 
@@ -62,8 +53,8 @@ def show(value: Any, kind: Kind = "text", *, signed: bool = False) -> str:
     return ("+" if signed and value > 0 else "") + re.sub(r"^-", "−", text)
 
 
-def framed(rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, Kind]) -> pd.DataFrame:
-    """A frame of raw values from rows, each a value for a column or none; `kinds` gives the columns in their order."""
+def framed(rows: Sequence[Row], kinds: Mapping[str, Kind]) -> pd.DataFrame:
+    """A frame of raw values, null where a row lacks the column; `kinds` gives the columns in their order."""
     cells = [[row.get(column) for column in kinds] for row in rows]
     frame = pd.DataFrame(cells, columns=list(kinds), dtype=object)
     return frame.astype({column: _DTYPES[kind] for column, kind in kinds.items() if kind in _DTYPES})
@@ -73,11 +64,11 @@ def framed(rows: Sequence[Mapping[str, Any]], kinds: Mapping[str, Kind]) -> pd.D
 class Spread:
     """How a long table is read: what stands in `column` heads the columns `values`, which `column` is followed by.
 
-    `digit: follows source, digit: stays with target, color: …`; a single value heads: `probe score: digit, …: color`.
+    `digit: follows source, digit: stays with target, color: …`; with `by_value`: `score: digit, score: color`.
     """
 
     column: str
-    values: tuple[str, ...]
+    values: Sequence[str]
     by_value: bool = False
 
     def apply(self, frame: pd.DataFrame, kinds: Mapping[str, Kind]) -> tuple[pd.DataFrame, dict[str, Kind]]:
@@ -86,18 +77,18 @@ class Spread:
         row = frame.groupby(fixed, dropna=False, sort=False).ngroup()
         wide = frame.set_index([row, frame[self.column]])[list(self.values)].unstack(sort=False)
         keys = list(dict.fromkeys(frame[self.column]))
-        pairs = [(value, key) for value in self.values for key in keys]
-        if not self.by_value:
-            pairs = [(value, key) for key in keys for value in self.values]
-        names = {pair: ": ".join(pair if self.by_value else pair[::-1]) for pair in pairs}
+        if self.by_value:
+            names = {f"{value}: {key}": (value, key) for value in self.values for key in keys}
+        else:
+            names = {f"{key}: {value}": (value, key) for key in keys for value in self.values}
         spread: dict[str, Kind] = {}
         for column, kind in kinds.items():
             if column in fixed:
                 spread[column] = kind
             elif column == self.column:
-                spread |= {name: kinds[value] for (value, _), name in names.items()}
+                spread |= {name: kinds[value] for name, (value, _) in names.items()}
         joined = frame[fixed].groupby(row).head(1).reset_index(drop=True)
-        return joined.assign(**{name: wide[pair] for pair, name in names.items()})[list(spread)], spread
+        return joined.assign(**{name: wide[pair] for name, pair in names.items()})[list(spread)], spread
 
 
 @dataclass(frozen=True)
@@ -115,7 +106,7 @@ class Table:
     data: str
     frame: pd.DataFrame
     kinds: Mapping[str, Kind]
-    csv_only: tuple[str, ...] = ("dataset",)
+    csv_only: Sequence[str] = ("dataset",)
     split: bool = False
     spread: Spread | None = None
 
@@ -133,11 +124,9 @@ class Table:
         data, kinds = f"Data: {frame['dataset'].dropna().iloc[0]}.", self._read
         if self.spread:
             frame, kinds = self.spread.apply(frame, kinds)
-        kinds = {column: kind for column, kind in kinds.items() if frame[column].notna().any()}
-        kinds.pop("experiment")
-        return Table(
-            f"{self.name}-{experiment}", f"{self.title}: {experiment}", self.note, data, frame[list(kinds)], kinds
-        )
+        kinds = {name: kind for name, kind in kinds.items() if name != "experiment" and frame[name].notna().any()}
+        name, title = f"{self.name}-{experiment}", f"{self.title}: {experiment}"
+        return Table(name, title, self.note, data, frame[list(kinds)], kinds)
 
     def display(self) -> pd.DataFrame:
         """Every value as text for reading."""
@@ -161,8 +150,7 @@ class Table:
         for part in self.parts():
             if self.split:
                 blocks.append(escape_markdown(f"{part.title}. {part.data}"))
-            right = [kind != "text" for kind in part._read.values()]
-            blocks.append(markdown_grid(part.display(), right))
+            blocks.append(markdown_grid(part.display(), [kind != "text" for kind in part._read.values()]))
         blocks.append(escape_markdown(self.note if self.split else f"{self.note} {self.data}"))
         return "\n\n".join(blocks) + "\n"
 
@@ -172,11 +160,9 @@ class Table:
 
     def _latex(self) -> Iterator[str]:
         frame = self.display().map(escape_latex)
-        headings = [tuple(escape_latex(part) for part in split_heading(column)) for column in frame.columns]
-        if any(group for group, _ in headings):
-            frame.columns = pd.MultiIndex.from_tuples(headings)
-        else:
-            frame.columns = pd.Index([own for _, own in headings])
+        headings = [tuple(map(escape_latex, split_heading(column))) for column in frame.columns]
+        grouped = any(group for group, _ in headings)
+        frame.columns = pd.MultiIndex.from_tuples(headings) if grouped else pd.Index([own for _, own in headings])
         pages = max(1, math.ceil(len(frame) / _LATEX_ROWS))
         for page in range(pages):
             title = f"{self.title} ({page + 1} of {pages})." if pages > 1 else f"{self.title}."
@@ -212,6 +198,5 @@ def escape_markdown(text: str) -> str:
 def markdown_grid(frame: pd.DataFrame, right: Sequence[bool]) -> str:
     """A pipe table of texts; `right` says for each column whether it stands to the right, as numbers do."""
     escaped = frame.map(escape_markdown).rename(columns=escape_markdown)
-    return escaped.to_markdown(
-        index=False, disable_numparse=True, colalign=["right" if own else "left" for own in right]
-    )
+    alignment = ["right" if own else "left" for own in right]
+    return escaped.to_markdown(index=False, disable_numparse=True, colalign=alignment)

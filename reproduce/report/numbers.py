@@ -1,4 +1,4 @@
-"""Every number of a run as `paper_configs/numbers.yaml` declares it: its kind, its tolerance, its column, its words."""
+"""What `paper_configs/numbers.yaml` declares: each number of a run, the tables and the page's figures."""
 
 import re
 from functools import cache, cached_property
@@ -28,12 +28,6 @@ class Number(Strict):
     column_without_concepts: Text | None = None
     csv_only: bool = False
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "Number":
-        if (self.table is None) != (self.column is None):
-            raise ValueError(f"{self.place}: table and column belong together")
-        return self
-
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """What a place of this number looks like; a null may stand above it."""
@@ -42,9 +36,9 @@ class Number(Strict):
         return re.compile(r"(?:\.".join(parts) + ")?" * (len(parts) - 1))
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def columns(self) -> list[str]:
         """The columns of its table, for runs with concepts and, where it is another one, for runs without."""
-        return tuple(filter(None, (self.column, self.column_without_concepts)))
+        return [column for column in (self.column, self.column_without_concepts) if column]
 
     def keys(self, *, factor: str, concept: str) -> list[str]:
         """The keys that lead to the number of this factor and concept in a run's JSON."""
@@ -66,16 +60,28 @@ class DeclaredTable(Strict):
     factor_column: Text = "factor"
 
 
+class Figure(Strict):
+    """One entry under `figures`; the file explains the keys."""
+
+    title: Text
+    how: Text
+    numbers: Text
+    paper: str = ""
+
+
 class Declarations(Strict):
     """The whole file."""
 
     tables: dict[str, DeclaredTable]
     numbers: tuple[Number, ...]
+    figures: Annotated[dict[str, Figure], Field(default_factory=dict)]
 
     @model_validator(mode="after")
     def _consistent(self) -> "Declarations":
         taken: set[tuple[str, str]] = set()
         for number in self.numbers:
+            if (number.table is None) != (number.column is None):
+                raise ValueError(f"{number.place}: table and column belong together")
             if number.table is None:
                 continue
             rows = self.tables[number.table].rows if number.table in self.tables else None

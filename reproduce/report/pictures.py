@@ -1,11 +1,10 @@
-"""The figures in the page: each as a small copy, with how to read it, and our numbers beside the paper's."""
+"""The figures in the page: each as a small copy, with our numbers in words; and the sheet of mixtures."""
 
 import base64
 import io
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,42 +13,18 @@ from PIL import Image, ImageSequence
 
 from reproduce.files import read_json
 from reproduce.report.formats import kind_of, show
-from reproduce.report.published import Published
+from reproduce.report.numbers import Figure, declarations
+from reproduce.report.published import NOTHING, Published
 from reproduce.report.runs import Run, concepts, factors, run_name, value
 
 _QUALITY, _MIX_QUALITY = 75, 80  # an eighth of the PNG, which stands beside the page
 _FRAMES, _FRAME_WIDTH, _FRAME_QUALITY = 16, 400, 50  # of an animation, which stands beside the page as a whole
 _WIDE = 1000  # a picture of more pixels is legible only over the width of the whole column
+_NAMES = {"z_tilde": "z̃", "inception": "FID, Inception features", "classifier": "features of our own classifier"}
 
-
-@dataclass(frozen=True)
-class Picture:
-    """One figure of one run; `link` is the figure's own file, relative to the page."""
-
-    name: str
-    uri: str
-    link: str
-    size: tuple[int, int]
-    alt: str
-    caption: str
-    moves: bool
-
-    @property
-    def wide(self) -> bool:
-        """Whether it is shown over the width of the whole column."""
-        return self.size[0] > _WIDE
-
-
-@dataclass(frozen=True)
-class Block:
-    """The same figure of several runs, of which one is seen at a time; `shown` is the index of the first."""
-
-    id: str
-    title: str
-    how: str
-    paper: str
-    pictures: Sequence[Picture]
-    shown: int
+Picture = dict[str, Any]
+"""One figure of one run: the run's `name`, the `uri`, the `size`, `alt` and `caption`, the `link` to its own file, and
+whether it `moves` and is `wide`, which is shown over the width of the whole column."""
 
 
 def _encoded(image: Image.Image, *, quality: int = _QUALITY) -> tuple[str, tuple[int, int]]:
@@ -69,9 +44,6 @@ def _encoded(image: Image.Image, *, quality: int = _QUALITY) -> tuple[str, tuple
         options = {"duration": round(milliseconds / len(frames)), "loop": 0, "quality": _FRAME_QUALITY, "method": 4}
         frames[0].save(small, "WEBP", save_all=True, append_images=frames[1:], **options)
     return f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode('ascii')}", size
-
-
-_NAMES = {"z_tilde": "z̃", "inception": "FID, Inception features", "classifier": "features of our own classifier"}
 
 
 def _numbers(run: Run, place: str) -> str:
@@ -106,198 +78,85 @@ def _outcome(run: Run, factor: str) -> str:
 def _directions(run: Run) -> str:
     parts = []
     for name, rates in (value(run, "metrics", "directions") or {}).items():
-        low, high = (end(rates, key=float) for end in (min, max))
+        low, high = min(rates, key=float), max(rates, key=float)
         first, last = (show(rates[amount], kind_of("metrics.directions")) for amount in (low, high))
         parts.append(f"from {first} at λ = {low.replace('-', '−')} to {last} at λ = {high} ({name})")
     return ", ".join(parts)
 
 
-@dataclass(frozen=True)
-class Figure:
-    """A figure of the page: its file, heading, how it is read, our numbers in words, and what the paper's own shows.
-
-    `{factor}` in the file and the heading stands for each factor in turn. In `numbers`, a place of the run's JSON in
-    braces stands for the numbers there, `{outcome}` for those of the swap and `{directions}` for those of the
-    directions; a sentence is left out where there are none.
-    """
-
-    file: str
-    title: str
-    how: str
-    numbers: str
-    paper: str = ""
-
-    def caption(self, run: Run, factor: str) -> str:
-        """Our numbers, in words."""
-        said = []
-        for sentence in re.split(r"(?<=\.) ", self.numbers):
-            place = sentence.partition("{")[2].partition("}")[0]
-            special = {"outcome": _outcome(run, factor or "class"), "directions": _directions(run)}
-            found = special[place] if place in special else _numbers(run, place)
-            said += [sentence.replace(f"{{{place}}}", found)] if found else []
-        return " ".join(said).replace(" %", "\N{NO-BREAK SPACE}%")
+def _caption(figure: Figure, run: Run, factor: str) -> str:
+    """The sentences of `figure.numbers` for which the run has numbers."""
+    said = []
+    for sentence in re.split(r"(?<=\.) ", figure.numbers):
+        place = sentence.partition("{")[2].partition("}")[0]
+        special = {"outcome": _outcome(run, factor or "class"), "directions": _directions(run)}
+        found = special[place] if place in special else _numbers(run, place)
+        said += [sentence.replace(f"{{{place}}}", found)] if found else []
+    return " ".join(said).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-_GRID = (
-    "The left column holds the target images and the top row the source images. In each cell, one factor of the target "
-    "is replaced by that of the source, and the"
-)
-FIGURES = (
-    Figure(
-        "swap_{factor}.png",
-        "Swapping {factor}",
-        f"{_GRID} decoder draws the result. The swapped factor should follow the column, all else the row.",
-        "{outcome}",
-    ),
-    Figure(
-        "predictions_{factor}.png",
-        "Swapping {factor}",
-        f"{_GRID} classifier predicts a class, tinted by whether it is the target's class, the source's or neither. "
-        "Only the factor of the concept that the classes stand for should bring the source's class.",
-        "{outcome}",
-    ),
-    Figure(
-        "response.png",
-        "The network's response",
-        "One factor of one image is varied many times. The bars count the predicted classes on a logarithmic axis, and "
-        "beside them stands the probability of the class that is predicted for the unchanged image. The factor of the "
-        "concept that the classes stand for should spread the predictions over all classes; any other should leave one "
-        "bar.",
-        "The index of the predicted class has a standard deviation of {metrics.response.*.sigma}. "
-        "The prediction changes in {metrics.response.*.flip_rate}. "
-        "The entropy of the predictions, relative to its maximum, is {metrics.response.*.entropy}.",
-        "In the paper's figure, on ColorMNIST, the digit's factor spreads the predictions almost evenly, and the other "
-        "factors change hardly any.",
-    ),
-    Figure(
-        "embedding.png",
-        "Embeddings of the factors",
-        "Each point is a held-out image, and each panel is about one concept. The vertical axis is the one-dimensional "
-        "UMAP embedding of the concept's factor, the horizontal axis that of another factor, and the colour is the "
-        "image's value of the concept. A factor that represents the concept sorts the colours from bottom to top, into "
-        "bands if there are classes; a factor that doesn't, mixes them. The axes have no unit.",
-        "In the embedding of a factor, leave-one-out k-nearest neighbours predict the class, or the factor's own "
-        "attribute, with a class-balanced accuracy of {metrics.embedding.*}.",
-        "The paper's figure, on ColorMNIST, shows ten horizontal bands, one for each digit.",
-    ),
-    Figure(
-        "walk.png",
-        "Random walk in one factor",
-        "The points are the z of the held-out images, embedded by UMAP and coloured by class. The line is the path of "
-        "one image while one factor follows a random walk (an Ornstein-Uhlenbeck process). A walk in the factor of the "
-        "concept that the classes stand for should visit all clusters; any other should stay in one.",
-        "The number of classes predicted along the walk is {metrics.walk.*.classes}. "
-        "The first prediction is kept in {metrics.walk.*.stays} of the steps.",
-        "In the paper's figure, on ColorMNIST, the walk in the digit's factor visits all ten clusters, and the walk in "
-        "the colour's factor stays with the 7, except for a few jumps to the 9.",
-    ),
-    Figure(
-        "linear.png",
-        "Linear walks",
-        "Each column leads in equal steps from the image at its top to the image at its bottom. The steps along a line "
-        "in z̃, mapped back by T⁻¹, should look like the data; those along a line in z superimpose the two images.",
-        "The judge gives some class a probability of at least 0.9 in {metrics.linear.*.softmax} of the midpoints. "
-        "In random walks, it does so in {metrics.random_walk.*.softmax} of the steps.",
-        "In the paper's figure, on MNIST, walks in z̃ pass through other digits, and those in z fade from one to the "
-        "other.",
-    ),
-    Figure(
-        "transfer.png",
-        "Class transfer",
-        "Each cell is decoded from the class factor of the image above its column and the residual of the image beside "
-        "its row.",
-        "{outcome}",
-        "In the paper's figure, on AnimalFaces, the kind of animal follows the column and its pose the row.",
-    ),
-    Figure(
-        "directions.png",
-        "Directions of the attributes",
-        "Each row shows one image, moved in z̃ along the mean difference between images with and without an attribute: "
-        "from left to right, the attribute is removed, unchanged and added. Nothing else should change.",
-        "The share of images that are judged to show the attribute changes {directions}.",
-        "The paper's figure, on CelebA, shows two blocks of faces, and the lower one turns from serious to smiling.",
-    ),
-    Figure(
-        "samples.png",
-        "Interpolation and samples",
-        "In the grid on the left, the corners are images, and the other cells are decoded from mixtures of their z̃. "
-        "Each cell should look like the data and like its neighbours. The other grids show samples of N(0, 1): decoded "
-        "directly, as from the autoencoder's prior, and decoded after T⁻¹, which should look like the data.",
-        "The Fréchet distance of samples through T⁻¹ is {metrics.frechet.*}. "
-        "For samples that are decoded directly, it is {metrics.frechet_prior.*}. "
-        "For reconstructions, it is {metrics.frechet_reconstruction.*}.",
-        "In the paper's figure, on CelebA, samples through T⁻¹ are whole faces, and samples decoded directly are not.",
-    ),
-    Figure(
-        "factors_small.webp",
-        "The factors in motion",
-        "One factor after another moves from image to image, and the point moves with it in the factor's embedding.",
-        "The numbers of dimensions are {dims.*}.",
-        "The paper's project page has such videos of digits and of faces.",
-    ),
-    Figure(
-        "training.png",
-        "Training curve of T",
-        "T is trained to minimise the negative log-likelihood (NLL).",
-        "On held-out data, the mean NLL is {metrics.nll} nats at the end.",
-    ),
-)
+def picture(run: Run, figures_dir: Path, file: str, *, factor: str = "") -> Picture | None:
+    """The figure that `numbers.yaml` declares under `file`, of this run; None where the run has no such file."""
+    figure = declarations().figures[file]
+    path = figures_dir / run["experiment"] / run_name(run) / file.format(factor=factor)
+    if not path.is_file():
+        return None
+    whole, caption = path.with_name(path.name.replace("_small", "")), _caption(figure, run, factor)
+    link = (whole if whole.is_file() else path).relative_to(figures_dir).as_posix()
+    title = ", ".join(filter(None, [figure.title, factor, run["experiment"], f"variant {run_name(run)}"]))
+    with Image.open(path) as image:
+        uri, size = _encoded(image)
+    about = {"name": run_name(run), "uri": uri, "size": size, "alt": f"{title}. {caption}".strip(), "caption": caption}
+    return {**about, "link": quote(f"figures/{link}"), "moves": path.suffix == ".webp", "wide": size[0] > _WIDE}
 
 
-def _paper(figure: Figure, experiment: str, published: Published) -> str:
+def _paper(file: str, experiment: str, published: Published) -> str:
     """What the paper's figure shows, with its printed numbers."""
-    text = figure.paper
-    printed = published[experiment].response if figure.file == "response.png" and experiment in published else ()
-    for theirs in printed:
+    text = declarations().figures[file].paper
+    for theirs in published.get(experiment, NOTHING).response if file == "response.png" else ():
         sigmas = ", ".join(f"{sigma:g} ({name})" for name, sigma in theirs.sigma.items())
         differ = ", ".join(f"{count} ({name})" for name, count in theirs.differ.items())
-        text += (
-            f" The paper prints a standard deviation of {sigmas}; of {theirs.answers:,} predictions, {differ} change."
-        )
+        text += f" The paper prints a standard deviation of {sigmas}; "
+        text += f"of {theirs.answers:,} predictions, {differ} change."
     return text
 
 
-def picture(run: Run, figures_dir: Path, figure: Figure, *, factor: str = "") -> Picture | None:
-    """The figure of this run, None where it has no such file."""
-    path = figures_dir / run["experiment"] / run_name(run) / figure.file.format(factor=factor)
-    if not path.is_file():
-        return None
-    whole = path.with_name(path.name.replace("_small", ""))
-    link = quote(f"figures/{(whole if whole.is_file() else path).relative_to(figures_dir).as_posix()}")
-    caption = figure.caption(run, factor)
-    alt = f"{figure.title.format(factor=factor)}, {run['experiment']}, variant {run_name(run)}. {caption}"
-    with Image.open(path) as image:
-        uri, size = _encoded(image)
-    return Picture(run_name(run), uri, link, size, alt.strip(), caption, path.suffix == ".webp")
+def _preferred(names: Sequence[str]) -> str:
+    """The run that is shown first: the official code's, or else the last."""
+    return "code" if "code" in names else names[-1]
 
 
-def _preferred(names: Sequence[str]) -> int:
-    """The index of the run that is shown first: the official code's, or else the last."""
-    return names.index("code") if "code" in names else len(names) - 1
+def blocks(runs: Sequence[Run], figures_dir: Path, published: Published) -> list[dict[str, Any]]:
+    """The figures of one experiment that are there: for each, the pictures of every run that has it.
 
-
-def blocks(runs: Sequence[Run], figures_dir: Path, published: Published) -> list[Block]:
-    """The figures of one experiment that are there."""
-    found = []
-    for figure in FIGURES:
-        for factor in factors(runs) if "{factor}" in figure.file else [""]:
-            pictures = [of for run in runs if (of := picture(run, figures_dir, figure, factor=factor))]
-            if pictures:
-                name = f"{runs[0]['experiment']}-{Path(figure.file.format(factor=factor)).stem}"
-                title, paper = figure.title.format(factor=factor), _paper(figure, runs[0]["experiment"], published)
-                found.append(Block(name, title, figure.how, paper, pictures, _preferred([of.name for of in pictures])))
+    A figure of which each factor has its own has several pictures per run. The page shows one of the `groups` at a
+    time, first that of the run `shown`.
+    """
+    found, experiment = [], runs[0]["experiment"]
+    for file, figure in declarations().figures.items():
+        names = factors(runs) if "{factor}" in file else [""]
+        groups: dict[str, list[Picture]] = {}
+        for run in runs:
+            pictures = [of for name in names if (of := picture(run, figures_dir, file, factor=name))]
+            groups |= {run_name(run): pictures} if pictures else {}
+        if groups:
+            several = any(len(own) > 1 or own[0]["wide"] or own[0]["moves"] for own in groups.values())
+            block = {"id": f"{experiment}-{Path(file).stem.removesuffix('_{factor}')}", "file": file, "wide": several}
+            block |= {"title": figure.title, "how": figure.how, "paper": _paper(file, experiment, published)}
+            found.append(block | {"groups": groups, "shown": _preferred(list(groups))})
     return found
 
 
 def mix(runs: Sequence[Run], figures_dir: Path) -> dict[str, Any] | None:
-    """Every mixture of a few images' factors in one picture (`mix.png` or `mix.webp`), None where no run has it.
+    """Every mixture of a few images' factors in one picture (`mix.png`), None where no run has it.
 
     Adds to what `mix.json` says of it the picture itself, how many `rows` of tiles it has, and its data.
     """
-    for run in [runs[_preferred([run_name(run) for run in runs])], *runs]:
-        folder = figures_dir / run["experiment"] / run_name(run)
-        for path in sorted(folder.glob("mix.[pw]*")):
-            sheet = read_json(folder / "mix.json")
+    preferred = _preferred([run_name(run) for run in runs])
+    for run in sorted(runs, key=lambda run: run_name(run) != preferred):
+        path = figures_dir / run["experiment"] / run_name(run) / "mix.png"
+        if path.is_file():
+            sheet = read_json(path.with_suffix(".json"))
             with Image.open(path) as image:
                 uri, (_, height) = _encoded(image, quality=_MIX_QUALITY)
             about = {"name": run["experiment"], "dataset": run["dataset"], "rows": height // sheet["tile"]}

@@ -11,14 +11,14 @@ from reproduce.schema import Strict, read_yaml, validated
 
 
 class Quoted(Strict):
-    """What one source prints."""
+    """What one source prints; the file explains the keys of this class and of those that follow."""
 
     source: Text
     url: Annotated[str, Field(pattern=r"^https://")]
 
 
 class PublishedDimensions(Quoted):
-    """Factor sizes; those that `derived` names are not printed, but are what the others leave of N."""
+    """The sizes of the factors."""
 
     dataset: Text
     latent: PositiveInt
@@ -38,16 +38,13 @@ class PublishedDimensions(Quoted):
         """Ours minus theirs for each published factor, None where we have no such factor."""
         return {name: dims[name] - size if name in dims else None for name, size in self.dims.items()}
 
-    def holds(self, dims: Mapping[str, int]) -> bool:
-        """Whether every published factor is there and within the tolerance."""
-        return all(off is not None and abs(off) <= self.tolerance for off in self.differences(dims).values())
+    def holds(self, difference: int | None) -> bool:
+        """Whether there is such a factor, and its difference is within the tolerance."""
+        return difference is not None and abs(difference) <= self.tolerance
 
 
 class PublishedFID(Quoted):
-    """One cell of the paper's Table 2.
-
-    `spread` stands after ±; `reproduced` marks the value that ours is compared with; `note` is ours.
-    """
+    """One cell of the paper's Table 2; `note` is ours."""
 
     method: Text
     reproduced: bool
@@ -57,11 +54,7 @@ class PublishedFID(Quoted):
 
 
 class PublishedResponse(Quoted):
-    """What a classifier predicts while one factor of a single input is varied.
-
-    `sigma` is the standard deviation of the predicted class's index, by factor; `differ` is how many of the `answers`
-    are not the one to the input itself.
-    """
+    """What a classifier predicts while one factor of a single input is varied."""
 
     sigma: dict[str, NonNegativeFloat]
     answers: PositiveInt
@@ -81,6 +74,7 @@ class _File(RootModel[dict[str, PublishedExperiment]]):
 
 
 Published = Mapping[str, PublishedExperiment]
+NOTHING = PublishedExperiment()
 
 
 def load_published(path: Path) -> Published:

@@ -11,6 +11,8 @@ from reproduce.errors import UserError
 from reproduce.files import read_json, shown
 from reproduce.schema import Strict
 
+_FIRST = ("paper", "normalised", "code")
+
 Run = dict[str, Any]
 
 
@@ -36,23 +38,19 @@ class RunFile(Strict):
     config: dict[str, JsonValue]
 
 
-VARIANT_ORDER = ("paper", "normalised", "code")
-
-
 def run_name(run: Run) -> str:
     """The run's file name without its ending: the variant, and the seed where it isn't 0."""
     return run["variant"] if run["seed"] == 0 else f"{run['variant']}-seed{run['seed']}"
 
 
-def factors(runs: Iterable[Run]) -> list[str]:
-    """The factors of all these runs: concepts in the order of their first appearance, then the residuals."""
-    sizes = [list(run["dims"]) for run in runs]
-    return [*dict.fromkeys([name for names in sizes for name in names[:-1]] + [names[-1] for names in sizes])]
-
-
 def concepts(runs: Iterable[Run]) -> list[str]:
-    """The factors without the residuals."""
+    """The factors of these runs without the residuals, in the order of their first appearance."""
     return [*dict.fromkeys(name for run in runs for name in list(run["dims"])[:-1])]
+
+
+def factors(runs: Sequence[Run]) -> list[str]:
+    """The factors of these runs: the concepts, then the residuals."""
+    return [*dict.fromkeys([*concepts(runs), *(list(run["dims"])[-1] for run in runs)])]
 
 
 def experiments(runs: Iterable[Run]) -> dict[str, list[Run]]:
@@ -67,9 +65,7 @@ def value(run: Run, *keys: str) -> Any:
     """The entry at `keys`, None where any step of the way is missing or null."""
     found: Any = run
     for key in keys:
-        if not isinstance(found, dict):
-            return None
-        found = found.get(key)
+        found = found.get(key) if isinstance(found, dict) else None
     return found
 
 
@@ -106,8 +102,7 @@ def find_runs(runs_dir: Path) -> dict[str, dict[str, Path]]:
 
     def order(path: Path) -> tuple[str, int, str]:
         variant = path.stem.split("-seed")[0]
-        known = VARIANT_ORDER.index(variant) if variant in VARIANT_ORDER else len(VARIANT_ORDER)
-        return path.parent.name, known, path.stem
+        return path.parent.name, _FIRST.index(variant) if variant in _FIRST else len(_FIRST), path.stem
 
     found: dict[str, dict[str, Path]] = {}
     for path in sorted(runs_dir.glob("*/*.json"), key=order):
@@ -117,10 +112,9 @@ def find_runs(runs_dir: Path) -> dict[str, dict[str, Path]]:
 
 
 def load_runs(runs_dir: Path, expected: Sequence[tuple[str, str]] | None = None) -> list[Run]:
-    """Every run below `runs_dir` (`results/<profile>/runs`).
+    """Every run below `runs_dir` (`results/<profile>/runs`); `UserError` where there is none, or a file is damaged.
 
-    With `expected`, pairs of experiment and run name, those of them that are there, in that order: a stale file is not
-    read. `UserError` where there is none, or where a file is damaged.
+    With `expected`, pairs of experiment and run name: only those of them that are there, in that order.
     """
     if expected is None:
         paths = [path for named in find_runs(runs_dir).values() for path in named.values()]
@@ -139,9 +133,6 @@ def missing_runs(runs: Iterable[Run], expected: Sequence[tuple[str, str]]) -> li
 
 
 def load_machines(runs_dir: Path, runs: Iterable[Run]) -> list[dict[str, Any] | None]:
-    """For each run what stands in its `.machine.json`: how long it took, on what, with which versions.
-
-    None where there is no such file.
-    """
+    """What each run's `.machine.json` says: how long it took, on what, with which versions; None if missing."""
     paths = [runs_dir / run["experiment"] / f"{run_name(run)}.machine.json" for run in runs]
     return [read_json(path) if path.is_file() else None for path in paths]

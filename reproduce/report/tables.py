@@ -10,14 +10,8 @@ from reproduce.report.claims import Claim, count_claims, judge_claims
 from reproduce.report.diff import compared, difference
 from reproduce.report.formats import Kind, Row, Spread, Table, escape_markdown, framed, markdown_grid, show
 from reproduce.report.numbers import Number, declarations, declared
-from reproduce.report.published import Published, PublishedDimensions
+from reproduce.report.published import NOTHING, Published, PublishedDimensions
 from reproduce.report.runs import Run, concepts, experiments, run_name, value
-
-SHRUNKEN = (
-    "The variance of a concept's factor often comes out below 1: the likelihood multiplies the squared distance "
-    "between the two members of a pair by 1/(1 − ρ²), about 20 for ρ = 0.975, and a factor with a smaller variance has "
-    "smaller distances."
-)
 
 _RUN: dict[str, Kind] = {"experiment": "text", "dataset": "text", "variant": "text", "seed": "count"}
 
@@ -37,7 +31,7 @@ def _table(
     return Table(name, table.title, note, f"Data: {data}.", framed(rows, kinds), kinds, **reading)
 
 
-def chance_levels(runs: Sequence[Run]) -> str:
+def _chance(runs: Sequence[Run]) -> str:
     """A sentence that gives the probe score of a guess, for each concept."""
     known = {name: value(run, "metrics", "chance", name) for run in runs for name in concepts([run])}
     listed = ", ".join(f"{name} {show(level, 'number')}" for name, level in known.items() if level is not None)
@@ -45,14 +39,15 @@ def chance_levels(runs: Sequence[Run]) -> str:
 
 
 def _explained(name: str, numbers: Sequence[Number], *, rows: Sequence[Row], runs: Sequence[Run]) -> Iterator[str]:
-    """A sentence for each column that is not empty, and what two tables say beside it."""
+    """A sentence for each column that is not empty, and for the probes what a guess scores."""
     if any("dimensions" in row for row in rows):
         yield f"Dimensions: {declared('dims.<factor>').words}."
     for number in numbers:
         filled = " and ".join(column for column in number.columns if any(row[column] is not None for row in rows))
         if filled and not number.csv_only:
             yield f"{filled[0].upper()}{filled[1:]}: {number.words}."
-    yield from {"probes": [chance_levels(runs)], "factors": [SHRUNKEN]}.get(name, [])
+    if name == "probes":
+        yield _chance(runs)
 
 
 def _declared(name: str, runs: Sequence[Run]) -> Table:
@@ -65,39 +60,31 @@ def _declared(name: str, runs: Sequence[Run]) -> Table:
     kinds |= {column: number.kind for number in numbers for column in number.columns}
     rows: list[Row] = []
     for run in runs:
-        names = (run["dims"] if "factor" in per else [""], concepts([run]) if "concept" in per else [""])
-        for factor, concept in product(*names):
-            row = _run_cells(run) | {table.factor_column: factor, "dimensions": run["dims"].get(factor)}
-            row |= {"concept": concept}
+        names = concepts([run])
+        for factor, concept in product(run["dims"] if "factor" in per else [""], names if "concept" in per else [""]):
+            row = _run_cells(run) | {"concept": concept}
+            row |= {table.factor_column: factor, "dimensions": run["dims"].get(factor)}
             for number in numbers:
-                column = number.columns[0 if concepts([run]) else -1]
-                row[column] = value(run, *number.keys(factor=factor, concept=concept))
+                row[number.columns[0 if names else -1]] = value(run, *number.keys(factor=factor, concept=concept))
             row = {column: row.get(column) for column in kinds}
             if row not in rows:  # what has a row per experiment is the same in each of its runs
                 rows.append(row)
-    columns = tuple(column for number in numbers if not number.csv_only for column in number.columns)
+    columns = [column for number in numbers if not number.csv_only for column in number.columns]
     hidden = [column for number in numbers if number.csv_only for column in number.columns]
-    split = "concept" in per and "factor" in per
-    return _table(
-        name,
-        runs,
-        rows,
-        kinds=kinds,
-        more=" ".join(_explained(name, numbers, rows=rows, runs=runs)),
-        csv_only=("dataset", *hidden),
-        split=split,
-        spread=Spread("concept", columns, by_value=len(columns) == 1) if split else None,
-    )
+    reading: dict[str, Any] = {"more": " ".join(_explained(name, numbers, rows=rows, runs=runs))}
+    if "concept" in per and "factor" in per:
+        reading |= {"split": True, "spread": Spread("concept", columns, by_value=len(columns) == 1)}
+    return _table(name, runs, rows, kinds=kinds, csv_only=("dataset", *hidden), **reading)
 
 
 def _for(published: Published, run: Run) -> Sequence[PublishedDimensions]:
-    entry = published.get(run["experiment"])
-    return () if entry is None else entry.dimensions
+    return published.get(run["experiment"], NOTHING).dimensions
 
 
 def _verdict(run: Run, theirs: PublishedDimensions) -> str:
-    offsets = ", ".join(show(off, "count", signed=True) for off in theirs.differences(run["dims"]).values())
-    return f"{offsets}: {'within' if theirs.holds(run['dims']) else 'beyond'} ±{theirs.tolerance}"
+    found = theirs.differences(run["dims"]).values()
+    offsets = ", ".join(show(off, "count", signed=True) for off in found)
+    return f"{offsets}: {'within' if all(map(theirs.holds, found)) else 'beyond'} ±{theirs.tolerance}"
 
 
 def _dimensions(runs: Sequence[Run], published: Published) -> Table:
@@ -118,7 +105,7 @@ def _dimensions(runs: Sequence[Run], published: Published) -> Table:
             row = {"experiment": own[0]["experiment"], "network": own[0]["kind"], "dataset": theirs.dataset}
             row |= {"variant": theirs.source}
             rows += [row | {"factor": name, "dimensions": size} for name, size in theirs.dims.items()]
-    spread, hidden = Spread("factor", ("dimensions", "score"), by_value=True), ("network", "dataset")
+    spread, hidden = Spread("factor", ["dimensions", "score"], by_value=True), ["network", "dataset"]
     return _table("dimensions", runs, rows, kinds=kinds, csv_only=hidden, split=True, spread=spread)
 
 
@@ -131,8 +118,7 @@ def _published(runs: Sequence[Run], published: Published) -> Table:
             for name, off in theirs.differences(run["dims"]).items():
                 row = _run_cells(run) | {"source": theirs.source, "factor": name, "ours": run["dims"].get(name)}
                 row |= {"published": theirs.dims[name], "derived": name in theirs.derived, "difference": off}
-                row |= {"tolerance": theirs.tolerance, "holds": off is not None and abs(off) <= theirs.tolerance}
-                rows.append(row)
+                rows.append(row | {"tolerance": theirs.tolerance, "holds": theirs.holds(off)})
     return _table("published", runs, rows, kinds=kinds)
 
 
@@ -160,12 +146,12 @@ def _claims(runs: Sequence[Run], claims: Sequence[Claim]) -> Table:
     kinds |= {"quantity": "text", "at": "text", "source": "text"}
     rows: list[Row] = []
     for verdict in judge_claims(claims, runs):
-        row = {"experiment": verdict.run["experiment"], "dataset": verdict.run["dataset"]}
-        row |= {"run": run_name(verdict.run), "claim": verdict.claim.says}
-        row |= {key: getattr(verdict.claim, key) for key in ("source", "wanted", "quantity", "tolerance")}
-        rows.append(row | {key: getattr(verdict, key) for key in ("at", "ours", "against", "holds")})
+        claim, row = verdict.claim, _run_cells(verdict.run) | {"run": run_name(verdict.run)}
+        row |= {"claim": claim.says, "source": claim.source, "wanted": claim.wanted, "quantity": claim.quantity}
+        row |= {"tolerance": claim.tolerance, "at": verdict.at, "ours": verdict.ours}
+        rows.append(row | {"against": verdict.against, "holds": verdict.holds})
     counts = "".join(f"{count}. " for count in count_claims(framed(rows, kinds)))
-    spread, hidden = Spread("run", ("ours", "against", "holds")), ("dataset", "at", "tolerance")
+    spread, hidden = Spread("run", ["ours", "against", "holds"]), ["dataset", "at", "tolerance"]
     return _table("claims", runs, rows, kinds=kinds, more=counts, csv_only=hidden, split=True, spread=spread)
 
 
@@ -184,7 +170,7 @@ def _frechet(runs: Sequence[Run], published: Published) -> Table:
     kinds |= {"FID": "number", "±": "number", "FID − paper's": "deviation", _OTHER_DISTANCE: "number", "note": "text"}
     rows: list[Row] = []
     for name, own in experiments(measured).items():
-        theirs = published[name].fid if name in published else ()
+        theirs = published.get(name, NOTHING).fid
         for entry in theirs:
             row = {"experiment": name, "method": entry.method, "source": entry.source, "note": entry.note}
             rows.append(row | {"FID": entry.value, "±": entry.spread})
@@ -217,9 +203,7 @@ def build_tables(runs: Sequence[Run], published: Published, claims: Sequence[Cla
 def table_files(tables: Mapping[str, Table]) -> Iterator[tuple[str, str]]:
     """The name and the text of each table's files: CSV, Markdown and LaTeX."""
     for name, table in tables.items():
-        yield f"{name}.csv", table.csv()
-        yield f"{name}.md", table.markdown()
-        yield f"{name}.tex", table.latex()
+        yield from ((f"{name}.csv", table.csv()), (f"{name}.md", table.markdown()), (f"{name}.tex", table.latex()))
 
 
 def _lowest(run: Run, swapped: Sequence[str], side: str) -> str:
