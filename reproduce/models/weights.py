@@ -8,21 +8,20 @@ from typing import Any, Protocol, TypeVar
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from reproduce.errors import MissingFileError, ReproduceError
 from reproduce.files import atomic_path, shown
 
+N = TypeVar("N", bound=nn.Module)
+
 
 class Network(Protocol):
-    """A module that can say which arguments rebuild it."""
+    """A module whose `config` holds the arguments that rebuild it."""
 
     @property
     def config(self) -> dict[str, int]: ...
     def state_dict(self) -> dict[str, Any]: ...
-
-
-N = TypeVar("N", bound=nn.Module)
 
 
 def save_network(
@@ -43,7 +42,6 @@ def save_network(
         name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
         for name, value in network.state_dict().items()
     }
-    # one entry: safetensors writes several in an order that changes from process to process
     header: dict[str, Any] = {
         "kind": type(network).__name__.lower(),
         "config": network.config,
@@ -51,6 +49,7 @@ def save_network(
     }
     if origin is not None:
         header["origin"] = dict(origin)
+    # the metadata has one entry: safetensors writes several in an order that changes from process to process
     metadata = {"network": json.dumps(header, sort_keys=True)}
     with atomic_path(path) as temporary:
         try:
@@ -60,11 +59,11 @@ def save_network(
 
 
 def trained_on(path: Path) -> str:
-    """The `trained_on` that `save_network` got."""
+    """The `trained_on` that `save_network` wrote into the header."""
     return _read(path)[0].get("trained_on", "")
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(str(path), framework="pt") as file:
             header: dict[str, Any] = json.loads((file.metadata() or {}).get("network", "{}"))
@@ -78,9 +77,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 
 def load_network(path: Path, expected: type[N]) -> N:
-    """The network that `save_network` wrote, as float32, ready for use (`eval`).
+    """The network that `save_network` wrote, as float32, in evaluation mode.
 
-    Raises ReproduceError for a file that is missing, damaged, of another kind, or whose header no network fits.
+    Raises ReproduceError for a file that is missing, damaged, of another kind, or whose header fits no network.
     """
     kind = expected.__name__.lower()
     header, tensors = _read(path)
