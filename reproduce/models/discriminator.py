@@ -50,7 +50,7 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 4 or min(x.shape[2:]) < _MIN_SIDE:
             raise UserError(
-                f"this discriminator takes images [B, C, S, S] with S of at least {_MIN_SIDE}; it was given "
+                f"this discriminator takes images [B, C, S, S] with S of {_MIN_SIDE} or more; it was given "
                 f"{list(x.shape)}"
             )
         return self.layers(x).squeeze(1)
