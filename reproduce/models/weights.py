@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -16,26 +16,20 @@ from reproduce.files import atomic_path, shown
 N = TypeVar("N", bound=nn.Module)
 
 
-class Network(Protocol):
-    """A module whose `config` holds the arguments that rebuild it."""
-
-    @property
-    def config(self) -> dict[str, int]: ...
-    def state_dict(self) -> dict[str, Any]: ...
-
-
 def save_network(
     path: Path,
-    network: Network,
+    network: nn.Module,
     *,
     precision: str = "float32",
     trained_on: str = "",
     origin: Mapping[str, str | int] | None = None,
 ) -> None:
-    """Write `network` atomically, its floating-point weights as `precision`, "float32" or "float16".
+    """Write `network`, whose `config` holds the arguments that rebuild it, atomically.
 
-    The header keeps `trained_on`, which identifies the training data (the function `trained_on` reads it back), and
-    `origin`, which says what a converted network was before.
+    Arguments:
+        precision: of the floating-point weights in the file, "float32" or "float16".
+        trained_on: identifies the training data; the function `trained_on` reads it back.
+        origin: what a converted network was before.
     """
     dtype = {"float32": torch.float32, "float16": torch.float16}[precision]
     tensors = {
