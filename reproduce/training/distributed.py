@@ -1,10 +1,10 @@
-"""Training in several processes, which `torchrun` starts: each takes its rows of a batch, the gradients are averaged.
+"""Training in several processes, which `torchrun` starts: each takes its rows of a batch; the gradients are averaged.
 
 Every process draws the whole batch of a step and keeps its own rows, so that no random number depends on the number of
-processes. One call sums all gradients, in the order of the parameters. `DistributedDataParallel` is not used for two
-reasons. It regroups the gradients after a process's first step, by the time of their arrival, so that a training that
-continues would add in another order than one that was never interrupted. And it gives parts of unequal size the same
-weight. Without torchrun the functions here change nothing.
+processes. One call sums all gradients, in the order of the parameters. `DistributedDataParallel` would not do: after a
+process's first step it regroups the gradients by the time of their arrival, so that a training that continues would add
+in another order than one that was never interrupted, and it gives parts of unequal size the same weight. Without
+torchrun the functions here change nothing.
 """
 
 import io
@@ -46,7 +46,7 @@ def is_first() -> bool:
 def own_device(device: torch.device) -> torch.device:
     """This process's device: `cuda` becomes the GPU of torchrun's LOCAL_RANK.
 
-    Raises UserError for a device that several processes can't share, and for more processes than GPUs.
+    Raises UserError for one GPU by its number, for a device that processes can't share, and for too few GPUs.
     """
     if processes() == 1 or device.type == "cpu":
         return device

@@ -79,7 +79,7 @@ class Resume:
 
 @contextmanager
 def _stop_request() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether Ctrl-C or SIGTERM has come; the second one ends the process at once."""
+    """Yield a function that says whether Ctrl-C or SIGTERM has come; a second signal has its usual effect."""
     asked = threading.Event()
     handled = threading.current_thread() is threading.main_thread()  # signals reach no other thread
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if handled}
@@ -99,7 +99,7 @@ def _stop_request() -> Iterator[Callable[[], bool]]:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network, and the name of the loss that it minimises; it joins at `start`, at `rate_factor` times the rate."""
+    """A network and the name of its loss; it is trained from step `start` on, at `rate_factor` times the rate."""
 
     module: nn.Module
     loss: str = "loss"
@@ -164,7 +164,7 @@ def _run(
     log_every: int,
     resume: Resume | None,
 ) -> Log:
-    """Call `step` for all steps that the saved state has not done."""
+    """Call `step` for every step that the saved state lacks, and log the values that it returns."""
 
     def state(done: int) -> dict[str, Any]:
         states = {name: target.state_dict() for name, target in stateful.items()}
@@ -197,7 +197,7 @@ def _run(
                 resume.save(state(done))
                 last_save = time.monotonic()
             if stopping:
-                any_process(stopping)  # torchrun ends all as soon as one has ended: first let the state be saved
+                any_process(True)  # torchrun ends all processes once one has ended: wait until the state is saved
                 raise KeyboardInterrupt
     return log
 
