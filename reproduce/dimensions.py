@@ -41,9 +41,9 @@ class DimensionEstimate:
 
 
 class PairMoments:
-    """First and second moments of latent pairs, by concept: all that any of the scores needs.
+    """First and second moments of latent pairs for each concept, from which every score is computed.
 
-    The pairs are read once, in batches of any size. The memory, `[K, N]` float64 sums for each moment, doesn't depend
+    The pairs are read once, in batches of any size; the memory, `[K, N]` float64 sums for each moment, doesn't depend
     on their number. The sums are taken about the first batch's mean, so that a large offset of z costs no digits.
     """
 
@@ -53,15 +53,13 @@ class PairMoments:
         self.n_concepts = n_concepts
         self.count = torch.zeros(n_concepts, dtype=torch.float64)
         self._origin: Tensor | None = None
-        self._sums: dict[str, Tensor] = {}
+        self._sums = torch.empty(0)  # [5, K, N], of a, b, aa, bb and ab
 
     def update(self, z_a: Tensor, z_b: Tensor, factor: Tensor) -> None:
         """Add pairs: `z_a`, `z_b` `[B, N]`, and the concept that each shares, `factor` `[B]` int64 in 0 … K-1."""
         if z_a.ndim != 2 or z_a.shape != z_b.shape or factor.shape != z_a.shape[:1]:
-            raise UserError(
-                f"pairs must be z_a [B, N], z_b [B, N], factor [B]; they are {list(z_a.shape)}, "
-                f"{list(z_b.shape)}, {list(factor.shape)}"
-            )
+            shapes = ", ".join(str(list(x.shape)) for x in (z_a, z_b, factor))
+            raise UserError(f"pairs must be z_a [B, N], z_b [B, N], factor [B]; they are {shapes}")
         if not len(z_a):
             return
         check_factor(factor, self.n_concepts)
@@ -69,47 +67,42 @@ class PairMoments:
         a, b, factor = z_a.detach().cpu().double(), z_b.detach().cpu().double(), factor.cpu()
         if self._origin is None:
             self._origin = torch.cat([a, b]).mean(0)
-            shape = (self.n_concepts, z_a.shape[1])
-            self._sums = {k: torch.zeros(shape, dtype=torch.float64) for k in ("a", "b", "aa", "bb", "ab")}
+            self._sums = torch.zeros(5, self.n_concepts, z_a.shape[1], dtype=torch.float64)
         elif a.shape[1] != len(self._origin):
             raise UserError(f"these latents have {a.shape[1]} dimensions, the ones before had {len(self._origin)}")
         a, b = a - self._origin, b - self._origin
         self.count.index_add_(0, factor, torch.ones(len(a), dtype=torch.float64))
-        for name, value in {"a": a, "b": b, "aa": a * a, "bb": b * b, "ab": a * b}.items():
-            self._sums[name].index_add_(0, factor, value)
+        self._sums.index_add_(1, factor, torch.stack([a, b, a * a, b * b, a * b]))
 
     def scores(self, method: Method) -> tuple[float, ...]:
         """The K concept scores and the residual's, as `method` defines them."""
         if method not in METHODS:
             raise UserError(f"method={method!r}: choose one of {', '.join(METHODS)}")
-        few = [k for k in range(self.n_concepts) if self.count[k] < 2]
-        if few:
+        if few := [k for k in range(self.n_concepts) if self.count[k] < 2]:
             raise UserError(
                 f"concept {few[0]} has {int(self.count[few[0]])} pair(s): its dimension cannot be "
                 "estimated from fewer than 2; draw more pairs or drop the concept"
             )
         n = self.count[:, None]
-        mean_a, mean_b = self._sums["a"] / n, self._sums["b"] / n
+        a, b, aa, bb, ab = self._sums
+        mean_a, mean_b = a / n, b / n
         if method == "code":
             pooled = (mean_a + mean_b) / 2
-            covariance = self._sums["ab"] / n - pooled.square()
-            mean = (self._sums["a"] + self._sums["b"]).sum(0) / (2 * n.sum())
-            variance = (self._sums["aa"] + self._sums["bb"]).sum(0) / (2 * n.sum()) - mean.square()
+            covariance = ab / n - pooled.square()
+            mean = (a + b).sum(0) / (2 * n.sum())
+            variance = (aa + bb).sum(0) / (2 * n.sum()) - mean.square()
             if float(variance.sum()) <= 0:
                 raise UserError("all latents are equal: there is no variance to divide among the concepts")
             return (*(covariance.sum(1) / variance.sum()).tolist(), 1.0)
-        covariance = self._sums["ab"] / n - mean_a * mean_b
-        variance_a = self._sums["aa"] / n - mean_a.square()
-        variance_b = self._sums["bb"] / n - mean_b.square()
+        covariance = ab / n - mean_a * mean_b
+        variance_a, variance_b = aa / n - mean_a.square(), bb / n - mean_b.square()
         # a component that never moves is constant up to the sums' rounding, and its 0/0 counts as 0
         rounding = 1e-15 * n
         moves = (variance_a > rounding * mean_a.square()) & (variance_b > rounding * mean_b.square())
         scale = torch.where(moves, variance_a * variance_b, 1.0).sqrt()
         score = torch.where(moves, covariance / scale, 0.0).sum(1)
         size = covariance.shape[1]
-        if method == "normalised":
-            return (*(score / size).tolist(), 1.0)
-        return (*score.tolist(), float(size))
+        return (*(score / size).tolist(), 1.0) if method == "normalised" else (*score.tolist(), float(size))
 
     def estimate(self, method: Method) -> DimensionEstimate:
         """Scores and dims by `method`."""
@@ -121,7 +114,7 @@ class PairMoments:
 def allocate(scores: Sequence[float], dim: int) -> tuple[int, ...]:
     """⌊dim·softmax(scores)⌋ for each concept; the residual, the last entry, takes what is left.
 
-    The residual's score alone, as of an experiment without concepts, gives it all: `allocate([1.0], N) == (N,)`.
+    Without concepts the residual takes all: `allocate([1.0], N) == (N,)`.
     """
     s = np.asarray(scores, dtype=np.float64)
     share = np.exp(s - s.max())
@@ -143,7 +136,7 @@ def stream_estimate(
     method: Method,
     seed: int,
 ) -> DimensionEstimate:
-    """`estimate_dimensions` of `n_pairs` pairs, which `draw_pairs(n, generator)` draws some thousands at a time."""
+    """`estimate_dimensions` from `n_pairs` pairs; `draw_pairs(n, generator)` draws some thousands at a time."""
     moments = PairMoments(n_concepts=n_concepts)
     for start in range(0, n_pairs, _BATCH):
         moments.update(*draw_pairs(min(_BATCH, n_pairs - start), torch_generator(seed, "dimension pairs", start)))

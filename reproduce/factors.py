@@ -1,4 +1,4 @@
-"""Which part of z̃ is which factor: concepts 1 … K, then the residual; and checks of what must fit to that."""
+"""Which part of z̃ is which factor: concepts 1 … K, then the residual; and checks of sizes and latents."""
 
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
@@ -10,7 +10,7 @@ from reproduce.errors import UserError
 
 
 def factor_slices(dims: Sequence[int]) -> list[slice]:
-    """Where each factor lies in z̃: concepts 1 … K, then the residual; a factor of size 0 is an empty slice."""
+    """Where each factor lies in z̃, in their order; a factor of size 0 is an empty slice."""
     if len(dims) == 0 or any(d < 0 for d in dims):
         raise UserError(f"dims={list(dims)}: one size for each factor is needed, none below 0")
     return [slice(a, b) for a, b in pairwise(accumulate(dims, initial=0))]
@@ -18,8 +18,7 @@ def factor_slices(dims: Sequence[int]) -> list[slice]:
 
 def check_factor(factor: Tensor, n_concepts: int) -> None:
     """Raise unless every entry of `factor` `[B]` is the index of a concept (the residual is shared by no pair)."""
-    bad = factor[(factor < 0) | (factor >= n_concepts)]
-    if len(bad):
+    if len(bad := factor[(factor < 0) | (factor >= n_concepts)]):
         raise UserError(
             f"factor index {int(bad[0])} is out of range for n_concepts={n_concepts}: the concepts are numbered from 0"
         )

@@ -23,17 +23,21 @@ def encode_images(
     Raises ReproduceError where a latent is not finite.
     """
     network = network.to(device)
-    means, logvars = [], []
+    posteriors = []
     for start in tqdm(range(0, n, IMAGES_AT_A_TIME), desc=title, disable=None):
         batch = images(slice(start, min(start + IMAGES_AT_A_TIME, n)))
         code = network.encode(batch.to(device, memory_format=torch.channels_last))
-        posterior = code if isinstance(code, Posterior) else Posterior(code, torch.full_like(code, -torch.inf))
-        means.append(posterior.mean.cpu())
-        logvars.append(posterior.logvar.cpu())
-    mean, logvar = torch.cat(means), torch.cat(logvars)
+        posteriors.append(code if isinstance(code, Posterior) else _exact(code))
+    mean = torch.cat([posterior.mean.cpu() for posterior in posteriors])
+    logvar = torch.cat([posterior.logvar.cpu() for posterior in posteriors])
     if not torch.isfinite(mean).all() or torch.isnan(logvar).any():
         raise ReproduceError("the network gives NaN or infinite latents: retrain it, or restore its weights")
     return Posterior(mean, logvar)
+
+
+def _exact(z: Tensor) -> Posterior:
+    """The posterior that is z for certain."""
+    return Posterior(z, torch.full_like(z, -torch.inf))
 
 
 def save_posterior(posterior: Posterior, folder: Path, name: str) -> None:
@@ -43,27 +47,25 @@ def save_posterior(posterior: Posterior, folder: Path, name: str) -> None:
     if torch.isfinite(posterior.logvar).all():
         write_array(logvar, posterior.logvar.numpy())
     else:
-        logvar.unlink(missing_ok=True)  # of an autoencoder that was encoded with before
+        logvar.unlink(missing_ok=True)  # an autoencoder may have been encoded with before
 
 
 def load_posterior(folder: Path, name: str) -> Posterior:
     """Read what `save_posterior` wrote."""
     mean = torch.from_numpy(read_array(folder / f"{name}_mean.npy"))
     logvar = folder / f"{name}_logvar.npy"
-    return Posterior(
-        mean, torch.from_numpy(read_array(logvar)) if logvar.exists() else torch.full_like(mean, -torch.inf)
-    )
+    return Posterior(mean, torch.from_numpy(read_array(logvar))) if logvar.exists() else _exact(mean)
 
 
 class LatentPairs:
     """Pairs of latents that share one concept.
 
     Arguments:
-        posterior: of the pool's images, `[n, N]`, on any device.
+        posterior: those of the pool's images, `[n, N]`, on any device.
         values: the pool's concept values `[n, K]`.
         concepts, weights, balanced: see `ConceptPairs`.
-        sample: draw z from the posterior, anew each time (official in training); otherwise take its mean (official
-            for the estimate).
+        sample: draw z from the posterior, anew each time (official in training), or take its mean (official in the
+            estimate).
     """
 
     def __init__(
@@ -82,11 +84,8 @@ class LatentPairs:
     def __call__(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Draw `z_a`, `z_b` `[n, N]` on the posterior's device, and `factor` `[n]`."""
         index_a, index_b, factor = self._pairs.draw(n, generator)
-        return self._take(index_a, generator), self._take(index_b, generator), factor
-
-    def _take(self, index: Tensor, generator: torch.Generator) -> Tensor:
-        drawn = _rows(self._posterior, index)
-        return drawn.sample(generator) if self._sample else drawn.mean
+        a, b = self._posterior[index_a], self._posterior[index_b]
+        return (a.sample(generator), b.sample(generator), factor) if self._sample else (a.mean, b.mean, factor)
 
 
 class SingleLatents:
@@ -98,9 +97,4 @@ class SingleLatents:
     def __call__(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw z `[n, N]` on the posterior's device."""
         index = torch.randint(len(self._posterior.mean), (n,), generator=generator)
-        return _rows(self._posterior, index).sample(generator)
-
-
-def _rows(posterior: Posterior, index: Tensor) -> Posterior:
-    index = index.to(posterior.mean.device)
-    return Posterior(posterior.mean[index], posterior.logvar[index])
+        return self._posterior[index].sample(generator)

@@ -1,14 +1,12 @@
-"""A command in several processes of this machine, by torchrun's launcher: see `reproduce.training.distributed`."""
+"""A command in several processes of this machine, started by torchrun: see `reproduce.training.distributed`."""
 
 import logging
 import os
-import sys
-import uuid
 from collections.abc import Sequence
 
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.distributed.run import main
 
 
 def launch(arguments: Sequence[str], *, processes: int) -> int:
@@ -18,20 +16,11 @@ def launch(arguments: Sequence[str], *, processes: int) -> int:
     """
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # each process prints its own errors
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",  # any free port
-        max_restarts=0,
-    )
     try:
-        elastic_launch(config, sys.executable)("-u", "-m", "reproduce.cli", *arguments)
+        main(["--standalone", "--nproc-per-node", str(processes), "-m", "reproduce.cli", *arguments])
     except ChildFailedError as error:
         code = error.get_first_failure()[1].exitcode
-        return code if code > 0 else 1  # negative: a signal ended it
+        return code if code > 0 else 1  # it is negative where a signal ended the process
     except (SignalException, KeyboardInterrupt):
         return 130
     return 0

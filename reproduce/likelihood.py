@@ -47,10 +47,10 @@ def pair_nll(  # noqa: PLR0913, PLR0917  (the public call is fixed)
         dims: the K+1 factor sizes, the residual last; they sum to N. Zero is allowed.
         rho: correlation of the shared factor within a pair, in (0, 1) (the paper's σ_ab; official: 0.975).
         variance: the shared factor's conditional variance, "1-rho^2" (official), or the "1-rho" of some transcriptions.
-        half: keep the Gaussian's factor ½ before the squares (official); the paper prints them without it.
+        half: keep the Gaussian's factor ½ before the squares (official); the paper prints the squares without it.
     """
     if not 0 < rho < 1:
-        raise UserError(f"rho={rho}: the correlation within a pair lies strictly between 0 and 1")
+        raise UserError(f"rho={rho}: the correlation within a pair must lie strictly between 0 and 1")
     if variance not in VARIANCES:
         raise UserError(f"variance={variance!r}: choose one of {', '.join(VARIANCES)}")
     per_pair = (log_det_a, log_det_b, factor)

@@ -19,23 +19,20 @@ class ConceptPairs:
         values: int64 `[n, K]`, the value of each concept for each image.
         concepts: the K concepts' names, for messages.
         weights: the relative frequency of each concept as F; None is uniform (official).
-        balanced: draw x^a so that every value of the shared concept comes up equally often. Otherwise (official) a
-            value comes up as often as it is among the images, and a rare attribute's presence is rarely shared.
+        balanced: draw x^a so that all values of the shared concept are equally frequent. Otherwise (official) they are
+            as frequent as among the images, and pairs rarely share a rare attribute's presence.
     """
 
     def __init__(
         self, *, values: Tensor, concepts: Sequence[str], weights: Sequence[float] | None = None, balanced: bool = False
     ) -> None:
         if values.ndim != 2 or values.shape[1] != len(concepts):
-            raise UserError(
-                f"values must be [n, {len(concepts)}] for the concepts {', '.join(concepts)}; "
-                f"they are {list(values.shape)}"
-            )
+            expected = f"[n, {len(concepts)}] for the concepts {', '.join(concepts)}"
+            raise UserError(f"values must be {expected}; they are {list(values.shape)}")
         weights = [1.0] * len(concepts) if weights is None else list(weights)
         if len(weights) != len(concepts) or min(weights) < 0 or sum(weights) <= 0:
-            raise UserError(
-                f"concept weights {weights}: one for each of {', '.join(concepts)}, none negative, not all 0"
-            )
+            needed = f"one for each of {', '.join(concepts)}, none negative, not all 0"
+            raise UserError(f"concept weights {weights}: {needed}")
         if len(values) < 2:
             raise UserError(f"{len(values)} image(s) make no pairs: the set needs at least 2")
         self.concepts = tuple(concepts)
@@ -68,5 +65,5 @@ class ConceptPairs:
         return index_a, index_b, factor
 
     def _member(self, k: int, group: Tensor, uniform: Tensor) -> Tensor:
-        """An image with the `group`-th value of concept k, by `uniform` in [0, 1)."""
+        """The index of an image with the `group`-th value of concept k; `uniform` in [0, 1) chooses among them."""
         return self._order[k][self._start[k][group] + (uniform * self._size[k][group]).long()]

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from reproduce.config import Experiment, Unsupervised, load_network_config
+from reproduce.config import AutoencoderStage, Experiment, load_experiment
 from reproduce.errors import ReproduceError
 from reproduce.files import write_array
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.discriminator import Discriminator
 from reproduce.models.weights import load_network
-from reproduce.paths import CONFIGS
+from reproduce.paths import CONFIGS, ExperimentPlaces
 from reproduce.stages import first_stage as stage
 from reproduce.training import first_stage as training
 from reproduce.training.optimisation import LinearDecay, NetworkTraining
@@ -28,10 +28,7 @@ STEPS, START = 300, 200
 N_CLASSES = 3
 
 
-Config = Experiment | Unsupervised
-
-
-def shortened(config: Config) -> Config:
+def shortened(config: Experiment) -> Experiment:
     """300 steps of 4 images, a width of 4, a rate to match; the discriminator's start in its place among the steps."""
 
     def shorter(was: NetworkTraining, steps: int) -> NetworkTraining:
@@ -42,18 +39,17 @@ def shortened(config: Config) -> Config:
         return was.model_copy(update=changes)
 
     first = config.first_stage
-    changes = {"source": "train", "checkpoint": None, "width": 4, "training": shorter(first.training, STEPS)}
-    if first.objective is not None:
+    changes = {"source": "train", "width": 4, "training": shorter(first.training, STEPS)}
+    if isinstance(first, AutoencoderStage):
         adversarial = first.objective.adversarial
         assert adversarial is not None
         adversarial = adversarial.model_copy(update={"start": START, "width": 4})
         changes["objective"] = first.objective.model_copy(update={"adversarial": adversarial})
-    judge = config.judge
-    if judge is not None:
-        judge = judge.model_copy(update={"source": "train", "width": 4, "training": shorter(judge.training, 5)})
+        training = shorter(first.judge.training, 5)
+        changes["judge"] = first.judge.model_copy(update={"source": "train", "width": 4, "training": training})
     dataset = config.dataset.model_copy(update={"image_size": 32})
     return config.model_copy(
-        update={"first_stage": first.model_copy(update=changes), "judge": judge, "dataset": dataset, "device": "cpu"}
+        update={"first_stage": first.model_copy(update=changes), "dataset": dataset, "device": "cpu"}
     )
 
 
@@ -74,7 +70,7 @@ def random_net_distance(_: Path, device: torch.device) -> Perceptual:
     return lambda images, others: distance(images.expand(-1, 3, -1, -1), others.expand(-1, 3, -1, -1))
 
 
-Run = Callable[[str], tuple[Path, Config]]
+Run = Callable[[str], tuple[Path, Experiment]]
 
 
 @pytest.fixture
@@ -86,11 +82,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         def folder(self) -> Path:
             return tmp_path / "artifacts" / self.experiment
 
-    def run(experiment: str) -> tuple[Path, Config]:
-        config = shortened(load_network_config("full", experiment))
-        site = TemporaryPlaces("full", experiment)
+    def run(experiment: str) -> tuple[Path, Experiment]:
+        config = shortened(load_experiment("full", experiment))
+        places = TemporaryPlaces("full", experiment)
         for name in ("labels", "images"):
-            write_array(site.data / f"train_{name}.npy", np.zeros(1))
+            write_array(places.data / f"train_{name}.npy", np.zeros(1))
         channels = 1 if "mnist" in experiment and config.dataset.name != "colormnist" else 3
         data = SimpleNamespace(
             channels=channels,
@@ -98,12 +94,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
             random_images=partial(random_images, channels),
             frequencies=lambda: torch.full((N_CLASSES,), 1 / N_CLASSES),
         )
-        monkeypatch.setattr(stage, "load_network_config", lambda *_: config)
-        monkeypatch.setattr(stage, "open_dataset", lambda *_: data)
+        monkeypatch.setattr(stage, "load_experiment", lambda *_: config)
+        monkeypatch.setattr(type(config.dataset), "open", lambda *_: data)
         stage.run("full", experiment)
-        return site.first_stage, config
+        return places.first_stage, config
 
-    monkeypatch.setattr(stage, "Site", TemporaryPlaces)
+    monkeypatch.setattr(stage, "ExperimentPlaces", TemporaryPlaces)
     monkeypatch.setattr(stage, "WORK", tmp_path / "work")
     monkeypatch.setattr(stage, "DOWNLOADS", tmp_path / "downloads")
     monkeypatch.setattr(stage, "MIRROR", str(tmp_path / "nothing here"))
@@ -139,13 +135,13 @@ def test_300_steps_of_each_config(
     log = pd.read_csv(folder / "network_training.csv")
     assert log["step"].iloc[-1] == STEPS
     assert np.isfinite(log.to_numpy()).all()
-    kind = Autoencoder if config.first_stage.kind == "autoencoder" else Classifier
+    kind = Autoencoder if isinstance(config.first_stage, AutoencoderStage) else Classifier
     network = load_network(folder / "network.safetensors", kind)
     assert all(value.isfinite().all() for value in network.state_dict().values())
-    assert (folder / "judge.safetensors").exists() == (config.judge is not None)
+    assert (folder / "judge.safetensors").exists() == (kind is Autoencoder)
     before = log[log["step"] <= START]
     assert before["loss"].iloc[-1] < 0.5 * before["loss"].iloc[0]
-    if config.first_stage.kind == "classifier":
+    if not isinstance(config.first_stage, AutoencoderStage):
         assert list(log) == ["step", "loss", "accuracy"]
         return
     adversarial = ["adversarial", "adversarial_weight", "discriminator", "logits_real"]
@@ -159,7 +155,6 @@ def test_300_steps_of_each_config(
         assert parameter.isfinite().all()
         assert not parameter.equal(was)
     normalised = any(name.endswith("original") for name in discriminator.state_dict())
-    assert config.first_stage.objective is not None
     assert config.first_stage.objective.adversarial is not None
     assert normalised == config.first_stage.objective.adversarial.spectral_norm
 
@@ -186,8 +181,8 @@ OFFICIAL = {  # configs/*_ae.yaml and *_clf.yaml: disc_start, d_lr_factor, spect
 
 @pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name in OFFICIAL])
 def test_the_full_configs_have_the_official_values(experiment: str) -> None:
-    first = load_network_config("full", experiment).first_stage
-    adversarial = first.objective.adversarial if first.objective else None
+    first = load_experiment("full", experiment).first_stage
+    adversarial = first.objective.adversarial if isinstance(first, AutoencoderStage) else None
     found = (
         adversarial and adversarial.start,
         adversarial and adversarial.rate_factor,
@@ -199,7 +194,7 @@ def test_the_full_configs_have_the_official_values(experiment: str) -> None:
     assert (first.width, first.latent_dim, first.training.batch_size) == (64, 64, 25)
     assert first.training.peak_rate == pytest.approx(25 * 4.5e-6)
     assert (first.training.betas, first.training.gradient_clip) == ((0.5, 0.9), None)
-    if first.objective is not None:
+    if isinstance(first, AutoencoderStage):
         objective = first.objective.model_dump(exclude={"adversarial"})
         assert objective == {
             "error": "absolute",

@@ -46,7 +46,7 @@ SIZE = {"in_channels": 1, "image_size": 32, "width": 4, "latent_dim": 6}
 
 
 def distance(images: Tensor, others: Tensor) -> Tensor:
-    """Stands in for a perceptual network: smooth, one number an image, of any precision."""
+    """Stands in for a perceptual network: it is smooth, gives one number per image, and works in any precision."""
     return (F.avg_pool2d(images, 4) - F.avg_pool2d(others, 4)).square().mean((1, 2, 3))
 
 

@@ -1,9 +1,12 @@
-"""The convolutional first stages: the autoencoder (a VAE) and the classifier that share one encoder.
+"""The convolutional first stages: the autoencoder (a VAE) and the classifier, which have the same encoder.
 
-Source: official `iin/models/ae.py` and `clf.py`; `paper_configs/` gives widths. `width` is the channel count of the
-first layer (official: 64), doubled by each of the four downsampling layers.
+Source: official `iin/models/ae.py` and `clf.py`; `paper_configs/` gives widths. `width` is the number of channels of
+the first layer (official: 64). Each of the four downsampling layers doubles it.
 """
 
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -24,12 +27,17 @@ class Posterior:
     mean: Tensor
     logvar: Tensor
 
+    def __getitem__(self, index: Tensor) -> "Posterior":
+        """The posteriors of the images `index`, a tensor of integers on any device."""
+        index = index.to(self.mean.device)
+        return Posterior(self.mean[index], self.logvar[index])
+
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """One z `[B, N]` for each image."""
+        """Draw one z `[B, N]` for each image."""
         return self.at(torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype))
 
     def at(self, noise: Tensor) -> Tensor:
-        """The z `[B, N]` that `noise` `[B, N]` of N(0, 1), on any device, stands for."""
+        """The z `[B, N]` that belongs to `noise` `[B, N]`, which is a draw from N(0, 1) on any device."""
         return self.mean + (0.5 * self.logvar).exp() * noise.to(self.mean.device)
 
     def kl(self) -> Tensor:
@@ -45,7 +53,6 @@ class _ChannelNorm(nn.Module):
         self.loc = nn.Parameter(torch.zeros(1, channels, 1, 1))
         self.scale = nn.Parameter(torch.ones(1, channels, 1, 1))
 
-    @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
         self.loc.copy_(-x.mean((0, 2, 3), keepdim=True))
         self.scale.copy_(1 / (x.std((0, 2, 3), keepdim=True) + 1e-6))
@@ -54,23 +61,31 @@ class _ChannelNorm(nn.Module):
         return self.scale * (x + self.loc)
 
 
-class _Layer(nn.Module):
-    """Convolution, ActNorm, LeakyReLU(0.2)."""
+@contextmanager
+def _initialising(network: nn.Module) -> Iterator[None]:
+    """Within the block, every ActNorm of `network` is set by its input before it is applied."""
+    norms = [module for module in network.modules() if isinstance(module, _ChannelNorm)]
+    hooks = [norm.register_forward_pre_hook(lambda norm, inputs: norm.initialize(*inputs)) for norm in norms]
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
-    def __init__(self, convolution: nn.Module, channels: int) -> None:
-        super().__init__()
-        self.convolution = convolution
-        self.norm = _ChannelNorm(channels)
-        self.activation = nn.LeakyReLU(0.2)
 
-    def initialize(self, x: Tensor) -> Tensor:
-        """Set the ActNorm by `x`, and return what the layer then makes of it."""
-        x = self.convolution(x)
-        self.norm.initialize(x)
-        return self.activation(self.norm(x))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.activation(self.norm(self.convolution(x)))
+def _layers(convolution: type[nn.Conv2d | nn.ConvTranspose2d], channels: list[int]) -> nn.ModuleList:
+    """Layers of convolution, ActNorm and LeakyReLU(0.2), each of which halves or doubles the side."""
+    return nn.ModuleList(
+        nn.Sequential(
+            OrderedDict(
+                convolution=convolution(a, b, 4, stride=2, padding=1, bias=False),
+                norm=_ChannelNorm(b),
+                activation=nn.LeakyReLU(0.2),
+            )
+        )
+        for a, b in pairwise(channels)
+    )
 
 
 class _Encoder(nn.Module):
@@ -80,38 +95,23 @@ class _Encoder(nn.Module):
         super().__init__()
         if image_size % 2**_DOWNSAMPLINGS or image_size < 2**_DOWNSAMPLINGS:
             raise UserError(f"image_size={image_size}: it must be a multiple of {2**_DOWNSAMPLINGS}")
-        self.in_channels, self.image_size = in_channels, image_size
+        self.image_shape = (in_channels, image_size, image_size)
         channels = [in_channels, *(width * 2**i for i in range(_DOWNSAMPLINGS))]
-        self.layers = nn.ModuleList(
-            _Layer(nn.Conv2d(a, b, 4, stride=2, padding=1, bias=False), b) for a, b in pairwise(channels)
-        )
+        self.layers = _layers(nn.Conv2d, channels)
         self.dense = nn.Conv2d(channels[-1], n_out, image_size // 2**_DOWNSAMPLINGS)
 
-    def initialize(self, x: Tensor) -> None:
-        x = self._checked(x)
-        for layer in self.layers:
-            assert isinstance(layer, _Layer)
-            x = layer.initialize(x)
-
     def features(self, x: Tensor) -> list[Tensor]:
-        x = self._checked(x)
+        if x.ndim != 4 or tuple(x.shape[1:]) != self.image_shape:
+            expected = ", ".join(map(str, self.image_shape))
+            raise UserError(f"this encoder takes images [B, {expected}] in [-1, 1]; it was given {list(x.shape)}")
         found = []
-        for layer in self.layers:
+        for layer in [*self.layers, self.dense]:
             x = layer(x)
             found.append(x)
-        return [*found, self.dense(x)]
+        return found
 
     def forward(self, x: Tensor) -> Tensor:
         return self.features(x)[-1].flatten(1)
-
-    def _checked(self, x: Tensor) -> Tensor:
-        expected = (self.in_channels, self.image_size, self.image_size)
-        if x.ndim != 4 or tuple(x.shape[1:]) != expected:
-            raise UserError(
-                f"this encoder takes images [B, {expected[0]}, {expected[1]}, {expected[2]}] in [-1, 1]; "
-                f"it was given {list(x.shape)}"
-            )
-        return x
 
 
 class _Decoder(nn.Module):
@@ -121,16 +121,8 @@ class _Decoder(nn.Module):
         super().__init__()
         channels = [width * 2**i for i in reversed(range(_DOWNSAMPLINGS))]
         self.dense = nn.ConvTranspose2d(latent_dim, channels[0], image_size // 2**_DOWNSAMPLINGS)
-        self.layers = nn.ModuleList(
-            _Layer(nn.ConvTranspose2d(a, b, 4, stride=2, padding=1, bias=False), b) for a, b in pairwise(channels)
-        )
+        self.layers = _layers(nn.ConvTranspose2d, channels)
         self.image = nn.ConvTranspose2d(channels[-1], in_channels, 4, stride=2, padding=1, bias=False)
-
-    def initialize(self, z: Tensor) -> None:
-        x = self.dense(z[:, :, None, None])
-        for layer in self.layers:
-            assert isinstance(layer, _Layer)
-            x = layer.initialize(x)
 
     def forward(self, z: Tensor) -> Tensor:
         x = self.dense(z[:, :, None, None])
@@ -140,7 +132,7 @@ class _Decoder(nn.Module):
 
 
 def _draw_weights(module: nn.Module, seed: int) -> None:
-    """Convolutions N(0, 0.02) with bias 0 (official), in the order of the state dict."""
+    """Draw the convolutions' weights from N(0, 0.02), with bias 0 (official), in the order of the state dict."""
     generator = torch_generator(seed, "convolution weights")
     for child in module.modules():
         if isinstance(child, nn.Conv2d | nn.ConvTranspose2d):
@@ -154,8 +146,8 @@ class Autoencoder(nn.Module):
 
     Arguments:
         in_channels: 1 or 3.
-        image_size: side S of the images, a multiple of 16 (official: 32 and 64).
-        width: channels of the first layer (official: 64).
+        image_size: the side S of the images, a multiple of 16 (official: 32 and 64).
+        width: the channels of the first layer (official: 64).
         latent_dim: N, the size of z (official: 64).
         seed: decides the initial weights.
     """
@@ -172,14 +164,13 @@ class Autoencoder(nn.Module):
 
     @property
     def last_layer(self) -> Tensor:
-        """The weights of the decoder's last layer, those of its image `[width, C, 4, 4]`."""
+        """The weights `[width, C, 4, 4]` of the decoder's last layer."""
         return self.decoder.image.weight
 
-    @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
         """Data-dependent ActNorm of encoder and decoder by images `x` `[B, C, S, S]`; once, before training."""
-        self.encoder.initialize(x)
-        self.decoder.initialize(self.encode(x).mean)
+        with _initialising(self):
+            self.decode(self.encode(x).mean)
 
     def encode(self, x: Tensor) -> Posterior:
         """E: images `[B, C, S, S]` in [-1, 1] to the posterior over z; log variance is clamped to [-30, 10]."""
@@ -195,7 +186,7 @@ class Autoencoder(nn.Module):
 class Classifier(nn.Module):
     """E and G of the interpreted classifier: the same encoder, and a linear layer from z to logits.
 
-    Arguments as for `Autoencoder`; `n_classes` is the number of logits.
+    The arguments are those of `Autoencoder`, and `n_classes`, the number of logits.
     """
 
     def __init__(
@@ -220,10 +211,10 @@ class Classifier(nn.Module):
         for parameter in self.head.parameters():
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
 
-    @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
         """Data-dependent ActNorm by images `x` `[B, C, S, S]`; once, before training."""
-        self.encoder.initialize(x)
+        with _initialising(self):
+            self.encode(x)
 
     def encode(self, x: Tensor) -> Tensor:
         """E: images `[B, C, S, S]` in [-1, 1] to z `[B, N]`."""

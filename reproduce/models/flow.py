@@ -1,6 +1,7 @@
 r"""T, the invertible network: blocks of [ActNorm, double affine coupling, fixed shuffle].
 
-Source: the paper's block diagram; official `iin/models/iin.py` for widths, activations and parametrisation.
+Each layer's `forward` maps x `[B, N]` to y `[B, N]` and log |det| `[B]`; its `inverse` maps y to x and the inverse's
+log |det|. Source: the paper's block diagram; official `iin/models/iin.py` for widths, activations and parametrisation.
 """
 
 import math
@@ -28,9 +29,9 @@ class FlowSize(Strict):
 
 
 class ActNorm(nn.Module):
-    r"""An affine map for each component, :math:`y = s \odot (x + b)`, whose :math:`s` may be negative.
+    r"""An affine map of each component, :math:`y = s \odot (x + b)`, whose :math:`s` may be negative.
 
-    The identity until `initialize` is called.
+    It is the identity until `initialize` is called.
     """
 
     def __init__(self, *, dim: int) -> None:
@@ -40,19 +41,17 @@ class ActNorm(nn.Module):
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Choose shift and scale so that `x` `[B, N]` leaves with mean 0 and standard deviation 1.
+        """Choose b and s so that `x` `[B, N]` is mapped to mean 0 and standard deviation 1.
 
-        The 1e-6 beside the deviation is the official code's; it keeps a constant component finite.
+        The official code adds the 1e-6 to the deviation; it keeps a constant component finite.
         """
         self.loc.copy_(-x.mean(0))
         self.scale.copy_(1 / (x.std(0) + 1e-6))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`x` `[B, N]` to `y` `[B, N]` and log |det| `[B]`."""
         return self.scale * (x + self.loc), self.scale.abs().log().sum().expand(len(x))
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """`y` `[B, N]` to `x` `[B, N]` and log |det| of the inverse `[B]`."""
         return y / self.scale - self.loc, -self.scale.abs().log().sum().expand(len(y))
 
 
@@ -65,25 +64,23 @@ class _ScaleAndShift(nn.Module):
     def __init__(self, *, n_in: int, n_out: int, hidden_dim: int, hidden_depth: int, generator: torch.Generator):
         super().__init__()
         widths = [n_in, *[hidden_dim] * (hidden_depth + 1), n_out]
-        self.weights = nn.ParameterList()
-        self.biases = nn.ParameterList()
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for fan_in, fan_out in pairwise(widths):
             bound = 1 / math.sqrt(fan_in)  # nn.Linear's default for weight and bias, as the official code has it
             self.weights.append(torch.empty(2, fan_in, fan_out).uniform_(-bound, bound, generator=generator))
             self.biases.append(torch.empty(2, 1, fan_out).uniform_(-bound, bound, generator=generator))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        h = x.expand(2, *x.shape)
-        last = len(self.weights) - 1
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            h = torch.baddbmm(bias, h, weight)
-            if i < last:
-                h = F.leaky_relu(h, 0.01)
+        layers = zip(self.weights, self.biases, strict=True)
+        weight, bias = next(layers)
+        h = torch.baddbmm(bias, x.expand(2, *x.shape), weight)
+        for weight, bias in layers:
+            h = torch.baddbmm(bias, F.leaky_relu(h, 0.01), weight)
         return h[0].tanh(), h[1]
 
 
 class DoubleCoupling(nn.Module):
-    r"""Two affine couplings: the first half conditions the second, then the halves trade places.
+    r"""Two affine couplings: the first half conditions the second, and then the second the first.
 
     Each is :math:`y_2 = x_2 \odot \exp(s(x_1)) + t(x_1)` with :math:`s \in (-1, 1)`.
     """
@@ -91,13 +88,12 @@ class DoubleCoupling(nn.Module):
     def __init__(self, *, dim: int, hidden_dim: int, hidden_depth: int, generator: torch.Generator) -> None:
         super().__init__()
         self.split = dim // 2
-        rest = dim - self.split
+        self.rest = dim - self.split
         network = partial(_ScaleAndShift, hidden_dim=hidden_dim, hidden_depth=hidden_depth, generator=generator)
-        self.first = network(n_in=self.split, n_out=rest)
-        self.second = network(n_in=rest, n_out=self.split)
+        self.first = network(n_in=self.split, n_out=self.rest)
+        self.second = network(n_in=self.rest, n_out=self.split)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`x` `[B, N]` to `y` `[B, N]` and log |det| `[B]`."""
         left, right = x[:, : self.split], x[:, self.split :]
         scale_1, shift = self.first(left)
         right = right * scale_1.exp() + shift
@@ -106,9 +102,7 @@ class DoubleCoupling(nn.Module):
         return torch.cat([right, left], 1), scale_1.sum(1) + scale_2.sum(1)
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """`y` `[B, N]` to `x` `[B, N]` and log |det| of the inverse `[B]`."""
-        rest = y.shape[1] - self.split
-        right, left = y[:, :rest], y[:, rest:]
+        right, left = y[:, : self.rest], y[:, self.rest :]
         scale_2, shift = self.second(right)
         left = (left - shift) * (-scale_2).exp()
         scale_1, shift = self.first(left)
@@ -129,11 +123,9 @@ class Shuffle(nn.Module):
         self.register_buffer("restoring", permutation.argsort())
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`x` `[B, N]`, reordered, and zeros `[B]`."""
         return x[:, self.permutation], x.new_zeros(len(x))
 
     def inverse(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """`y` `[B, N]`, put back in order, and zeros `[B]`."""
         return y[:, self.restoring], y.new_zeros(len(y))
 
 
@@ -142,12 +134,12 @@ class Flow(nn.Module):
 
     Arguments:
         dim: N, the size of z; at least 2.
-        n_blocks: blocks of ActNorm, double coupling and shuffle (official: 12).
-        hidden_dim: width of the coupling networks (official: 512).
-        hidden_depth: hidden layers beyond the first (official: 2).
+        n_blocks: the number of blocks of ActNorm, double coupling and shuffle (official: 12).
+        hidden_dim: the width of the coupling networks (official: 512).
+        hidden_depth: the number of hidden layers beyond the first (official: 2).
         seed: decides the initial weights and the permutations.
 
-    The official code orders the factors in z̃ as concept 1 … K, then the residual; so do we.
+    The factors lie in z̃ in the official code's order: concept 1 … K, then the residual.
     """
 
     def __init__(
@@ -155,23 +147,20 @@ class Flow(nn.Module):
     ) -> None:
         super().__init__()
         if dim < 2:
-            raise UserError(f"dim={dim}: a flow needs at least 2 dimensions, for a coupling to have two halves")
+            raise UserError(f"dim={dim}: a flow needs at least 2 dimensions, so that a coupling has two halves")
         size = {"n_blocks": n_blocks, "hidden_dim": hidden_dim, "hidden_depth": hidden_depth}
         validated(FlowSize, size, "Flow")
         self.dim = dim
         self.config = {"dim": dim, **size}  # the arguments that rebuild the architecture
         generator = torch_generator(seed, "flow weights")
+        coupling = partial(DoubleCoupling, hidden_dim=hidden_dim, hidden_depth=hidden_depth, generator=generator)
         self.layers = nn.ModuleList()
         for _ in range(n_blocks):
-            self.layers.append(ActNorm(dim=dim))
-            self.layers.append(
-                DoubleCoupling(dim=dim, hidden_dim=hidden_dim, hidden_depth=hidden_depth, generator=generator)
-            )
-            self.layers.append(Shuffle(dim=dim, generator=generator))
+            self.layers.extend([ActNorm(dim=dim), coupling(dim=dim), Shuffle(dim=dim, generator=generator)])
 
     @torch.no_grad()
     def initialize(self, z: Tensor) -> None:
-        """Data-dependent ActNorm: after it, each block sees `z` `[B, N]`, B at least 2, as zero mean and unit scale.
+        """Set each ActNorm by `z` `[B, N]`, B at least 2, so that its output has mean 0 and standard deviation 1.
 
         Call it once, before training, with a batch of training latents.
         """
@@ -185,11 +174,11 @@ class Flow(nn.Module):
             z, _ = layer(z)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """z `[B, N]` to z̃ `[B, N]` and log |det dT/dz| `[B]`."""
+        """T: z `[B, N]` to z̃ `[B, N]` and log |det dT/dz| `[B]`."""
         return self._cascade(z, self.layers)
 
     def inverse(self, z_tilde: Tensor) -> tuple[Tensor, Tensor]:
-        """z̃ `[B, N]` to z `[B, N]` and log |det dT⁻¹/dz̃| `[B]`."""
+        """T⁻¹: z̃ `[B, N]` to z `[B, N]` and log |det dT⁻¹/dz̃| `[B]`."""
         return self._cascade(z_tilde, (layer.inverse for layer in reversed(self.layers)))
 
     def _cascade(self, x: Tensor, maps: Iterable) -> tuple[Tensor, Tensor]:

@@ -3,47 +3,39 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 from reproduce.errors import MissingFileError, ReproduceError
 from reproduce.files import atomic_path, shown
-
-
-class Network(Protocol):
-    """A module that can say which arguments rebuild it."""
-
-    @property
-    def config(self) -> dict[str, int]: ...
-    def state_dict(self) -> dict[str, Any]: ...
-
 
 N = TypeVar("N", bound=nn.Module)
 
 
 def save_network(
     path: Path,
-    network: Network,
+    network: nn.Module,
     *,
     precision: str = "float32",
     trained_on: str = "",
     origin: Mapping[str, str | int] | None = None,
 ) -> None:
-    """Write `network` atomically, its floating-point weights as `precision`, "float32" or "float16".
+    """Write `network`, whose `config` holds the arguments that rebuild it, atomically.
 
-    The header keeps `trained_on`, which identifies the training data (the function `trained_on` reads it back), and
-    `origin`, which says what a converted network was before.
+    Arguments:
+        precision: of the floating-point weights in the file, "float32" or "float16".
+        trained_on: identifies the training data; the function `trained_on` reads it back.
+        origin: what a converted network was before.
     """
     dtype = {"float32": torch.float32, "float16": torch.float16}[precision]
     tensors = {
         name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
         for name, value in network.state_dict().items()
     }
-    # one entry: safetensors writes several in an order that changes from process to process
     header: dict[str, Any] = {
         "kind": type(network).__name__.lower(),
         "config": network.config,
@@ -51,6 +43,7 @@ def save_network(
     }
     if origin is not None:
         header["origin"] = dict(origin)
+    # the metadata has one entry: safetensors writes several in an order that changes from process to process
     metadata = {"network": json.dumps(header, sort_keys=True)}
     with atomic_path(path) as temporary:
         try:
@@ -60,11 +53,11 @@ def save_network(
 
 
 def trained_on(path: Path) -> str:
-    """The `trained_on` that `save_network` got."""
+    """The `trained_on` that `save_network` wrote into the header."""
     return _read(path)[0].get("trained_on", "")
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(str(path), framework="pt") as file:
             header: dict[str, Any] = json.loads((file.metadata() or {}).get("network", "{}"))
@@ -78,9 +71,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 
 def load_network(path: Path, expected: type[N]) -> N:
-    """The network that `save_network` wrote, as float32, ready for use (`eval`).
+    """The network that `save_network` wrote, as float32, in evaluation mode.
 
-    Raises ReproduceError for a file that is missing, damaged, of another kind, or whose header no network fits.
+    Raises ReproduceError for a file that is missing, damaged, of another kind, or whose header fits no network.
     """
     kind = expected.__name__.lower()
     header, tensors = _read(path)

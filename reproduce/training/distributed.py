@@ -1,10 +1,10 @@
-"""Training in several processes, which `torchrun` starts: each takes its rows of a batch, the gradients are averaged.
+"""Training in several processes, which `torchrun` starts: each takes its rows of a batch; the gradients are averaged.
 
 Every process draws the whole batch of a step and keeps its own rows, so that no random number depends on the number of
-processes. One call sums all gradients, in the order of the parameters. `DistributedDataParallel` is not used for two
-reasons. After a process's first step it regroups the gradients by the time of their arrival, so that a training that
-continues would add in another order than one that was never interrupted. And it gives parts of unequal size the same
-weight. Without torchrun the functions here change nothing.
+processes. One call sums all gradients, in the order of the parameters. `DistributedDataParallel` would not do: after a
+process's first step it regroups the gradients by the time of their arrival, so that a training that continues would add
+in another order than one that was never interrupted, and it gives parts of unequal size the same weight. Without
+torchrun the functions here change nothing.
 """
 
 import io
@@ -22,7 +22,7 @@ from reproduce.errors import ReproduceError, UserError
 
 @contextmanager
 def started() -> Iterator[None]:
-    """Join the processes that torchrun started, by gloo between CPUs, by NCCL between GPUs; also a decorator."""
+    """Join the processes that torchrun started, with gloo between CPUs and NCCL between GPUs; also a decorator."""
     if not dist.is_torchelastic_launched():
         yield
         return
@@ -46,7 +46,7 @@ def is_first() -> bool:
 def own_device(device: torch.device) -> torch.device:
     """This process's device: `cuda` becomes the GPU of torchrun's LOCAL_RANK.
 
-    Raises UserError for a device that several processes can't share, and for more processes than GPUs.
+    Raises UserError for one GPU by its number, for a device that processes can't share, and for too few GPUs.
     """
     if processes() == 1 or device.type == "cpu":
         return device
@@ -60,7 +60,10 @@ def own_device(device: torch.device) -> torch.device:
 
 
 def part(n: int) -> slice:
-    """This process's rows of a batch of `n`, an equal share up to one row; UserError for fewer rows than processes."""
+    """This process's rows of a batch of `n`: the shares differ by one row at most.
+
+    Raises UserError for fewer rows than processes.
+    """
     size = processes()
     if n < size:
         raise UserError(f"batch_size={n} is too small for {size} processes: each needs an example; start {n} at most")
@@ -71,9 +74,8 @@ def part(n: int) -> slice:
 def average(tensors: Sequence[Tensor], *, of: int) -> None:
     """Turn means over this process's `part(of)` into means over the whole batch of `of`, in place.
 
-    Arguments:
-        tensors: they lie on one device, with the same number, order and shapes in every process. They are summed in
-            the first one's dtype.
+    `tensors` lie on one device, and are as many, of the same shapes and in the same order in every process. They are
+    summed in the first one's dtype.
     """
     if processes() == 1:
         return
@@ -82,8 +84,7 @@ def average(tensors: Sequence[Tensor], *, of: int) -> None:
     flat *= (own.stop - own.start) / of
     with _together():
         dist.all_reduce(flat)
-    pieces = flat.split([tensor.numel() for tensor in tensors])
-    for tensor, piece in zip(tensors, pieces, strict=True):
+    for tensor, piece in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.detach().copy_(piece.view_as(tensor))
 
 
@@ -91,7 +92,7 @@ def any_process(flag: bool) -> bool:
     """Whether `flag` holds in any process; every process waits for all others here."""
     if processes() == 1:
         return flag
-    flags = torch.tensor(int(flag))  # on the CPU: no GPU waits for it
+    flags = torch.tensor(int(flag))  # on the CPU, so that no GPU has to be waited for
     with _together():
         dist.all_reduce(flags, dist.ReduceOp.MAX)
     return bool(flags)
@@ -114,5 +115,5 @@ def from_first(state: Any) -> Any:
 def _together() -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:  # as gloo and NCCL report a lost connection
+    except RuntimeError as error:  # gloo and NCCL report a lost connection so
         raise ReproduceError("another process of this training has ended; its own message says why") from error

@@ -32,33 +32,31 @@ def train_autoencoder(
 ) -> Log:
     """Train `model` in place on `AutoencoderLoss`, and its discriminator with it; return the log.
 
-    Autoencoder and discriminator take their gradients of one pass, at the weights that the step began with, and then
-    step both. The official step moves the discriminator first and takes the autoencoder's gradient afterwards through
-    the changed weights, which PyTorch refuses since 1.5 (official `iin/iterators/ae.py`). There the discriminator also
-    counts its steps from 0, with gradients of 0; here it counts from `objective.adversarial.start`, so that Adam's
-    first few moves differ in size.
+    Both take their gradients from one pass, at the weights that the step began with, and step afterwards. The official
+    step moves the discriminator first and then takes the autoencoder's gradient through the changed weights, which
+    PyTorch refuses since 1.5 (official `iin/iterators/ae.py`). The official discriminator also counts its steps from 0,
+    with gradients of 0; here it counts from `objective.adversarial.start`, so that Adam's first few steps differ.
 
     Arguments:
         model: it is trained on the device that it lies on.
         draw_images: `draw_images(n, generator)` returns images `[n, C, S, S]` in [-1, 1] and targets `[n, n_outputs]`.
-        perceptual: the distance, on that device; it is needed where `objective.perceptual` is set.
+        perceptual: the distance, on that device; needed where `objective.perceptual` is set.
 
     Raises UserError for an adversarial term in several processes.
     """
-    discriminator, others = None, {}
-    if (adversarial := objective.adversarial) is not None:
-        if processes() > 1:  # its BatchNorm and its calibrated weight are of the whole batch
+    discriminator, adversarial = None, objective.adversarial
+    if adversarial is not None:
+        if processes() > 1:  # the BatchNorm and the calibrated weight need the whole batch
             raise UserError("an adversarial term is trained in one process: leave torchrun and REPRODUCE_PROCESSES out")
-        discriminator = Discriminator(
-            in_channels=model.config["in_channels"],
-            width=adversarial.width,
-            spectral_norm=adversarial.spectral_norm,
-            seed=seed,
-        ).to(model.last_layer.device)
-        others["discriminator"] = Trained(
+        channels, width, norm = model.config["in_channels"], adversarial.width, adversarial.spectral_norm
+        discriminator = Discriminator(in_channels=channels, width=width, spectral_norm=norm, seed=seed)
+        discriminator.to(model.last_layer.device)
+    loss = AutoencoderLoss(objective, perceptual=perceptual, discriminator=discriminator, last_layer=model.last_layer)
+    networks = {"autoencoder": Trained(nn.ModuleDict({"model": model, "objective": loss.scale}))}
+    if discriminator is not None and adversarial is not None:
+        networks["discriminator"] = Trained(
             discriminator, loss="discriminator", rate_factor=adversarial.rate_factor, start=adversarial.start
         )
-    loss = AutoencoderLoss(objective, perceptual=perceptual, discriminator=discriminator, last_layer=model.last_layer)
     own = part(training.batch_size)
 
     def values_of(images: Tensor, _: Tensor, *, generator: torch.Generator, step: int) -> dict[str, Tensor]:
@@ -66,16 +64,8 @@ def train_autoencoder(
         noise = torch.randn(training.batch_size, posterior.mean.shape[1], generator=generator)
         return loss(images, model.decode(posterior.at(noise[own])), posterior, step=step)
 
-    networks = {"autoencoder": Trained(nn.ModuleDict({"model": model, "objective": loss.scale})), **others}
     return _train(
-        model,
-        networks,
-        values_of,
-        draw_images=draw_images,
-        training=training,
-        seed=seed,
-        title="autoencoder",
-        resume=resume,
+        model, networks, values_of, draw=draw_images, training=training, seed=seed, title="autoencoder", resume=resume
     )
 
 
@@ -91,12 +81,12 @@ def train_classifier(
 ) -> Log:
     """Train `model` in place by binary cross-entropy (official `iin/iterators/clf.py`); return the log.
 
-    The targets are 0 or 1: one-hot for classes, or one output per attribute. `accuracy` is the share of outputs on the
-    right side of 0. `title` also names the random draws: two titles draw two sequences of batches.
+    The targets are 0 or 1: one-hot for classes, or one output per attribute. The log's `accuracy` is the share of
+    outputs on the right side of 0. `title` is also part of the seed: two titles draw different batches.
 
     Arguments:
-        frequencies: share `[n_outputs]` of images in which each output should be 1. With it, 0 and 1 weigh the same in
-            every output, so that a rare attribute is as likely to be seen as to be missed.
+        frequencies: for each output `[n_outputs]`, the share of images in which it should be 1. With it, 0 and 1 weigh
+            the same in every output, so that a rare attribute is as likely to be seen as to be missed.
     """
     rare = None if frequencies is None else frequencies.clamp(1e-3, 1 - 1e-3).to(next(model.parameters()).device)
 
@@ -108,7 +98,7 @@ def train_classifier(
 
     networks = {"classifier": Trained(model)}
     return _train(
-        model, networks, values_of, draw_images=draw_images, training=training, seed=seed, title=title, resume=resume
+        model, networks, values_of, draw=draw_images, training=training, seed=seed, title=title, resume=resume
     )
 
 
@@ -117,7 +107,7 @@ def _train(
     networks: Mapping[str, Trained],
     values_of: Callable[..., dict[str, Tensor]],
     *,
-    draw_images: DrawImages,
+    draw: DrawImages,
     training: NetworkTraining,
     seed: int,
     title: str,
@@ -126,14 +116,14 @@ def _train(
     """Initialise `model`, and train it with the other `networks` on `values_of(images, targets, generator=, step=)`."""
     own = part(training.batch_size)
     for network in networks.values():
-        network.module.to(memory_format=torch.channels_last)  # faster convolutions on CPU and GPU, same weights
+        network.module.to(memory_format=torch.channels_last)  # faster convolutions, on CPU and GPU
     device = next(model.parameters()).device
-    first, _ = draw_images(training.initialize_batch, torch_generator(seed, f"{title} initialisation"))
+    first, _ = draw(training.initialize_batch, torch_generator(seed, f"{title} initialisation"))
     model.initialize(first.to(device))
 
     def values_at(step: int) -> dict[str, Tensor]:
         generator = torch_generator(seed, f"{title} batch", step)
-        images, targets = draw_images(training.batch_size, generator)
+        images, targets = draw(training.batch_size, generator)
         images = images[own].to(device, memory_format=torch.channels_last)
         return values_of(images, targets[own].to(device), generator=generator, step=step)
 

@@ -20,7 +20,7 @@ from reproduce.training.optimisation import FlowTraining
 DrawPairs = Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]
 DrawLatents = Callable[[int, torch.Generator], Tensor]
 
-_INITIALIZED_BY = 25  # latents at least, as many as an official batch: a batch of one has no spread to measure
+_INITIALIZED_BY = 25  # at least so many latents, as in an official batch: a batch of one has no spread to measure
 
 
 class FlowSettings(FlowSize, FlowTraining):
@@ -51,12 +51,12 @@ def train_flow(
         dims: the K+1 factor sizes, the residual last; their sum is N.
         seed: decides the initial weights, the permutations and the draws.
         variance, half: the form of the likelihood, see `pair_nll`.
-        log: a list that the training's log is appended to: the mean loss in nats over every `log_every` steps.
-        resume: a state file to continue from and to save to; the result equals an uninterrupted training's.
+        log: a list; the mean loss in nats of every `log_every` steps is appended to it.
+        resume: a state file to continue from and to save to; the result equals that of an uninterrupted training.
 
     Settings, with their defaults and where these come from:
         steps: the number of steps; it has no default (official: 120,000).
-        batch_size: pairs per step; 25 (official).
+        batch_size: the number of pairs per step; 25 (official).
         peak_rate: Adam's largest learning rate; 1.125e-4 (official: 4.5e-6 times the batch size).
         schedule: the course of the learning rate, "linear_decay" or "one_cycle", see `Optimisation.rate`;
             "linear_decay" (official).
@@ -64,7 +64,7 @@ def train_flow(
         betas: Adam's decay rates; (0.5, 0.9) (official).
         n_blocks, hidden_dim, hidden_depth: the sizes of T, see `Flow`; 12, 512, 2 (official).
         rho: the correlation of the shared factor within a pair, in (0, 1); 0.975 (official).
-        log_every: steps per entry of the log; 50.
+        log_every: the number of steps per entry of the log; 50.
         title: the label of the progress bar; "T".
 
     Raises UserError for a setting that is unknown or wrong, dims that don't sum to N, a factor out of range, a batch
@@ -87,12 +87,10 @@ def train_density(
 ) -> Flow:
     """Train a new `Flow` without concepts, by the likelihood of single latents (official `iin/losses/iin.py`, `NLL`).
 
-    Arguments:
-        draw: `draw(batch_size, generator)` returns z `[B, N]` float32; otherwise it is as `train_flow`'s `draw_pairs`.
-
-    The other arguments, the settings and the errors are `train_flow`'s. `rho` is accepted, so that both take the same
-    settings, and has no effect: no latents are paired.
+    `draw(batch_size, generator)` returns z `[B, N]` float32, as `train_flow`'s `draw_pairs` does. The other arguments,
+    the settings and the errors are those of `train_flow`; `rho` is accepted and has no effect.
     """
+    chosen = _settings(settings, of="train_density")
 
     def draw_one(n: int, generator: torch.Generator) -> Sequence[Tensor]:
         return (draw(n, generator),)
@@ -100,7 +98,6 @@ def train_density(
     def mean_nll(flow: Flow, latents: Sequence[Tensor]) -> Tensor:
         return density_nll(*flow(latents[0])).mean()
 
-    chosen = _settings(settings, of="train_density")
     return _train(draw_one, mean_nll, chosen, purpose="training latents", seed=seed, log=log, resume=resume)
 
 
@@ -123,13 +120,13 @@ def _train(
     log: Log | None,
     resume: Resume | None,
 ) -> Flow:
-    """`draw` returns a batch, latents first, and is seeded for `purpose`; `loss_of(flow, batch)` is its mean loss."""
+    """Train on `loss_of(flow, batch)`, the mean loss of a batch that `draw` returns, latents first."""
     own = part(settings.batch_size)
-    batch = draw(max(settings.batch_size, _INITIALIZED_BY), torch_generator(seed, purpose))
-    check_finite(*batch)
-    first = batch[0]  # the official ActNorm sees the first members of the first batch
-    flow = Flow(dim=first.shape[1], **settings.model_dump(include=set(FlowSize.model_fields)), seed=seed)
-    flow.to(first.device).initialize(first)
+    first = draw(max(settings.batch_size, _INITIALIZED_BY), torch_generator(seed, purpose))
+    check_finite(*first)
+    z = first[0]  # the official ActNorm is initialised by the first members of the first batch
+    flow = Flow(dim=z.shape[1], **settings.model_dump(include=set(FlowSize.model_fields)), seed=seed)
+    flow.to(z.device).initialize(z)
 
     def values_of(step: int) -> dict[str, Tensor]:
         batch = draw(settings.batch_size, torch_generator(seed, purpose, step))
@@ -140,7 +137,6 @@ def _train(
     )
     if log is not None:
         log.extend(rows)
-    bad = [name for name, value in flow.state_dict().items() if not torch.isfinite(value).all()]
-    if bad:
+    if bad := [name for name, value in flow.state_dict().items() if not torch.isfinite(value).all()]:
         raise ReproduceError(f"training left NaN or infinity in {bad[0]}; lower the learning rate")
     return flow.eval()

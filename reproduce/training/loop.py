@@ -19,23 +19,24 @@ from tqdm import tqdm
 from reproduce.device import widest
 from reproduce.errors import ReproduceError
 from reproduce.files import atomic_path, locked
-from reproduce.training.distributed import any_process, average, from_first, is_first, processes
+from reproduce.training.distributed import any_process, average, from_first, is_first
 from reproduce.training.optimisation import Optimisation
 
 Log = list[dict[str, float]]
 
 
 class Resume:
-    """Where an interrupted training keeps its state, and what the state must belong to.
+    """Where an interrupted training keeps its state.
 
     Arguments:
-        folder: a folder that survives an interruption; DVC, for one, deletes a stage's outs before it runs. Every
-            recipe has a subfolder of its own there, so that a training never continues another's state.
+        folder: a folder that survives an interruption; DVC deletes a stage's outs before the stage runs. Each recipe
+            has a subfolder of its own there, so that a training never continues the state of another.
         recipe: all that decides the result, JSON-able: settings, hashes of the inputs, a digest of the code.
-        seconds: time between two saves.
+        seconds: the time between two saves.
 
     Attributes:
         key: a hash of the recipe; two trainings with the same key give the same result.
+        file: the state file.
     """
 
     def __init__(self, *, folder: Path, recipe: Mapping[str, Any], seconds: float = 60.0) -> None:
@@ -45,9 +46,9 @@ class Resume:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the state against a second process that would train the same; remove it when the block ends well.
+        """Keep other trainings with the same recipe out, and delete the state when the block ends without an error.
 
-        Under torchrun the first process holds it for all.
+        Under torchrun the first process holds the lock for all.
         """
         if not is_first():
             yield
@@ -72,22 +73,21 @@ class Resume:
         with atomic_path(self.file) as temporary:
             try:
                 torch.save(state, temporary)
-            except RuntimeError as error:  # a full disk, as torch's writer reports it
+            except RuntimeError as error:  # torch's writer reports a full disk so
                 raise ReproduceError(f"{self.file} cannot be written ({error}): is the disk full?") from error
 
 
 @contextmanager
 def _stop_request() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether Ctrl-C or SIGTERM has come; a second one ends the process at once."""
+    """Yield a function that says whether Ctrl-C or SIGTERM has come; a second signal has its usual effect."""
     asked = threading.Event()
-    previous: dict[int, Any] = {}
+    handled = threading.current_thread() is threading.main_thread()  # signals reach no other thread
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if handled}
 
     def ask(number: int, _: Any) -> None:
         asked.set()
-        signal.signal(number, previous[number])
+        signal.signal(number, previous[signal.Signals(number)])
 
-    if threading.current_thread() is threading.main_thread():  # signals reach no other
-        previous = {int(number): signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in previous:
         signal.signal(number, ask)
     try:
@@ -99,7 +99,7 @@ def _stop_request() -> Iterator[Callable[[], bool]]:
 
 @dataclass(frozen=True)
 class Trained:
-    """A network, and the name of the loss that it minimises; it joins at `start`, at `rate_factor` times the rate."""
+    """A network and the name of its loss; it is trained from step `start` on, at `rate_factor` times the rate."""
 
     module: nn.Module
     loss: str = "loss"
@@ -119,10 +119,10 @@ def optimise(
 ) -> Log:
     """Train `networks` in place, each with an Adam of its own; return the log: means over `log_every` steps each.
 
-    `values_of(step)` returns the step's losses and what else is logged: scalars, means over this process's rows of the
-    batch. It draws every random number from (seed, step), so that a training that continues equals one that was never
-    interrupted. All networks take their gradients of that one pass, at the weights that the step began with, and then
-    step. Under torchrun the first process's state is everyone's at the start, and it alone saves.
+    `values_of(step)` returns the step's losses and whatever else is logged: scalars, means over this process's rows of
+    the batch. It draws every random number from (seed, step), so that a training that continues equals one that was
+    never interrupted. All networks take their gradients from that one pass, at the weights that the step began with,
+    and step afterwards. Under torchrun all processes start from the first one's state, and it alone saves.
 
     Raises ReproduceError as soon as a logged value is NaN or infinite, and KeyboardInterrupt, with the state saved,
     when a process is asked to stop.
@@ -164,50 +164,46 @@ def _run(
     log_every: int,
     resume: Resume | None,
 ) -> Log:
-    first, log = 0, Log()
-    sums: dict[str, Tensor] = {}
+    """Call `step` for every step that the saved state lacks, and log the values that it returns."""
 
     def state(done: int) -> dict[str, Any]:
         states = {name: target.state_dict() for name, target in stateful.items()}
         return {"step": done, "log": log, "sums": sums, "stateful": states}
 
+    log, sums = Log(), dict[str, Tensor]()
     saved = resume.load() if resume and is_first() else None
-    if processes() > 1:
-        saved = from_first(saved or state(0))
-    if saved is not None:
-        for name, target in stateful.items():
-            target.load_state_dict(saved["stateful"][name])
-        first, log, sums = saved["step"], saved["log"], saved["sums"]
+    saved = from_first(saved or state(0))
+    for name, target in stateful.items():
+        target.load_state_dict(saved["stateful"][name])
+    first, log, sums = saved["step"], saved["log"], saved["sums"]
     quiet = None if is_first() else True  # None: where there is no terminal
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=title, disable=quiet, mininterval=1.0)
     last_save = time.monotonic()
     with _stop_request() as stop_asked:
         for done, values in enumerate(map(step, bar), first + 1):
-            # in the widest dtype, and left on the device: a GPU would wait for every value that is read out
+            # the sums are in the widest dtype, and left on the device: a GPU would wait for every value that is read
             sums = {name: sums.get(name, 0) + value.to(widest(value.device)) for name, value in values.items()}
             if done % log_every == 0 or done == steps:
                 row = {name: float(total) / ((done - 1) % log_every + 1) for name, total in sums.items()}
-                for name, value in row.items():
-                    if not math.isfinite(value):
-                        raise ReproduceError(
-                            f"{title}: {name} became {value} before step {done}; lower the learning rate"
-                        )
+                if bad := [name for name, value in row.items() if not math.isfinite(value)]:
+                    reason = f"{bad[0]} became {row[bad[0]]} before step {done}"
+                    raise ReproduceError(f"{title}: {reason}; lower the learning rate")
                 log.append({"step": done, **row})
                 sums = {}
                 bar.set_postfix({name: f"{value:.4g}" for name, value in row.items()})
-            stopping = any_process(stop_asked())
-            due = stopping or (resume is not None and time.monotonic() - last_save >= resume.seconds)
-            if resume and is_first() and due and done < steps:
+            stopping = any_process(stop_asked()) and done < steps
+            due = resume is not None and done < steps and time.monotonic() - last_save >= resume.seconds
+            if resume and is_first() and (stopping or due):
                 resume.save(state(done))
                 last_save = time.monotonic()
-            if stopping and done < steps:
-                any_process(stopping)  # torchrun ends all as soon as one has ended: first let the state be saved
+            if stopping:
+                any_process(True)  # torchrun ends all processes once one has ended: wait until the state is saved
                 raise KeyboardInterrupt
     return log
 
 
 def log_as_csv(log: Log) -> str:
-    """The log as CSV with six significant digits, for the figures and the report."""
+    """The log as CSV with six significant digits."""
     import pandas as pd
 
     return pd.DataFrame(log).to_csv(index=False, float_format="%.6g", lineterminator="\n")

@@ -13,14 +13,11 @@ from reproduce.models.discriminator import Discriminator
 from reproduce.schema import Strict
 from reproduce.training.perceptual import Perceptual
 
-_LARGEST_WEIGHT = 1e4
-_SMALLEST_NORM = 1e-4
-
 
 class PerceptualTerm(Strict):
-    """A distance in the features of `network`, counted `weight` times; see `reproduce.training.perceptual`.
+    """A perceptual distance, counted `weight` times; see `reproduce.training.perceptual`.
 
-    `classifier`: a classifier that is trained for it on the same images. `vgg`: LPIPS on VGG16.
+    `network`: "classifier" is one that is trained for it on the same images; "vgg" is LPIPS on VGG16.
     """
 
     network: Literal["classifier", "vgg"]
@@ -30,7 +27,7 @@ class PerceptualTerm(Strict):
 class AdversarialTerm(Strict):
     """A discriminator that takes part from step `start` (0-based) on; see `reproduce.models.discriminator`.
 
-    `rate_factor`: its learning rate over the autoencoder's. `width`: channels of its first layer.
+    `rate_factor`: its learning rate divided by the autoencoder's.
     """
 
     start: NonNegativeInt
@@ -40,10 +37,9 @@ class AdversarialTerm(Strict):
 
 
 class AutoencoderObjective(Strict):
-    """The terms that an autoencoder is trained on; see `AutoencoderLoss`.
+    """The terms that an autoencoder is trained on, see `AutoencoderLoss`; a section that is None leaves its term out.
 
-    `error` over a learned scale, whose logarithm starts at `initial_logvar`, plus `kl_weight` times the KL divergence.
-    Without a `perceptual` or an `adversarial` section, that term is left out.
+    `initial_logvar`: the first value of l, the logarithm of the learned scale that the error is divided by.
     """
 
     error: Literal["absolute", "squared"]
@@ -53,42 +49,35 @@ class AutoencoderObjective(Strict):
     adversarial: AdversarialTerm | None = None
 
 
-def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    r"""Half the cross-entropy of the logits: :math:`\frac12(\mathrm{E}\,s(-r) + \mathrm{E}\,s(f))`, s the softplus.
-
-    Source: official `iin/losses/ae.py`.
-    """
-    return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
-
-
 def calibrated_weight(nll: Tensor, adversarial: Tensor, last_layer: Tensor) -> Tensor:
-    r"""The weight with which the adversarial term pulls at the decoder's last layer as hard as the reconstruction.
+    r"""The weight of the adversarial term that makes its gradient at the decoder's last layer as large as the nll's.
 
-    :math:`\lVert\nabla_w \mathrm{nll}\rVert / (\lVert\nabla_w g\rVert + 10^{-4})`, at most :math:`10^4`, a constant for
-    what follows. Source: official `iin/losses/ae.py` with `calibrate: true`, as in all its configs; their
+    :math:`\lVert\nabla_w \mathrm{nll}\rVert / (\lVert\nabla_w g\rVert + 10^{-4})`, at most :math:`10^4`, without a
+    gradient of its own. Source: official `iin/losses/ae.py` with `calibrate: true`, as in all official configs; their
     `discriminator_weight` is then not used.
     """
     (of_nll,) = torch.autograd.grad(nll, last_layer, retain_graph=True)
     (of_adversarial,) = torch.autograd.grad(adversarial, last_layer, retain_graph=True)
-    return (of_nll.norm() / (of_adversarial.norm() + _SMALLEST_NORM)).clamp(max=_LARGEST_WEIGHT)
+    return (of_nll.norm() / (of_adversarial.norm() + 1e-4)).clamp(max=1e4)
 
 
 class AutoencoderLoss:
     r"""The objective of the autoencoder, and of its discriminator.
 
     :math:`\sum (e\,\exp(-l) + l) + w_\mathrm{KL}\,\mathrm{KL} + w_\mathrm{adv}\,g`: the sum goes over pixels and
-    channels and is averaged over images, as the KL is; l is a learned scalar. e is the absolute error (official) or the
-    squared one, plus the weighted perceptual distance of the whole image, the same at every pixel; g is the negative
-    mean of the discriminator's logits of what was decoded, with the weight of `calibrated_weight`, and 0 before
-    `objective.adversarial.start`. Source: official `iin/losses/ae.py`, `LossPND`.
+    channels and is averaged over images, as the KL is. l is a learned scalar. e is the absolute error (official) or the
+    squared one, plus the weighted perceptual distance of the whole image, the same at every pixel. g is the negative
+    mean of the discriminator's logits for decoded images, its weight is `calibrated_weight`, and the term is 0 before
+    `objective.adversarial.start`. The discriminator minimises half the cross-entropy of its logits for real and decoded
+    images. Source: official `iin/losses/ae.py`, `LossPND`.
 
     Arguments:
         perceptual: the distance; needed where `objective.perceptual` is set.
         discriminator: needed where `objective.adversarial` is set.
-        last_layer: the weights of the decoder's last layer, which the adversarial term is calibrated at.
+        last_layer: the weights of the decoder's last layer, for `calibrated_weight`.
 
     Attributes:
-        scale: holds l, to be trained with the autoencoder.
+        scale: holds l, which is trained with the autoencoder.
     """
 
     def __init__(
@@ -108,10 +97,9 @@ class AutoencoderLoss:
         self.scale = nn.ParameterDict({"logvar": torch.tensor(objective.initial_logvar, device=last_layer.device)})
 
     def __call__(self, images: Tensor, decoded: Tensor, posterior: Posterior, *, step: int) -> dict[str, Tensor]:
-        """Every term as a scalar, unweighted; the autoencoder minimises `loss`, the discriminator `discriminator`.
+        """Every term as an unweighted scalar; the autoencoder minimises `loss`, the discriminator `discriminator`.
 
-        `reconstruction` is the error alone, `nll` the sum above. Before `step` reaches the adversarial term's start,
-        that term's values are 0.
+        `reconstruction` is the mean error without the perceptual distance, `nll` the sum above.
         """
         objective, logvar = self._objective, self.scale["logvar"]
         difference = decoded - images
@@ -126,14 +114,13 @@ class AutoencoderLoss:
         loss = nll + objective.kl_weight * kl
         terms |= {"nll": nll, "logvar": logvar.detach().clone(), "kl": kl}
         if self._discriminator is not None and objective.adversarial is not None:
-            names = ("adversarial", "adversarial_weight", "discriminator", "logits_real")
-            adversarial = dict.fromkeys(names, torch.zeros_like(kl))
+            term = weight = of_discriminator = logits_real = torch.zeros_like(kl)
             if step >= objective.adversarial.start:
                 real, fake = self._discriminator(images), self._discriminator(decoded)
-                term = -fake.mean()
+                term, logits_real = -fake.mean(), real.mean()
                 weight = calibrated_weight(nll, term, self._last_layer)
                 loss = loss + weight * term
-                values = (term, weight, discriminator_loss(real, fake), real.mean())
-                adversarial = dict(zip(names, values, strict=True))
-            terms |= adversarial
+                of_discriminator = 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
+            terms |= {"adversarial": term, "adversarial_weight": weight}
+            terms |= {"discriminator": of_discriminator, "logits_real": logits_real}
         return {"loss": loss, **terms}

@@ -1,12 +1,11 @@
 """How a network is optimised: the steps, the batch, and Adam's learning rate at each step."""
 
 import math
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, NonNegativeInt, PositiveFloat, PositiveInt, Tag, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, Tag, model_validator
 
-from reproduce.schema import Strict, UnitInterval
+from reproduce.schema import WORD_OR_SECTION, Strict, UnitInterval
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -17,18 +16,17 @@ class LinearDecay(Strict):
     decay_from: NonNegativeInt
 
 
-# the tags make an error name what is wrong with the one form that was meant, not with both
 Schedule = Annotated[
-    Annotated[Literal["linear_decay", "one_cycle"], Tag("name")] | Annotated[LinearDecay, Tag("start")],
-    Discriminator(lambda value: "start" if isinstance(value, LinearDecay | Mapping) else "name"),
+    Annotated[Literal["linear_decay", "one_cycle"], Tag("word")] | Annotated[LinearDecay, Tag("section")],
+    WORD_OR_SECTION,
 ]
 
 
 class Optimisation(Strict):
     """Adam over `steps` batches; the defaults are the official ones.
 
-    `batch_size`: examples per step, over all processes. `peak_rate`: the largest learning rate. `betas`: Adam's decay
-    rates of the gradient's first and second moment. `schedule`: the course of the learning rate, see `rate`.
+    `batch_size`: the number of examples per step, in all processes together. `peak_rate`: the largest learning rate.
+    `schedule`: the course of the learning rate, see `rate`. `betas`: Adam's decay rates of the gradient's moments.
     """
 
     steps: PositiveInt
@@ -45,12 +43,12 @@ class Optimisation(Strict):
         return self
 
     def rate(self, step: int) -> float:
-        """The learning rate at `step` (0-based), a function of the step alone.
+        """The learning rate at `step` (0-based).
 
-        linear_decay: `peak_rate` until the decay begins, then a straight line down to 0 at the end. The decay begins
-        at `decay_from`, or after five sixths of the steps, as the official 120,000 steps decay from 100,001.
-        one_cycle: up from peak_rate/25 over the first tenth, then down to almost 0, both along a cosine (Smith and
-        Topin, "Super-Convergence", 2018).
+        linear_decay: the rate is `peak_rate` until the decay begins, and then falls linearly to 0 at the end. The decay
+        begins at `decay_from`, or after five sixths of the steps, as the official 120,000 steps decay from 100,001.
+        one_cycle: the rate rises from peak_rate/25 over the first tenth of the steps, and then falls to peak_rate/1000,
+        both along a cosine (Smith and Topin, "Super-Convergence", 2018).
         """
         steps, peak = self.steps, self.peak_rate
         if self.schedule != "one_cycle":
@@ -67,8 +65,8 @@ class Optimisation(Strict):
 class NetworkTraining(Optimisation):
     """How a network on images is trained.
 
-    `initialize_batch`: images that initialise the ActNorms. `gradient_clip`: the largest norm of the gradient; None
-    leaves it as it is.
+    `initialize_batch`: the number of images that initialise the ActNorms. `gradient_clip`: the largest norm of the
+    gradient; None sets no limit.
     """
 
     initialize_batch: Annotated[int, Field(ge=2)]

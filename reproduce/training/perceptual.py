@@ -1,4 +1,4 @@
-"""Perceptual distances between images: distances between a frozen network's features of them."""
+"""Perceptual distances between images: distances between the features that a frozen network computes of them."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -11,35 +11,31 @@ from torch.nn import functional as F
 from reproduce.errors import UserError
 from reproduce.models.convolutional import Classifier
 
-Perceptual = Callable[[Tensor, Tensor], Tensor]  # two batches of images [B, C, S, S] to their distances [B]
+Perceptual = Callable[[Tensor, Tensor], Tensor]  # two batches of images [B, C, S, S] to the distances [B]
 
 
 def feature_distance(classifier: Classifier) -> Perceptual:
-    r"""LPIPS's form on a classifier's own layers, all channels weighted alike.
+    r"""The distance of LPIPS on a classifier's own layers, with the same weight for every channel.
 
     :math:`d(x, y) = \frac{1}{L}\sum_l \frac{1}{H_l W_l}\sum_{h,w} \lVert \hat f_l(x) - \hat f_l(y)\rVert^2`, where
     :math:`\hat f_l` is layer l's output with each pixel's channels scaled to length 1. Source: Zhang et al., "The
-    Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (2018), equation 1. It measures how well
-    the features that the classifier relies on are kept; `lpips_distance`, with VGG16 and learned weights, is another
-    distance.
+    Unreasonable Effectiveness of Deep Features as a Perceptual Metric" (2018), equation 1.
     """
     classifier.requires_grad_(False)
 
     def distance(images: Tensor, others: Tensor) -> Tensor:
-        layers = [
-            (F.normalize(f, dim=1) - F.normalize(g, dim=1)).square().sum(1).mean((1, 2))
-            for f, g in zip(classifier.features(images), classifier.features(others), strict=True)
-        ]
+        features = zip(classifier.features(images), classifier.features(others), strict=True)
+        layers = [(F.normalize(f, dim=1) - F.normalize(g, dim=1)).square().sum(1).mean((1, 2)) for f, g in features]
         return torch.stack(layers).mean(0)
 
     return distance
 
 
 def lpips_network(vgg16: Mapping[str, Tensor] | None) -> nn.Module:
-    """LPIPS 0.1 on VGG16, by its authors' package, with the state dict of torchvision's VGG16; None: random weights."""
+    """LPIPS 0.1 from its authors' package, on VGG16 with the weights in torchvision's state dict; None: random ones."""
     import lpips
 
-    with warnings.catch_warnings():  # of torchvision, about an argument that the package passes
+    with warnings.catch_warnings():  # torchvision warns about an argument that the package passes
         warnings.simplefilter("ignore")
         network = lpips.LPIPS(net="vgg", version="0.1", pnet_rand=True, verbose=False)
     if vgg16 is not None:  # the package names its layers slice<k>.<i>, torchvision features.<i>
@@ -49,11 +45,11 @@ def lpips_network(vgg16: Mapping[str, Tensor] | None) -> nn.Module:
 
 
 def lpips_distance(vgg16: Path, device: torch.device) -> Perceptual:
-    """LPIPS on VGG16 (Zhang et al. 2018), the official code's perceptual term.
+    """LPIPS on VGG16 (Zhang et al. 2018), the official code's perceptual term, for images in [-1, 1] on `device`.
 
-    The images lie on `device`, in [-1, 1]; one with a single channel is shown to all three of the network's. `vgg16`:
-    the file of torchvision's weights of VGG16 on ImageNet; those that LPIPS learned come with the package. Raises
-    UserError where the file can't be read or holds another network.
+    A single channel is repeated for all three of the network's. `vgg16` is the file of torchvision's weights of VGG16
+    on ImageNet; the weights that LPIPS learned come with the package. Raises UserError where the file can't be read or
+    holds another network.
     """
     try:
         network = lpips_network(torch.load(vgg16, map_location="cpu", weights_only=True)).to(device)
