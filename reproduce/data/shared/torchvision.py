@@ -112,7 +112,7 @@ def whole_set(
     """
     import torchvision.datasets
 
-    root = _unpacked(name, downloads)
+    root = unpacked(name, downloads)
     kind = {"mnist": "MNIST", "fashionmnist": "FashionMNIST", "cifar10": "CIFAR10"}[name]
     where = shown(root / {"cifar10": _CIFAR10}.get(name, f"{kind}/raw"))
     try:
@@ -141,7 +141,7 @@ def missing_files(name: str, downloads: Downloads) -> tuple[str, ...]:
     return tuple(source for source in sources if not downloads.path(source).with_suffix("").exists())
 
 
-def _unpacked(name: str, downloads: Downloads) -> Path:
+def unpacked(name: str, downloads: Downloads) -> Path:
     """The root folder for torchvision, with all files in place; what was unpacked before is taken as it is."""
     for source in missing_files(name, downloads):
         packed = downloads.obtain(source)
