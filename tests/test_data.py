@@ -55,10 +55,7 @@ def test_the_embedded_digits_are_divided_by_one_fixed_permutation(raw: tuple[np.
     assert len(place) == 5000
     digits = embedded_digits(n_train=4000, n_heldout=1000)
     parts = []
-    for images, labels, n in (
-        (digits.train_images, digits.train_labels, 4000),
-        (digits.heldout_images, digits.heldout_labels, 1000),
-    ):
+    for (images, labels), n in ((digits["train"], 4000), (digits["heldout"], 1000)):
         assert images.shape == (n, 28, 28)
         assert images.dtype == np.uint8
         assert labels.dtype == np.int64
@@ -72,9 +69,9 @@ def test_the_embedded_digits_are_divided_by_one_fixed_permutation(raw: tuple[np.
     # other numbers would change what shipped networks were trained on
     assert parts[0][:8] == [398, 3833, 4836, 4572, 636, 2545, 1161, 2230]
     fewer = embedded_digits(n_train=100, n_heldout=50)
-    np.testing.assert_array_equal(fewer.train_images, digits.train_images[:100])
-    np.testing.assert_array_equal(fewer.heldout_images, digits.train_images[100:150])
-    np.testing.assert_array_equal(fewer.heldout_labels, digits.train_labels[100:150])
+    np.testing.assert_array_equal(fewer["train"][0], digits["train"][0][:100])
+    np.testing.assert_array_equal(fewer["heldout"][0], digits["train"][0][100:150])
+    np.testing.assert_array_equal(fewer["heldout"][1], digits["train"][1][100:150])
 
 
 @pytest.mark.usefixtures("quick")
@@ -112,12 +109,12 @@ def write_mnist(root: Path, n_train: int = 7, n_test: int = 5) -> dict[str, np.n
 def test_whole_set_digits_are_the_first_of_either_part(tmp_path: Path) -> None:
     arrays = write_mnist(tmp_path / "downloads")
     digits = whole_set("mnist", no_sources(tmp_path), n_train=6, n_heldout=5)
-    np.testing.assert_array_equal(digits.train_images, arrays["train-images-idx3-ubyte"][:6])
-    np.testing.assert_array_equal(digits.train_labels, arrays["train-labels-idx1-ubyte"][:6])
-    np.testing.assert_array_equal(digits.heldout_images, arrays["t10k-images-idx3-ubyte"])
-    np.testing.assert_array_equal(digits.heldout_labels, arrays["t10k-labels-idx1-ubyte"])
-    assert digits.train_images.dtype == digits.heldout_images.dtype == np.uint8
-    assert digits.train_labels.dtype == digits.heldout_labels.dtype == np.int64
+    np.testing.assert_array_equal(digits["train"][0], arrays["train-images-idx3-ubyte"][:6])
+    np.testing.assert_array_equal(digits["train"][1], arrays["train-labels-idx1-ubyte"][:6])
+    np.testing.assert_array_equal(digits["heldout"][0], arrays["t10k-images-idx3-ubyte"])
+    np.testing.assert_array_equal(digits["heldout"][1], arrays["t10k-labels-idx1-ubyte"])
+    assert digits["train"][0].dtype == digits["heldout"][0].dtype == np.uint8
+    assert digits["train"][1].dtype == digits["heldout"][1].dtype == np.int64
 
 
 @pytest.mark.parametrize(("wanted", "words"), [((8, 5), "8 training .* has 7"), ((7, 6), "6 test .* has 5")])
@@ -167,8 +164,8 @@ def test_fetch_writes_resized_digits_and_their_labels(tmp_path: Path) -> None:
     digits = embedded_digits(n_train=60, n_heldout=30)
     for split in ("train", "heldout"):
         images, labels = (read_array(tmp_path / f"data/{split}_{what}.npy") for what in ("images", "labels"))
-        np.testing.assert_array_equal(images, resized(getattr(digits, f"{split}_images")[..., None], 32)[..., 0])
-        np.testing.assert_array_equal(labels, getattr(digits, f"{split}_labels"))
+        np.testing.assert_array_equal(images, resized(digits[split][0][..., None], 32)[..., 0])
+        np.testing.assert_array_equal(labels, digits[split][1])
         assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
 
 

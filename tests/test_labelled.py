@@ -18,10 +18,10 @@ from reproduce.data.animalfaces import AnimalFaces
 from reproduce.data.celeba import CelebA
 from reproduce.data.rendered_animals import RenderedAnimals
 from reproduce.data.rendered_faces import RenderedFaces
-from reproduce.data.shared import labelled, photos, rendered
+from reproduce.data.shared import base, photos, rendered
 from reproduce.data.shared.augment import Augmentation, deform
-from reproduce.data.shared.base import DataSet, HeldoutPairs, images_from_levels, rows
-from reproduce.data.shared.labelled import AttributeImages, ClassImages, attribute_test_draws, class_test_draws
+from reproduce.data.shared.base import DataSet, HeldoutPairs, images_from_levels, rows, same_class_partners
+from reproduce.data.shared.labelled import AttributeImages, ClassImages, attribute_test_draws
 from reproduce.data.shared.rendered import RenderedSet
 from reproduce.errors import ReproduceError, UserError
 from reproduce.evaluation.measurements import Evaluation
@@ -314,19 +314,18 @@ def test_heldout_pairs_share_the_value_of_their_concept(folder: Path, name: str)
     else:
         np.testing.assert_array_equal(pairs.first, np.arange(N_HELDOUT))
         assert (pairs.first != pairs.second).any()
+        partners = same_class_partners(values[:, 0], np.random.RandomState(1))
+        np.testing.assert_array_equal(pairs.second, partners)
 
 
 def test_partners_of_a_class_are_any_of_its_images_by_the_official_generator() -> None:
     labels = np.array([3, 0, 3, 3, 0, 7])
-    pairs = class_test_draws(labels)
-    first, second = pairs.first, pairs.second
-    assert pairs.factor.tolist() == [0] * 6
-    assert first.tolist() == list(range(6))
+    second = same_class_partners(labels, np.random.RandomState(1))
     random = np.random.RandomState(1)
     members = {3: [0, 2, 3], 0: [1, 4], 7: [5]}
     assert second.tolist() == [members[label][random.randint(0, len(members[label]))] for label in labels]
     assert second.dtype == np.int64
-    many = class_test_draws(np.repeat([0, 1], 5000)).second
+    many = same_class_partners(np.repeat([0, 1], 5000), np.random.RandomState(1))
     assert (many[:5000] < 5000).all()
     assert (many[5000:] >= 5000).all()
     assert abs(many[:5000].mean() - 2499.5) < 5 * 5000 / 12**0.5 / 5000**0.5
@@ -821,7 +820,7 @@ def test_a_relative_folder_begins_where_the_command_runs(
 def test_relative_lists_begin_where_the_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "imagenet").mkdir()
-    (tmp_path / "train.txt").write_text("<html>\n")
+    (tmp_path / "train.txt").write_text("dogs\n")
     with pytest.raises(UserError, match=r"train\.txt, line 1"):
         fetch(animals_config("imagenet", train_list="train.txt"), tmp_path)
 
@@ -886,7 +885,7 @@ PUBLISHED = ("train_images", "train_labels", "train_manifest", "heldout_images",
 
 def interrupt_at(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C when the fetch is about to write this of its final files."""
-    for module, name in ((labelled, "write_array"), (photos, "write_text"), (photos, "write_json")):
+    for module, name in ((base, "write_array"), (photos, "write_text"), (photos, "write_json")):
         original = getattr(module, name)
 
         def write(path: Path, value: Any, original: Callable[[Path, Any], None] = original) -> None:
@@ -906,15 +905,15 @@ def test_until_the_last_file_is_there_no_data_set_can_be_opened(
     whole = contents(fetch(settings, tmp_path / "whole"))
     names = "attributes" if kind == "celeba" else "classes"
     for file in (*PUBLISHED, names):
-        base = tmp_path / file
+        place = tmp_path / file
         if again:  # over what is there
-            fetch(settings, base)
+            fetch(settings, place)
         with monkeypatch.context() as patch:
             interrupt_at(file, patch)
             with pytest.raises(KeyboardInterrupt):
-                fetch(settings, base)
-        assert not (base / "data" / f"{names}.json").exists()
+                fetch(settings, place)
+        assert not (place / "data" / f"{names}.json").exists()
         with pytest.raises(ReproduceError, match="does not exist"):
-            settings.open(base / "data")
-        assert contents(fetch(settings, base)) == whole
-        assert not (base / "work").exists()
+            settings.open(place / "data")
+        assert contents(fetch(settings, place)) == whole
+        assert not (place / "work").exists()

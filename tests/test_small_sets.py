@@ -96,7 +96,7 @@ def test_cifar_files_that_are_not_the_real_ones_are_refused(tmp_path: Path) -> N
 
 def test_all_images_are_taken_where_no_number_is_given_and_no_more_than_there_are(root: Path) -> None:
     whole = whole_set("mnist", downloads(root), n_train="all", n_heldout="all")
-    assert (len(whole.train_images), len(whole.heldout_images)) == (12, 7)
+    assert (len(whole["train"][0]), len(whole["heldout"][0])) == (12, 7)
     with pytest.raises(UserError, match=r"13 training images are asked for; .* has 12"):
         whole_set("mnist", downloads(root), n_train=13, n_heldout="all")
 

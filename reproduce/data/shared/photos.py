@@ -1,15 +1,14 @@
 """Image files, decoded into the arrays that the pipeline reads: what CelebA and AnimalFaces share."""
 
-import csv
-import io
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from reproduce.data.shared.labelled import LabelledSet, write_split
-from reproduce.files import read_array, write_json, write_text
+from reproduce.data.shared.base import write_split
+from reproduce.data.shared.labelled import LabelledSet
+from reproduce.errors import UserError
+from reproduce.files import is_web_page, read_array, shown, write_json, write_text
 from reproduce.intake.decode import decode_images, label_array
 from reproduce.intake.image import Recipe, Source
 
@@ -34,12 +33,14 @@ class PhotoSet(LabelledSet):
     antialias: bool
 
     def decode(self, photos: Photos, *, folder: Path, work: Path) -> None:
-        """Write `{train,heldout}_{images,labels}.npy`, `…_manifest.csv`, and, when all are whole, the labels' names.
+        """Write the arrays, `{train,heldout}_manifest.csv` and, when all are whole, the labels' names.
 
         Both parts go through one decode. A refused image leaves what was there before; without the names' file, which
         goes first and comes last, nothing can be opened that is half old, half new.
         """
-        sources = [*photos.train, *photos.heldout]
+        import pandas as pd
+
+        sources, n = [*photos.train, *photos.heldout], len(photos.train)
         whole, listed = work / "whole", folder / f"{photos.kind}.json"
         decode_images(
             sources,
@@ -50,23 +51,33 @@ class PhotoSet(LabelledSet):
             work=work / "unfinished",
         )
         images, labels = read_array(whole / "all_images.npy", mapped=True), label_array(sources)
-        with (whole / "all_manifest.csv").open(encoding="utf-8", newline="") as file:
-            header, *manifest = csv.reader(file)
-        n = len(photos.train)
+        manifest = pd.read_csv(whole / "all_manifest.csv", dtype=str, keep_default_na=False)
         listed.unlink(missing_ok=True)
         for split, part in (("train", slice(0, n)), ("heldout", slice(n, None))):
-            write_split(folder, split, images[part], labels[part])
-            write_text(folder / f"{split}_manifest.csv", _as_csv([header, *manifest[part]]))
+            write_split(folder, split, images=images[part], labels=labels[part])
+            write_text(folder / f"{split}_manifest.csv", manifest[part].to_csv(index=False, lineterminator="\n"))
         write_json(listed, photos.names)
         shutil.rmtree(work)
 
 
 def located(folder: str) -> Path:
-    """A folder as the config names it: relative to the current one, absolute, or below the home folder (`~`)."""
+    """A path as the config names it: relative to the current folder, absolute, or below the home folder (`~`)."""
     return Path(folder).expanduser()
 
 
-def _as_csv(lines: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    return text.getvalue()
+def check_folder(folder: Path, by_hand: str) -> None:
+    """UserError, with how to get it `by_hand`, where there is no such folder."""
+    if not folder.is_dir():
+        raise UserError(f"{shown(folder)} {'is not a folder' if folder.exists() else 'does not exist'}: {by_hand}")
+
+
+def read_lines(path: Path, by_hand: str) -> list[str]:
+    """The lines of a list; UserError, with how to get it `by_hand`, where it is missing or no text."""
+    if not path.is_file():
+        raise UserError(f"{shown(path)} does not exist: {by_hand}")
+    if is_web_page(path):
+        raise UserError(f"{shown(path)} is a web page, not the list: {by_hand}")
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise UserError(f"{shown(path)} is not a text file: {by_hand}") from None
