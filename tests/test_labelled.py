@@ -18,7 +18,7 @@ from reproduce.data.animalfaces import AnimalFaces
 from reproduce.data.celeba import CelebA
 from reproduce.data.rendered_animals import RenderedAnimals
 from reproduce.data.rendered_faces import RenderedFaces
-from reproduce.data.shared import base, photos, rendered
+from reproduce.data.shared import base, photos
 from reproduce.data.shared.augment import Augmentation, deform
 from reproduce.data.shared.base import DataSet, HeldoutPairs, images_from_levels, rows, same_class_partners
 from reproduce.data.shared.labelled import AttributeImages, ClassImages, attribute_test_draws
@@ -30,8 +30,8 @@ from reproduce.intake import decode
 from reproduce.intake.download import Downloads
 from reproduce.intake.image import render_into
 from reproduce.intake.sources import Source
-from reproduce.rendered.animals import KINDS, render_animals
-from reproduce.rendered.faces import ATTRIBUTES, render_faces
+from reproduce.rendered.animals import KINDS, render_animal
+from reproduce.rendered.faces import ATTRIBUTES, render_face
 from reproduce.seeds import numpy_generator, torch_generator
 from reproduce.stages import pairs as pairs_stage
 
@@ -511,20 +511,16 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
 
 
-@pytest.mark.parametrize("chunk", [250, 4])
-def test_rendered_images_are_numbered_and_the_held_out_ones_follow(
-    tmp_path: Path, name: str, chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rendered, "_CHUNK", chunk)
+def test_rendered_images_are_numbered_and_the_held_out_ones_follow(tmp_path: Path, name: str) -> None:
     folder = fetch(config(name, n_train=9, n_heldout=5), tmp_path)
     names, file, words = (
         (FILES, "attributes.json", ATTRIBUTES) if name == "rendered_faces" else (FILES, "classes.json", KINDS)
     )
     assert set(contents(folder)) == {*names, file}
     assert read_json(folder / file) == list(words)
-    render = render_faces if name == "rendered_faces" else render_animals
-    images, labels = render(n=14, seed=0, size=32)
-    labels = labels.reshape(14, -1)
+    render = render_face if name == "rendered_faces" else render_animal
+    drawn = [render(number, seed=0, size=32) for number in range(14)]
+    images, labels = np.stack([image for image, _ in drawn]), np.array([labels for _, labels in drawn])
     for split, part in (("train", slice(9)), ("heldout", slice(9, 14))):
         found = read_array(folder / f"{split}_images.npy")
         np.testing.assert_array_equal(found, images[part])
@@ -553,22 +549,25 @@ def test_rendered_images_are_the_same_bytes_twice(tmp_path: Path, name: str) -> 
     )
 
 
-def test_an_interrupted_rendering_leaves_no_file_that_looks_whole(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("last", [3, 7])  # among the images for training, and among those held out
+def test_an_interrupted_rendering_leaves_nothing_that_can_be_opened(
+    tmp_path: Path, name: str, last: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original, calls = SETS[name].render, []
 
-    def interrupted(self: RenderedSet, **arguments: Any) -> Any:
-        calls.append(arguments)
-        if len(calls) == 2:
+    def interrupted(self: RenderedSet, number: int) -> Any:
+        calls.append(number)
+        if len(calls) == last:
             raise KeyboardInterrupt
-        return original(self, **arguments)
+        return original(self, number)
 
-    monkeypatch.setattr(rendered, "_CHUNK", 3)
     monkeypatch.setattr(SETS[name], "render", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fetch(config(name, n_train=5, n_heldout=3), tmp_path)
-    assert contents(tmp_path / "data") == {}
+    assert set(contents(tmp_path / "data")) <= {"train_images.npy", "train_labels.npy"}
+    assert not contents(tmp_path / "data") or last > 5
+    with pytest.raises(ReproduceError, match="does not exist"):
+        config(name).open(tmp_path / "data")
 
 
 # --- photos

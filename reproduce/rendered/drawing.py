@@ -5,7 +5,7 @@ Everything is drawn four times as large as the image, and then averaged.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -30,8 +30,8 @@ def palette(colors: str) -> tuple[Color, ...]:
 
 
 def mix(a: Color, b: Color, t: float) -> Color:
-    """From `a` (t = 0) to `b` (t = 1)."""
-    return (round(a[0] + t * (b[0] - a[0])), round(a[1] + t * (b[1] - a[1])), round(a[2] + t * (b[2] - a[2])))
+    """From `a` (t = 0) to `b` (t = 1), without their opacities."""
+    return tuple(round(p + t * (q - p)) for p, q in zip(a[:3], b[:3], strict=True))
 
 
 def shade(color: Color, t: float) -> Color:
@@ -56,33 +56,25 @@ def luminance(color: Color) -> float:
     return 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
 
 
-def mirrored(half: Points) -> Points:
-    """A symmetric outline from its right half, given from top to bottom."""
-    return [*half, *((-x, y) for x, y in reversed(half) if x != 0)]
-
-
 def points(text: str) -> Points:
-    """Points in SVG's notation: `"x,y x,y …"`."""
+    """Points in SVG's notation: `"x,y x,y …"`. A float is read as it was written, so an f-string loses nothing."""
     return [(float(x), float(y)) for x, y in (pair.split(",") for pair in text.split())]
 
 
 def symmetric(text: str) -> Points:
     """A symmetric outline from its right half in SVG's notation, given from top to bottom."""
-    return mirrored(points(text))
+    half = points(text)
+    return [*half, *((-x, y) for x, y in reversed(half) if x != 0)]
 
 
 @dataclass(frozen=True)
 class Scene:
     """What is independent of the head: its pose, the light, and the wall behind it.
 
-    Arguments:
-        x, y: the head's centre, as a fraction of the image's side.
-        unit: half its width, likewise.
-        tilt: its rotation in the image plane, in radians.
-        yaw: how far its front is turned sideways, in units.
-        brightness: a factor on the whole image.
-        gradient: the strength of a linear factor that grows towards `angle`, in radians.
-        wall, wall_end: the wall's colour changes from one to the other, downwards for `slant` 0, sideways for ±1.
+    The head's centre `x`, `y` and half its width, `unit`, are fractions of the image's side. `tilt` is its rotation in
+    the image plane, in radians; its front is turned sideways by `yaw` units. The whole image is multiplied by
+    `brightness`, and by a linear factor of strength `gradient` that grows towards `angle`, in radians. The wall's
+    colour changes from `wall` to `wall_end`, downwards for `slant` 0, sideways for ±1.
     """
 
     x: float
@@ -99,14 +91,10 @@ class Scene:
 
 
 class Draws:
-    """Random choices from `n` uniform numbers that are drawn at once; each choice uses the next one."""
+    """Random choices, each from one number of the generator."""
 
-    def __init__(self, generator: np.random.Generator, n: int) -> None:
-        self._numbers = iter(generator.random(n).tolist())
-
-    def unit(self) -> float:
-        """A number in [0, 1)."""
-        return next(self._numbers)
+    def __init__(self, generator: np.random.Generator) -> None:
+        self.unit: Callable[[], float] = generator.random  # a number in [0, 1)
 
     def between(self, low: float, high: float) -> float:
         """A number in [low, high)."""
@@ -151,19 +139,12 @@ def _spline(n: int, closed: bool) -> tuple[np.ndarray, np.ndarray]:
     corner = np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
     value = np.concatenate([t**0, t, t**2, t**3], 1) @ corner
     slope = np.concatenate([0 * t, t**0, 2 * t, 3 * t**2], 1) @ corner
-    segments = n if closed else n - 1
-    values, slopes = np.zeros((segments * _SAMPLES, n)), np.zeros((segments * _SAMPLES, n))
-    for i in range(segments):
-        for k, j in enumerate(range(i - 1, i + 3)):
-            column = j % n if closed else min(max(j, 0), n - 1)
-            values[i * _SAMPLES : (i + 1) * _SAMPLES, column] += value[:, k]
-            slopes[i * _SAMPLES : (i + 1) * _SAMPLES, column] += slope[:, k]
+    neighbours = np.arange(n if closed else n - 1)[:, None] + np.arange(-1, 3)
+    weights = np.eye(n)[neighbours % n if closed else neighbours.clip(0, n - 1)]  # [segments, 4, n]
+    values, slopes = (value @ weights).reshape(-1, n), (slope @ weights).reshape(-1, n)
     if not closed:
-        end = np.zeros((1, n))
-        end[0, -1] = 1
-        step = end.copy()
-        step[0, -2] = -1
-        values, slopes = np.concatenate([values, end]), np.concatenate([slopes, step])
+        before, end = np.eye(n)[-2:]
+        values, slopes = np.vstack([values, end]), np.vstack([slopes, end - before])
     return values, slopes
 
 

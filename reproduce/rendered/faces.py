@@ -17,7 +17,6 @@ from reproduce.rendered.drawing import (
     Scene,
     glaze,
     luminance,
-    mirrored,
     mix,
     palette,
     points,
@@ -119,7 +118,7 @@ class Face:
 def sample_face(generator: np.random.Generator) -> Face:
     """A random face. The attributes are independent of each other and of everything else, each true half the time."""
     eyeglasses, no_beard, smiling, wearing_hat = (generator.integers(0, 2, len(ATTRIBUTES)) == 1).tolist()
-    draws = Draws(generator, 32)
+    draws = Draws(generator)
     skin = ramp(_SKIN, draws.unit())
     tone = draws.between(-0.12, 0.12)
     hair = draws.color([shade(color, tone) for color in _HAIR], avoid=(skin,), by=55)
@@ -169,15 +168,11 @@ def draw_face(face: Face, *, size: int = 64) -> np.ndarray:
     return canvas.finish()
 
 
-def render_faces(*, n: int, seed: int, start: int = 0, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 `[n, size, size, 3]` and their attributes int64 `[n, 4]` (0 or 1), in the order of `ATTRIBUTES`.
-
-    Image i is number `start` + i of this seed, and depends on nothing else that is rendered.
-    """
-    faces = [sample_face(numpy_generator(seed, "rendered faces", start + i)) for i in range(n)]
-    images = np.array([draw_face(face, size=size) for face in faces], np.uint8)
-    attributes = [(face.eyeglasses, face.no_beard, face.smiling, face.wearing_hat) for face in faces]
-    return images.reshape(n, size, size, 3), np.array(attributes, np.int64).reshape(n, len(ATTRIBUTES))
+def render_face(number: int, *, seed: int, size: int = 64) -> tuple[np.ndarray, list[int]]:
+    """Image uint8 `[size, size, 3]`, and the `ATTRIBUTES`, 0 or 1; `number` and `seed` alone decide both."""
+    face = sample_face(numpy_generator(seed, "rendered faces", number))
+    attributes = (face.eyeglasses, face.no_beard, face.smiling, face.wearing_hat)
+    return draw_face(face, size=size), [int(there) for there in attributes]
 
 
 def _beard_color(hair: Color, skin: Color) -> Color:
@@ -194,10 +189,8 @@ def _under_hat(face: Face, hair: Points) -> Points:
 
 
 def _body(canvas: Canvas, face: Face) -> None:
-    skin = shade(face.skin, -0.16)
-    shoulders = ((0, 1.36), (0.5, 1.42), (1.2, 1.62), (1.75, 2.2), (1.8, 3.0), (0, 3.0))
-    canvas.fill(mirrored(shoulders), face.clothes)
-    canvas.fill(mirrored(((0, 0.7), (0.42, 0.8), (0.44, 1.4), (0.3, 1.62), (0, 1.7))), skin)
+    canvas.fill(symmetric("0,1.36 0.5,1.42 1.2,1.62 1.75,2.2 1.8,3 0,3"), face.clothes)
+    canvas.fill(symmetric("0,0.7 0.42,0.8 0.44,1.4 0.3,1.62 0,1.7"), shade(face.skin, -0.16))
 
 
 def _head(canvas: Canvas, face: Face) -> None:
@@ -205,42 +198,39 @@ def _head(canvas: Canvas, face: Face) -> None:
     w, jaw, chin = 0.95 + 0.1 * face.wide, 0.5 + 0.2 * face.jaw, 1.14 + 0.14 * face.chin
     canvas.ellipse((w, 0.12), (0.19, 0.27), skin, depth=0, both=True)
     canvas.ellipse((w + 0.02, 0.13), (0.09, 0.15), dark, depth=0, both=True)
-    upper = ((0, -1.16), (0.62, -1.02), (0.97 * w, -0.45), (w, 0.1))
-    canvas.fill(mirrored((*upper, (0.9 * w, 0.55), (jaw, 0.94), (0.24, chin - 0.02), (0, chin))), skin)
+    upper = f"0,-1.16 0.62,-1.02 {0.97 * w},-0.45 {w},0.1"
+    canvas.fill(symmetric(f"{upper} {0.9 * w},0.55 {jaw},0.94 0.24,{chin - 0.02} 0,{chin}"), skin)
     canvas.ellipse((0.6, 0.42), (0.2, 0.15), glaze(mix(skin, (236, 92, 92), 0.5), 0.4), both=True)
     tall, brow = 0.13 + 0.06 * face.lids, _beard_color(face.hair, skin)
     canvas.ellipse((0.4, 0.05), (0.21, tall), (252, 250, 246), both=True)
     canvas.ellipse((0.4, 0.05), (0.125, min(0.14, tall)), face.eyes, both=True)
     canvas.ellipse((0.4, 0.05), (0.07, 0.08), (30, 24, 28), both=True)
-    canvas.stroke(((0.18, 0.04), (0.4, 0.03 - tall), (0.64, 0.05)), 0.07, _DARK, both=True)
-    canvas.stroke(((0.18, -0.27), (0.42, -0.35), (0.66, -0.26)), 0.1, brow, both=True)
+    canvas.stroke(points(f"0.18,0.04 0.4,{0.03 - tall} 0.64,0.05"), 0.07, _DARK, both=True)
+    canvas.stroke(points("0.18,-0.27 0.42,-0.35 0.66,-0.26"), 0.1, brow, both=True)
     canvas.ellipse((0, 0.34), (0.15, 0.1), dark, depth=1.25)
     canvas.ellipse((0, 0.29), (0.12, 0.11), mix(skin, dark, 0.15), depth=1.25)
 
 
 def _beard(canvas: Canvas, face: Face) -> None:
-    color, chin = _beard_color(face.hair, face.skin), 1.14 + 0.14 * face.chin
-    w, jaw = 0.99 + 0.1 * face.wide, 0.56 + 0.2 * face.jaw
-    sides = ((0, 0.48), (0.34, 0.5), (0.6, 0.6), (0.8, 0.35), (w - 0.05, 0.1), (0.93 * w, 0.55))
-    halves: dict[str, Points] = {
-        "full": (*sides, (jaw, 1.0), (0.28, chin + 0.1), (0, chin + 0.12)),
-        "round": (*points("0,0.47 0.3,0.49 0.52,0.62 0.56,0.9 0.42,1.12"), (0.2, chin + 0.08), (0, chin + 0.1)),
-        "long": (*sides, (jaw, 1.05), (0.44, 1.4), (0.2, 1.62), (0, 1.66)),
+    w, jaw, chin = 0.99 + 0.1 * face.wide, 0.56 + 0.2 * face.jaw, 1.14 + 0.14 * face.chin
+    sides = f"0,0.48 0.34,0.5 0.6,0.6 0.8,0.35 {w - 0.05},0.1 {0.93 * w},0.55"
+    halves = {
+        "full": f"{sides} {jaw},1 0.28,{chin + 0.1} 0,{chin + 0.12}",
+        "round": f"0,0.47 0.3,0.49 0.52,0.62 0.56,0.9 0.42,1.12 0.2,{chin + 0.08} 0,{chin + 0.1}",
+        "long": f"{sides} {jaw},1.05 0.44,1.4 0.2,1.62 0,1.66",
     }
-    canvas.fill(mirrored(halves[face.beard]), color)
+    canvas.fill(symmetric(halves[face.beard]), _beard_color(face.hair, face.skin))
 
 
 def _mouth(canvas: Canvas, face: Face) -> None:
     if face.smiling:
         w = 0.38 + 0.07 * face.mouth
-        lips = ((0, 0.675), (0.2, 0.66), (w, 0.6), (0.27, 0.87), (0, 0.98))
-        teeth = ((0, 0.69), (w - 0.06, 0.63), (0.24, 0.8), (0, 0.84))
-        canvas.fill(mirrored(lips), (128, 36, 48))
-        canvas.fill(mirrored(teeth), (255, 253, 248))
+        canvas.fill(symmetric(f"0,0.675 0.2,0.66 {w},0.6 0.27,0.87 0,0.98"), (128, 36, 48))
+        canvas.fill(symmetric(f"0,0.69 {w - 0.06},0.63 0.24,0.8 0,0.84"), (255, 253, 248))
     else:
         w = 0.24 + 0.06 * face.mouth
         canvas.ellipse((0, 0.76), (w, 0.085), _LIPS)
-        canvas.stroke(((-w - 0.02, 0.765), (0, 0.75), (w + 0.02, 0.765)), 0.045, (112, 40, 48))
+        canvas.stroke(points(f"{-w - 0.02},0.765 0,0.75 {w + 0.02},0.765"), 0.045, (112, 40, 48))
 
 
 def _glasses(canvas: Canvas, face: Face) -> None:
