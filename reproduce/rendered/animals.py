@@ -8,20 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reproduce.rendered.drawing import (
-    Canvas,
-    Color,
-    Draws,
-    Point,
-    Scene,
-    glaze,
-    mix,
-    palette,
-    points,
-    ramp,
-    shade,
-    symmetric,
-)
+from reproduce.rendered.drawing import Canvas, Color, Draws, Scene, glaze, mix, palette, points, ramp, shade, symmetric
 from reproduce.seeds import numpy_generator
 
 _COATS: dict[str, tuple[Color, ...]] = {
@@ -104,9 +91,9 @@ def render_animal(number: int, *, seed: int, size: int = 64) -> tuple[np.ndarray
     return draw_animal(animal, size=size), [KINDS.index(animal.kind)]
 
 
-def _eyes(canvas: Canvas, animal: Animal, place: Point, *, size: float, iris: Color | None = None) -> None:
+def _eyes(canvas: Canvas, a: Animal, *, x: float, y: float, size: float, iris: Color | None = None) -> None:
     """Two eyes at (±x, y): dark ones, or with an iris and a pupil."""
-    (x, y), r = place, size * (1 + 0.15 * animal.eye)
+    r = size * (1 + 0.15 * a.eye)
     canvas.ellipse((x, y), (r, r * 1.1), _DARK, both=True)
     if iris is not None:
         canvas.ellipse((x, y), (0.82 * r, 0.92 * r), iris, both=True)
@@ -135,7 +122,7 @@ def _cat(canvas: Canvas, a: Animal, coat: Color) -> None:
         canvas.stroke(((0.4, y), (1.35, y + (y - 0.5) * 1.2)), 0.045, _PALE, both=True)
     canvas.fill(points("-0.14,0.27 0.14,0.27 0,0.44"), _NOSE, depth=1.35)
     _mouth(canvas, 0.54, 0.24)
-    _eyes(canvas, a, (0.46, -0.06), size=0.22, iris=a.iris)
+    _eyes(canvas, a, x=0.46, y=-0.06, size=0.22, iris=a.iris)
 
 
 def _dog(canvas: Canvas, a: Animal, coat: Color) -> None:
@@ -150,7 +137,7 @@ def _dog(canvas: Canvas, a: Animal, coat: Color) -> None:
     canvas.ellipse((0, 0.26), (0.25, 0.17), _DARK, depth=1.5)
     canvas.ellipse((-0.07, 0.2), (0.08, 0.05), (150, 142, 150), depth=1.5)
     _mouth(canvas, 0.62, 0.32, depth=1.4)
-    _eyes(canvas, a, (0.42, -0.14), size=0.17)
+    _eyes(canvas, a, x=0.42, y=-0.14, size=0.17)
 
 
 def _fox(canvas: Canvas, a: Animal, coat: Color) -> None:
@@ -163,7 +150,7 @@ def _fox(canvas: Canvas, a: Animal, coat: Color) -> None:
     white = f"0.02,1.04 0.05,0.6 0.36,{0.18 - cheek} 0.72,{0.2 - cheek} {1.15 * wide},0.31 0.6,0.67 0.19,1"
     canvas.fill(points(white), _PALE, both=True)
     canvas.ellipse((0, 0.88), (0.19 + 0.02 * a.muzzle, 0.15), _DARK, depth=1.4)
-    _eyes(canvas, a, (0.44, -0.06), size=0.17, iris=mix(a.iris, (200, 130, 50), 0.4))
+    _eyes(canvas, a, x=0.44, y=-0.06, size=0.17, iris=mix(a.iris, (200, 130, 50), 0.4))
 
 
 def _frog(canvas: Canvas, a: Animal, coat: Color) -> None:
@@ -189,7 +176,7 @@ def _koala(canvas: Canvas, a: Animal, coat: Color) -> None:
     canvas.ellipse((0, 0.18), (0.23 + 0.02 * a.muzzle, 0.4), _DARK, depth=1.4)
     canvas.ellipse((-0.07, 0.0), (0.07, 0.14), (112, 104, 116), depth=1.4)
     canvas.stroke(points("-0.24,0.68 0,0.74 0.24,0.68"), 0.06, _DARK, depth=1.2)
-    _eyes(canvas, a, (0.52, -0.08), size=0.15)
+    _eyes(canvas, a, x=0.52, y=-0.08, size=0.15)
 
 
 def _lion(canvas: Canvas, a: Animal, coat: Color) -> None:
@@ -206,7 +193,7 @@ def _lion(canvas: Canvas, a: Animal, coat: Color) -> None:
     canvas.ellipse((0.2, 0.52), (0.27 + 0.03 * a.muzzle, 0.22), light, depth=1.2, both=True)
     canvas.fill(points("-0.24,0.2 0,0.16 0.24,0.2 0.1,0.38 -0.1,0.38"), (124, 62, 54), depth=1.4)
     _mouth(canvas, 0.56, 0.28)
-    _eyes(canvas, a, (0.42, -0.1), size=0.15, iris=a.iris)
+    _eyes(canvas, a, x=0.42, y=-0.1, size=0.15, iris=a.iris)
 
 
 def _owl(canvas: Canvas, a: Animal, coat: Color) -> None:
@@ -244,7 +231,7 @@ def _pig(canvas: Canvas, a: Animal, coat: Color) -> None:
     canvas.ellipse((0, 0.34), (0.44 + 0.04 * a.muzzle, 0.31), dark, depth=1.4)
     canvas.ellipse((0.17, 0.34), (0.08, 0.13), shade(dark, -0.6), depth=1.45, both=True)
     canvas.ellipse((0.7, 0.4), (0.18, 0.13), glaze((240, 110, 120), 0.25 + 0.15 * a.marking), both=True)
-    _eyes(canvas, a, (0.45, -0.12), size=0.15)
+    _eyes(canvas, a, x=0.45, y=-0.12, size=0.15)
 
 
 def _rabbit(canvas: Canvas, a: Animal, coat: Color) -> None:
@@ -257,7 +244,7 @@ def _rabbit(canvas: Canvas, a: Animal, coat: Color) -> None:
     canvas.ellipse((0.66, 0.3), (0.16, 0.12), glaze(_PINK, 0.4 + 0.2 * a.marking), both=True)
     canvas.fill(points("-0.13,0.32 0.13,0.32 0,0.46"), _NOSE, depth=1.35)
     _mouth(canvas, 0.56, 0.22)
-    _eyes(canvas, a, (0.46, -0.04), size=0.17)
+    _eyes(canvas, a, x=0.46, y=-0.04, size=0.17)
 
 
 _DRAW = dict(zip(KINDS, (_cat, _dog, _fox, _frog, _koala, _lion, _owl, _panda, _pig, _rabbit), strict=True))

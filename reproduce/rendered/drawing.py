@@ -1,4 +1,4 @@
-"""Smooth anti-aliased shapes, from which the rendered data sets are drawn, and what all these drawings have.
+"""Smooth anti-aliased shapes, from which the rendered data sets are drawn, and what all the drawings have in common.
 
 A head has its own coordinates: x to the right, y down, and half its width is 1. Its pose places it in the image.
 Everything is drawn four times as large as the image, and then averaged.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 Color = tuple[int, ...]  # red, green, blue, and perhaps the opacity: 0 … 255
 Point = tuple[float, float]
@@ -21,12 +21,13 @@ _SUPERSAMPLING = 4
 _SAMPLES = 6
 _ANGLES = np.linspace(0, 2 * np.pi, 36, endpoint=False)
 _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1)
+_SIDES = {False: (1,), True: (-1, 1)}
 _CAP = np.linspace(0, np.pi, 7)[1:-1, None]
 
 
 def palette(colors: str) -> tuple[Color, ...]:
     """Colours from their hexadecimal names, `"rrggbb rrggbb …"`."""
-    return tuple((int(name[:2], 16), int(name[2:4], 16), int(name[4:], 16)) for name in colors.split())
+    return tuple(ImageColor.getrgb(f"#{name}") for name in colors.split())
 
 
 def mix(a: Color, b: Color, t: float) -> Color:
@@ -105,10 +106,7 @@ class Draws:
         return tuple(names)[int(self.unit() * len(names))]
 
     def color(self, colors: Sequence[Color], *, avoid: Sequence[Color] = (), by: float = 0.0) -> Color:
-        """A colour of a palette, or the next one that is at least `by` grey levels from all of `avoid`.
-
-        If none is, the one that differs most.
-        """
+        """A colour of a palette; the next one that is `by` grey levels or more from all of `avoid`, or the farthest."""
         first = int(self.unit() * len(colors))
         turned = [*colors[first:], *colors[:first]]
         margins = [min((math.dist(color, other) for other in avoid), default=math.inf) for color in turned]
@@ -169,7 +167,7 @@ class Canvas:
 
     def fill(self, outline: Points, color: Color, *, depth: float = 1, smooth: bool = True, both: bool = False) -> None:
         """The inside of the closed curve (or polygon) through the points of `outline`."""
-        for side in _sides(both):
+        for side in _SIDES[both]:
             corners = np.array(outline, dtype=float) * (side, 1)
             self._polygon(_spline(len(corners), True)[0] @ corners if smooth else corners, color, depth)
 
@@ -178,7 +176,7 @@ class Canvas:
     ) -> None:
         """An ellipse, turned by `angle` radians."""
         (x, y), (rx, ry) = centre, radii
-        for side in _sides(both):
+        for side in _SIDES[both]:
             c, s = math.cos(side * angle), math.sin(side * angle)
             axes = np.array([[rx * c, rx * s], [-ry * s, ry * c]])
             self._polygon(_CIRCLE @ axes + (side * x, y), color, depth)
@@ -186,7 +184,7 @@ class Canvas:
     def stroke(self, line: Points, width: float, color: Color, *, depth: float = 1, both: bool = False) -> None:
         """A line of `width` with round ends along the open curve through the points of `line`."""
         value, slope = _spline(len(line), False)
-        for side in _sides(both):
+        for side in _SIDES[both]:
             control = np.array(line, dtype=float) * (side, 1)
             middle, tangent = value @ control, slope @ control
             normal = tangent[:, ::-1] * (-1, 1) * (width / 2 / np.sqrt((tangent**2).sum(1, keepdims=True)))
@@ -216,7 +214,3 @@ class Canvas:
         corners = np.stack([(scene.x + c * x - s * y) * side, (scene.y + s * x + c * y) * side], 1)
         # Pillow truncates; a quarter of a pixel is fine enough, and rounding hides the last bits of libm
         self._draw.polygon(np.rint(corners).astype(int).ravel().tolist(), fill=color)
-
-
-def _sides(both: bool) -> tuple[int, ...]:
-    return (-1, 1) if both else (1,)

@@ -65,20 +65,15 @@ _FRONT_HAIR: dict[str, Points] = {
         "0,-1.34 0.7,-1.2 1.12,-0.8 1.24,-0.25 1.06,0.02 0.94,-0.22 0.84,-0.5 0.6,-0.52 0.44,-0.68 0.2,-0.58 0,-0.7"
     ),
 }
-# the crown, and the band or visor
-_HATS: dict[str, tuple[Points, Points]] = {
-    "beanie": (
-        symmetric("0,-1.72 0.6,-1.58 1.05,-1.1 1.18,-0.55 0,-0.5"),
-        symmetric("0,-0.93 0.7,-0.9 1.2,-0.8 1.22,-0.5 0.7,-0.46 0,-0.44"),
-    ),
-    "brim": (
-        symmetric("0,-1.62 0.4,-1.7 0.74,-1.58 0.86,-1.1 0.96,-0.62 0,-0.5"),
-        symmetric("0,-0.92 0.6,-0.94 0.92,-0.98 0.98,-0.64 0,-0.55"),
-    ),
-    "cap": (
-        symmetric("0,-1.62 0.62,-1.5 1.06,-1.05 1.16,-0.5 0.6,-0.5 0,-0.5"),
-        symmetric("0,-0.8 0.6,-0.76 0.98,-0.58 0.9,-0.4 0.5,-0.42 0,-0.44"),
-    ),
+_CROWNS = {
+    "beanie": symmetric("0,-1.72 0.6,-1.58 1.05,-1.1 1.18,-0.55 0,-0.5"),
+    "brim": symmetric("0,-1.62 0.4,-1.7 0.74,-1.58 0.86,-1.1 0.96,-0.62 0,-0.5"),
+    "cap": symmetric("0,-1.62 0.62,-1.5 1.06,-1.05 1.16,-0.5 0.6,-0.5 0,-0.5"),
+}
+_BANDS = {  # or the visor
+    "beanie": symmetric("0,-0.93 0.7,-0.9 1.2,-0.8 1.22,-0.5 0.7,-0.46 0,-0.44"),
+    "brim": symmetric("0,-0.92 0.6,-0.94 0.92,-0.98 0.98,-0.64 0,-0.55"),
+    "cap": symmetric("0,-0.8 0.6,-0.76 0.98,-0.58 0.9,-0.4 0.5,-0.42 0,-0.44"),
 }
 # half the width and height of a lens, and how round it is: 1 is an ellipse, 0 a rectangle
 _LENSES = {"round": (0.35, 0.34, 1.0), "square": (0.36, 0.28, 0.5), "tinted": (0.37, 0.3, 0.65)}
@@ -143,7 +138,7 @@ def sample_face(generator: np.random.Generator) -> Face:
         glasses=draws.one_of(_LENSES),
         frame=draws.color(_FRAMES, avoid=(skin,), by=105),
         beard=draws.one_of(_BEARDS),
-        hat=draws.one_of(_HATS),
+        hat=draws.one_of(_CROWNS),
         hat_color=draws.color(_HAT_COLORS, avoid=(hair, wall, skin), by=80),
     )
 
@@ -153,7 +148,8 @@ def draw_face(face: Face, *, size: int = 64) -> np.ndarray:
     canvas = Canvas(face.scene, size=size)
     canvas.fill(_under_hat(face, _BACK_HAIR[face.hair_style]), shade(face.hair, -0.16), depth=0)
     canvas.turned = False
-    _body(canvas, face)
+    canvas.fill(symmetric("0,1.36 0.5,1.42 1.2,1.62 1.75,2.2 1.8,3 0,3"), face.clothes)
+    canvas.fill(symmetric("0,0.7 0.42,0.8 0.44,1.4 0.3,1.62 0,1.7"), shade(face.skin, -0.16))
     canvas.turned = True
     _head(canvas, face)
     if not face.no_beard:
@@ -183,14 +179,7 @@ def _beard_color(hair: Color, skin: Color) -> Color:
 
 def _under_hat(face: Face, hair: Points) -> Points:
     """The outline of the hair, pressed down where a hat sits on it."""
-    if not face.wearing_hat:
-        return hair
-    return [(x, max(y, -0.7 + 0.2 * (y + 0.7))) for x, y in hair]
-
-
-def _body(canvas: Canvas, face: Face) -> None:
-    canvas.fill(symmetric("0,1.36 0.5,1.42 1.2,1.62 1.75,2.2 1.8,3 0,3"), face.clothes)
-    canvas.fill(symmetric("0,0.7 0.42,0.8 0.44,1.4 0.3,1.62 0,1.7"), shade(face.skin, -0.16))
+    return [(x, max(y, -0.7 + 0.2 * (y + 0.7))) for x, y in hair] if face.wearing_hat else hair
 
 
 def _head(canvas: Canvas, face: Face) -> None:
@@ -240,12 +229,12 @@ def _glasses(canvas: Canvas, face: Face) -> None:
     angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     x = wide * np.sign(np.cos(angles)) * np.abs(np.cos(angles)) ** power
     y = tall * np.sign(np.sin(angles)) * np.abs(np.sin(angles)) ** power + 0.07
-    canvas.stroke(((0.72, -0.02), (0.98, 0.0)), 0.8 * width, frame, both=True)
+    canvas.stroke(points("0.72,-0.02 0.98,0"), 0.8 * width, frame, both=True)
     for side in (-1, 1):  # one after the other: the second lens lies over the first one's rim
         rim = list(zip(side * 0.42 + x, y, strict=True))
         canvas.fill(rim, glass, depth=1.1)
         canvas.stroke([*rim, rim[0]], width, frame, depth=1.1)
-    canvas.stroke(((-0.1, 0.02), (0, -0.03), (0.1, 0.02)), width, frame, depth=1.1)
+    canvas.stroke(points("-0.1,0.02 0,-0.03 0.1,0.02"), width, frame, depth=1.1)
 
 
 def _hat(canvas: Canvas, face: Face) -> None:
@@ -254,9 +243,7 @@ def _hat(canvas: Canvas, face: Face) -> None:
         canvas.ellipse((0, -1.78), (0.24, 0.23), shade(color, 0.22), depth=0.3)
     elif face.hat == "cap":
         canvas.ellipse((0, -1.62), (0.13, 0.09), dark, depth=0.3)
-    crown, band = _HATS[face.hat]
-    canvas.fill(crown, color, depth=0.3)
-    # the visor of a cap sticks out
-    canvas.fill(band, dark, depth=1.2 if face.hat == "cap" else 0.3)
+    canvas.fill(_CROWNS[face.hat], color, depth=0.3)
+    canvas.fill(_BANDS[face.hat], dark, depth=1.2 if face.hat == "cap" else 0.3)  # a visor sticks out
     if face.hat == "brim":
         canvas.ellipse((0, -0.6), (1.55, 0.2), color, depth=0.3)

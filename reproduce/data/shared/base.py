@@ -21,7 +21,7 @@ from reproduce.schema import Strict
 Table = Mapping[str, np.ndarray]
 # concept -> its value in each image: int64 [n] for a class, bool [n] for an attribute, float [n, D] for a measurement
 Readings = dict[str, Tensor]
-IMAGES_AT_A_TIME = 500  # through a network that is not trained: more needs memory and is no faster
+IMAGES_AT_A_TIME = 500  # where no network is trained; a larger batch needs more memory and is no faster
 Count = Annotated[int, Field(ge=2)]
 _SPLITS = ("train", "heldout")
 _MAX_NAMED = 16
@@ -77,7 +77,7 @@ class ImageData(ABC):
         classes: the names of the classes, where a concept is a class and they have names.
         channels: of an image.
         n_outputs: the logits of a classifier or judge: one per class, or one per attribute.
-        n_heldout: how many rows of the held-out table, the first ones, are measured on; pairs may need more.
+        n_heldout: the first so many rows of the held-out table are measured on; the pairs may need further rows.
     """
 
     concepts: tuple[str, ...]

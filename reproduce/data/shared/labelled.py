@@ -1,5 +1,7 @@
-"""Images with labels, decoded or rendered once: faces with attributes, animals with a class."""
+"""Images with labels on disk: a face has attributes, an animal or a digit has a class."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from reproduce.data.shared.base import (
     images_from_levels,
     same_class_partners,
 )
-from reproduce.files import read_json
+from reproduce.files import read_json, write_json
 from reproduce.seeds import numpy_generator
 
 
@@ -30,12 +32,23 @@ class LabelledSet(DataSet):
     def open(self, folder: Path) -> "LabelledImages":
         return AttributeImages(folder, self) if self.has_attributes else ClassImages(folder, self)
 
+    def names_file(self, folder: Path) -> Path:
+        """Where the names of the attributes or of the classes stand."""
+        return folder / ("attributes.json" if self.has_attributes else "classes.json")
+
+    @contextmanager
+    def names_last(self, folder: Path, names: Sequence[str]) -> Iterator[None]:
+        """Remove the file of names before the block and write it after: without it nothing half new can be opened."""
+        self.names_file(folder).unlink(missing_ok=True)
+        yield
+        write_json(self.names_file(folder), names)
+
 
 def attribute_test_draws(values: np.ndarray, *, n: int = 10_000) -> HeldoutPairs:
     """The pairs that the official code draws for CelebA, given the held-out images' attributes `[m, K]`, 0 or 1.
 
-    The `n` examples are drawn with replacement; each then draws the attribute, and a partner of the same value among
-    the examples, itself not excluded. Two generators, both RandomState(1).
+    The `n` examples are drawn with replacement, from RandomState(1). Each then draws, from another RandomState(1), the
+    attribute and a partner of the same value among the examples, itself not excluded.
     """
     index = np.random.RandomState(1).choice(len(values), size=n)
     drawn = values[index]
@@ -55,7 +68,9 @@ class LabelledImages(ImageData):
 
     def __init__(self, folder: Path, settings: LabelledSet) -> None:
         super().__init__(folder, settings)
-        self.channels = self._images["train"].shape[3]
+        names = tuple(read_json(settings.names_file(folder)))
+        self.concepts, self.classes = (names, None) if settings.has_attributes else (("class",), names)
+        self.channels, self.n_outputs = self._images["train"].shape[3], len(names)
 
     def pool(self, *, size: int | None, seed: int) -> Table:
         """Without a `size`, every training image once, and with `flip` once mirrored."""
@@ -85,11 +100,6 @@ class LabelledImages(ImageData):
 class AttributeImages(LabelledImages):
     """Each label is an attribute, 0 or 1, and a concept of its own."""
 
-    def __init__(self, folder: Path, settings: LabelledSet) -> None:
-        super().__init__(folder, settings)
-        self.concepts = tuple(read_json(folder / "attributes.json"))
-        self.n_outputs = len(self.concepts)
-
     def heldout_pairs(self) -> HeldoutPairs:
         return attribute_test_draws(self._labels["heldout"])
 
@@ -107,14 +117,6 @@ class AttributeImages(LabelledImages):
 class ClassImages(LabelledImages):
     """The one label is the class, and the one concept."""
 
-    concepts = ("class",)
-
-    def __init__(self, folder: Path, settings: LabelledSet) -> None:
-        super().__init__(folder, settings)
-        self.classes = tuple(read_json(folder / "classes.json"))
-        self.n_outputs = len(self.classes)
-        self._known = set(np.unique(self._labels["heldout"])) <= set(np.unique(self._labels["train"]))
-
     def heldout_pairs(self) -> HeldoutPairs:
         """Each image with a partner of its class, from RandomState(1).
 
@@ -129,7 +131,8 @@ class ClassImages(LabelledImages):
 
     def read(self, logits: Tensor, images: Tensor | None) -> Readings:
         """The class with the highest logit; nothing where whole classes are held out, which no classifier has seen."""
-        return {"class": logits.argmax(1)} if self._known else {}
+        known = np.isin(self._labels["heldout"], self._labels["train"]).all()
+        return {"class": logits.argmax(1)} if known else {}
 
     def _targets(self, labels: np.ndarray) -> Tensor:
         return F.one_hot(torch.from_numpy(labels[:, 0]), self.n_outputs).float()

@@ -1,4 +1,4 @@
-"""The rendered stand-ins for photographs, laid down as the photographs are."""
+"""The rendered stand-ins for photographs; they are written as the photographs are."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -9,7 +9,6 @@ from tqdm import trange
 
 from reproduce.data.shared.base import Count, write_split
 from reproduce.data.shared.labelled import LabelledSet
-from reproduce.files import write_json
 from reproduce.intake.download import Downloads
 
 SEED = 0  # of the images; a run's seed decides what is made of them
@@ -28,13 +27,10 @@ class RenderedSet(LabelledSet):
         """Image `number`, uint8 `[S, S, 3]`, and its labels: one per attribute, or the class."""
 
     def fetch(self, *, folder: Path, downloads: Downloads, work: Path) -> None:
-        """Write the arrays, and the labels' names last."""
-        listed = folder / ("attributes.json" if self.has_attributes else "classes.json")
-        listed.unlink(missing_ok=True)
-        for split, first, n in (("train", 0, self.n_train), ("heldout", self.n_train, self.n_heldout)):
-            images, labels = np.empty((n, self.image_size, self.image_size, 3), np.uint8), []
-            for i in trange(n, desc=f"render {split}", disable=None):
-                images[i], label = self.render(first + i)
-                labels.append(label)
-            write_split(folder, split, images=images, labels=np.array(labels))
-        write_json(listed, self.label_names)
+        with self.names_last(folder, self.label_names):
+            for split, first, n in (("train", 0, self.n_train), ("heldout", self.n_train, self.n_heldout)):
+                images, labels = np.empty((n, self.image_size, self.image_size, 3), np.uint8), []
+                for i in trange(n, desc=f"render {split}", disable=None):
+                    images[i], label = self.render(first + i)
+                    labels.append(label)
+                write_split(folder, split, images=images, labels=np.array(labels))

