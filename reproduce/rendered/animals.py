@@ -64,11 +64,7 @@ def sample_animal(generator: np.random.Generator) -> Animal:
         scarf=draws.color(_SCARVES, avoid=(wall,), by=60),
         iris=draws.color(_EYES),
         coat=draws.unit(),
-        ears=draws.between(-1, 1),
-        muzzle=draws.between(-1, 1),
-        eye=draws.between(-1, 1),
-        wide=draws.between(-1, 1),
-        marking=draws.between(-1, 1),
+        **{part: draws.between(-1, 1) for part in ("ears", "muzzle", "eye", "wide", "marking")},
     )
 
 
