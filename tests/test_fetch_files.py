@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reproduce.data.fetch_files import FileSet, fetch_files, missing_files
 from torchvision.datasets import CIFAR10, MNIST, CelebA, FashionMNIST
 
-from reproduce.config import load_sources
+from reproduce.config import all_sources
+from reproduce.data.shared.torchvision import missing_files, unpacked
 from reproduce.errors import ReproduceError
 from reproduce.intake.download import Downloads
 from reproduce.seeds import numpy_generator
 
-SOURCES = load_sources().sources
+SOURCES = all_sources().sources
 RAW = {"mnist": MNIST, "fashionmnist": FashionMNIST}
 
 
@@ -58,23 +58,23 @@ def write_cifar10(base: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashionmnist"])
-def test_torchvision_reads_the_digits_and_the_clothes(tmp_path: Path, name: FileSet) -> None:
+def test_torchvision_reads_the_digits_and_the_clothes(tmp_path: Path, name: str) -> None:
     arrays, source = write_idx(tmp_path, name), downloads(tmp_path)
     assert len(missing_files(name, source)) == 4
-    root = fetch_files(name, source)
+    root = unpacked(name, source)
     for part in ("train", "test"):
         data = RAW[name](str(root), train=part == "train", download=False)
         np.testing.assert_array_equal(data.data.numpy(), arrays[f"{part}_images"])
         np.testing.assert_array_equal(data.targets.numpy(), arrays[f"{part}_labels"])
     assert missing_files(name, source) == ()
     (tmp_path / "mirror").rename(tmp_path / "gone")
-    assert fetch_files(name, source) == root
+    assert unpacked(name, source) == root
 
 
 def test_torchvision_reads_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images, source = write_cifar10(tmp_path), downloads(tmp_path)
     assert missing_files("cifar10", source) == ("cifar10",)
-    root = fetch_files("cifar10", source)
+    root = unpacked("cifar10", source)
     assert missing_files("cifar10", source) == ()
     assert not (tmp_path / "readme").exists()
     monkeypatch.setattr("torchvision.datasets.utils.check_md5", lambda *_: True)  # of the real batches
@@ -90,7 +90,7 @@ def test_files_that_were_unpacked_by_hand_are_taken(tmp_path: Path) -> None:
     raw.mkdir(parents=True)
     for packed in (tmp_path / "mirror/MNIST/raw").iterdir():
         (raw / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
-    data = MNIST(str(fetch_files("mnist", source)), train=False, download=False)
+    data = MNIST(str(unpacked("mnist", source)), train=False, download=False)
     np.testing.assert_array_equal(data.data.numpy(), arrays["test_images"])
 
 
@@ -98,18 +98,18 @@ def test_without_the_files_one_line_says_where_they_go(tmp_path: Path) -> None:
     source = Downloads(sources=SOURCES, folder=tmp_path / "downloads", mirror=str(tmp_path / "nothing"))
     words = r"MNIST's training images could not be fetched .*put it there as downloads/MNIST/raw/train-images-idx3"
     with pytest.raises(ReproduceError, match=words):
-        fetch_files("mnist", source)
+        unpacked("mnist", source)
 
 
 def test_a_packed_file_that_is_another_or_damaged_is_not_unpacked(tmp_path: Path) -> None:
     write_idx(tmp_path, "mnist")
     official = Downloads(sources=SOURCES, folder=tmp_path / "downloads", mirror=str(tmp_path / "mirror"))
     with pytest.raises(ReproduceError, match="wrong checksum"):
-        fetch_files("mnist", official)
+        unpacked("mnist", official)
     packed = tmp_path / "mirror/MNIST/raw/train-images-idx3-ubyte.gz"
     packed.write_bytes(packed.read_bytes()[:-20])
     with pytest.raises(ReproduceError, match=r"train-images-idx3-ubyte\.gz is damaged .*delete it and run again"):
-        fetch_files("mnist", downloads(tmp_path))
+        unpacked("mnist", downloads(tmp_path))
     assert not list((tmp_path / "downloads").rglob("*-ubyte"))
 
 

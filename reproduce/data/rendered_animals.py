@@ -4,8 +4,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from reproduce.data.shared.rendered import RenderedSet
-from reproduce.rendered.animals import KINDS, render_animals
+from reproduce.data.shared.rendered import SEED, RenderedSet
+from reproduce.rendered.animals import KINDS, render_animal
 
 
 class RenderedAnimals(RenderedSet):
@@ -15,6 +15,5 @@ class RenderedAnimals(RenderedSet):
 
     label_names: ClassVar = KINDS
 
-    def render(self, *, n: int, seed: int, start: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Animals and their kinds `[n]`."""
-        return render_animals(n=n, seed=seed, start=start, size=size)
+    def render(self, number: int) -> tuple[np.ndarray, list[int]]:
+        return render_animal(number, seed=SEED, size=self.image_size)

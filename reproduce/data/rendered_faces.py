@@ -4,8 +4,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from reproduce.data.shared.rendered import RenderedSet
-from reproduce.rendered.faces import ATTRIBUTES, render_faces
+from reproduce.data.shared.rendered import SEED, RenderedSet
+from reproduce.rendered.faces import ATTRIBUTES, render_face
 
 
 class RenderedFaces(RenderedSet):
@@ -13,18 +13,12 @@ class RenderedFaces(RenderedSet):
 
     name: Literal["rendered_faces"]
 
+    has_attributes: ClassVar = True
     label_names: ClassVar = ATTRIBUTES
 
     @property
     def concepts(self) -> tuple[str, ...]:
-        """The attributes."""
         return ATTRIBUTES
 
-    @property
-    def has_attributes(self) -> bool:
-        """Yes."""
-        return True
-
-    def render(self, *, n: int, seed: int, start: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Faces and their attributes `[n, 4]`."""
-        return render_faces(n=n, seed=seed, start=start, size=size)
+    def render(self, number: int) -> tuple[np.ndarray, list[int]]:
+        return render_face(number, seed=SEED, size=self.image_size)

@@ -1,16 +1,16 @@
-"""Smooth anti-aliased shapes, from which the rendered data sets are drawn, and what all these drawings have.
+"""Smooth anti-aliased shapes, from which the rendered data sets are drawn, and what all the drawings have in common.
 
 A head has its own coordinates: x to the right, y down, and half its width is 1. Its pose places it in the image.
 Everything is drawn four times as large as the image, and then averaged.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 Color = tuple[int, ...]  # red, green, blue, and perhaps the opacity: 0 … 255
 Point = tuple[float, float]
@@ -21,17 +21,18 @@ _SUPERSAMPLING = 4
 _SAMPLES = 6
 _ANGLES = np.linspace(0, 2 * np.pi, 36, endpoint=False)
 _CIRCLE = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1)
+_SIDES = {False: (1,), True: (-1, 1)}
 _CAP = np.linspace(0, np.pi, 7)[1:-1, None]
 
 
 def palette(colors: str) -> tuple[Color, ...]:
     """Colours from their hexadecimal names, `"rrggbb rrggbb …"`."""
-    return tuple((int(name[:2], 16), int(name[2:4], 16), int(name[4:], 16)) for name in colors.split())
+    return tuple(ImageColor.getrgb(f"#{name}") for name in colors.split())
 
 
 def mix(a: Color, b: Color, t: float) -> Color:
-    """From `a` (t = 0) to `b` (t = 1)."""
-    return (round(a[0] + t * (b[0] - a[0])), round(a[1] + t * (b[1] - a[1])), round(a[2] + t * (b[2] - a[2])))
+    """From `a` (t = 0) to `b` (t = 1), without their opacities."""
+    return tuple(round(p + t * (q - p)) for p, q in zip(a[:3], b[:3], strict=True))
 
 
 def shade(color: Color, t: float) -> Color:
@@ -56,33 +57,25 @@ def luminance(color: Color) -> float:
     return 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
 
 
-def mirrored(half: Points) -> Points:
-    """A symmetric outline from its right half, given from top to bottom."""
-    return [*half, *((-x, y) for x, y in reversed(half) if x != 0)]
-
-
 def points(text: str) -> Points:
-    """Points in SVG's notation: `"x,y x,y …"`."""
+    """Points in SVG's notation: `"x,y x,y …"`. A float is read as it was written, so an f-string loses nothing."""
     return [(float(x), float(y)) for x, y in (pair.split(",") for pair in text.split())]
 
 
 def symmetric(text: str) -> Points:
     """A symmetric outline from its right half in SVG's notation, given from top to bottom."""
-    return mirrored(points(text))
+    half = points(text)
+    return [*half, *((-x, y) for x, y in reversed(half) if x != 0)]
 
 
 @dataclass(frozen=True)
 class Scene:
     """What is independent of the head: its pose, the light, and the wall behind it.
 
-    Arguments:
-        x, y: the head's centre, as a fraction of the image's side.
-        unit: half its width, likewise.
-        tilt: its rotation in the image plane, in radians.
-        yaw: how far its front is turned sideways, in units.
-        brightness: a factor on the whole image.
-        gradient: the strength of a linear factor that grows towards `angle`, in radians.
-        wall, wall_end: the wall's colour changes from one to the other, downwards for `slant` 0, sideways for ±1.
+    The head's centre `x`, `y` and half its width, `unit`, are fractions of the image's side. `tilt` is its rotation in
+    the image plane, in radians; its front is turned sideways by `yaw` units. The whole image is multiplied by
+    `brightness`, and by a linear factor of strength `gradient` that grows towards `angle`, in radians. The wall's
+    colour changes from `wall` to `wall_end`, downwards for `slant` 0, sideways for ±1.
     """
 
     x: float
@@ -99,14 +92,10 @@ class Scene:
 
 
 class Draws:
-    """Random choices from `n` uniform numbers that are drawn at once; each choice uses the next one."""
+    """Random choices, each from one number of the generator."""
 
-    def __init__(self, generator: np.random.Generator, n: int) -> None:
-        self._numbers = iter(generator.random(n).tolist())
-
-    def unit(self) -> float:
-        """A number in [0, 1)."""
-        return next(self._numbers)
+    def __init__(self, generator: np.random.Generator) -> None:
+        self.unit: Callable[[], float] = generator.random  # a number in [0, 1)
 
     def between(self, low: float, high: float) -> float:
         """A number in [low, high)."""
@@ -117,10 +106,7 @@ class Draws:
         return tuple(names)[int(self.unit() * len(names))]
 
     def color(self, colors: Sequence[Color], *, avoid: Sequence[Color] = (), by: float = 0.0) -> Color:
-        """A colour of a palette, or the next one that is at least `by` grey levels from all of `avoid`.
-
-        If none is, the one that differs most.
-        """
+        """A colour of a palette; the next one that is `by` grey levels or more from all of `avoid`, or the farthest."""
         first = int(self.unit() * len(colors))
         turned = [*colors[first:], *colors[:first]]
         margins = [min((math.dist(color, other) for other in avoid), default=math.inf) for color in turned]
@@ -151,19 +137,12 @@ def _spline(n: int, closed: bool) -> tuple[np.ndarray, np.ndarray]:
     corner = np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
     value = np.concatenate([t**0, t, t**2, t**3], 1) @ corner
     slope = np.concatenate([0 * t, t**0, 2 * t, 3 * t**2], 1) @ corner
-    segments = n if closed else n - 1
-    values, slopes = np.zeros((segments * _SAMPLES, n)), np.zeros((segments * _SAMPLES, n))
-    for i in range(segments):
-        for k, j in enumerate(range(i - 1, i + 3)):
-            column = j % n if closed else min(max(j, 0), n - 1)
-            values[i * _SAMPLES : (i + 1) * _SAMPLES, column] += value[:, k]
-            slopes[i * _SAMPLES : (i + 1) * _SAMPLES, column] += slope[:, k]
+    neighbours = np.arange(n if closed else n - 1)[:, None] + np.arange(-1, 3)
+    weights = np.eye(n)[neighbours % n if closed else neighbours.clip(0, n - 1)]  # [segments, 4, n]
+    values, slopes = (value @ weights).reshape(-1, n), (slope @ weights).reshape(-1, n)
     if not closed:
-        end = np.zeros((1, n))
-        end[0, -1] = 1
-        step = end.copy()
-        step[0, -2] = -1
-        values, slopes = np.concatenate([values, end]), np.concatenate([slopes, step])
+        before, end = np.eye(n)[-2:]
+        values, slopes = np.vstack([values, end]), np.vstack([slopes, end - before])
     return values, slopes
 
 
@@ -188,7 +167,7 @@ class Canvas:
 
     def fill(self, outline: Points, color: Color, *, depth: float = 1, smooth: bool = True, both: bool = False) -> None:
         """The inside of the closed curve (or polygon) through the points of `outline`."""
-        for side in _sides(both):
+        for side in _SIDES[both]:
             corners = np.array(outline, dtype=float) * (side, 1)
             self._polygon(_spline(len(corners), True)[0] @ corners if smooth else corners, color, depth)
 
@@ -197,7 +176,7 @@ class Canvas:
     ) -> None:
         """An ellipse, turned by `angle` radians."""
         (x, y), (rx, ry) = centre, radii
-        for side in _sides(both):
+        for side in _SIDES[both]:
             c, s = math.cos(side * angle), math.sin(side * angle)
             axes = np.array([[rx * c, rx * s], [-ry * s, ry * c]])
             self._polygon(_CIRCLE @ axes + (side * x, y), color, depth)
@@ -205,7 +184,7 @@ class Canvas:
     def stroke(self, line: Points, width: float, color: Color, *, depth: float = 1, both: bool = False) -> None:
         """A line of `width` with round ends along the open curve through the points of `line`."""
         value, slope = _spline(len(line), False)
-        for side in _sides(both):
+        for side in _SIDES[both]:
             control = np.array(line, dtype=float) * (side, 1)
             middle, tangent = value @ control, slope @ control
             normal = tangent[:, ::-1] * (-1, 1) * (width / 2 / np.sqrt((tangent**2).sum(1, keepdims=True)))
@@ -235,7 +214,3 @@ class Canvas:
         corners = np.stack([(scene.x + c * x - s * y) * side, (scene.y + s * x + c * y) * side], 1)
         # Pillow truncates; a quarter of a pixel is fine enough, and rounding hides the last bits of libm
         self._draw.polygon(np.rint(corners).astype(int).ravel().tolist(), fill=color)
-
-
-def _sides(both: bool) -> tuple[int, ...]:
-    return (-1, 1) if both else (1,)

@@ -17,7 +17,6 @@ from reproduce.rendered.drawing import (
     Scene,
     glaze,
     luminance,
-    mirrored,
     mix,
     palette,
     points,
@@ -66,20 +65,15 @@ _FRONT_HAIR: dict[str, Points] = {
         "0,-1.34 0.7,-1.2 1.12,-0.8 1.24,-0.25 1.06,0.02 0.94,-0.22 0.84,-0.5 0.6,-0.52 0.44,-0.68 0.2,-0.58 0,-0.7"
     ),
 }
-# the crown, and the band or visor
-_HATS: dict[str, tuple[Points, Points]] = {
-    "beanie": (
-        symmetric("0,-1.72 0.6,-1.58 1.05,-1.1 1.18,-0.55 0,-0.5"),
-        symmetric("0,-0.93 0.7,-0.9 1.2,-0.8 1.22,-0.5 0.7,-0.46 0,-0.44"),
-    ),
-    "brim": (
-        symmetric("0,-1.62 0.4,-1.7 0.74,-1.58 0.86,-1.1 0.96,-0.62 0,-0.5"),
-        symmetric("0,-0.92 0.6,-0.94 0.92,-0.98 0.98,-0.64 0,-0.55"),
-    ),
-    "cap": (
-        symmetric("0,-1.62 0.62,-1.5 1.06,-1.05 1.16,-0.5 0.6,-0.5 0,-0.5"),
-        symmetric("0,-0.8 0.6,-0.76 0.98,-0.58 0.9,-0.4 0.5,-0.42 0,-0.44"),
-    ),
+_CROWNS = {
+    "beanie": symmetric("0,-1.72 0.6,-1.58 1.05,-1.1 1.18,-0.55 0,-0.5"),
+    "brim": symmetric("0,-1.62 0.4,-1.7 0.74,-1.58 0.86,-1.1 0.96,-0.62 0,-0.5"),
+    "cap": symmetric("0,-1.62 0.62,-1.5 1.06,-1.05 1.16,-0.5 0.6,-0.5 0,-0.5"),
+}
+_BANDS = {  # or the visor
+    "beanie": symmetric("0,-0.93 0.7,-0.9 1.2,-0.8 1.22,-0.5 0.7,-0.46 0,-0.44"),
+    "brim": symmetric("0,-0.92 0.6,-0.94 0.92,-0.98 0.98,-0.64 0,-0.55"),
+    "cap": symmetric("0,-0.8 0.6,-0.76 0.98,-0.58 0.9,-0.4 0.5,-0.42 0,-0.44"),
 }
 # half the width and height of a lens, and how round it is: 1 is an ellipse, 0 a rectangle
 _LENSES = {"round": (0.35, 0.34, 1.0), "square": (0.36, 0.28, 0.5), "tinted": (0.37, 0.3, 0.65)}
@@ -119,7 +113,7 @@ class Face:
 def sample_face(generator: np.random.Generator) -> Face:
     """A random face. The attributes are independent of each other and of everything else, each true half the time."""
     eyeglasses, no_beard, smiling, wearing_hat = (generator.integers(0, 2, len(ATTRIBUTES)) == 1).tolist()
-    draws = Draws(generator, 32)
+    draws = Draws(generator)
     skin = ramp(_SKIN, draws.unit())
     tone = draws.between(-0.12, 0.12)
     hair = draws.color([shade(color, tone) for color in _HAIR], avoid=(skin,), by=55)
@@ -134,17 +128,13 @@ def sample_face(generator: np.random.Generator) -> Face:
         hair=hair,
         hair_style=draws.one_of(_BACK_HAIR),
         part=1 if draws.unit() < 0.5 else -1,
-        wide=draws.unit(),
-        jaw=draws.unit(),
-        chin=draws.unit(),
-        mouth=draws.unit(),
-        lids=draws.unit(),
+        **{size: draws.unit() for size in ("wide", "jaw", "chin", "mouth", "lids")},
         eyes=draws.color(_EYES),
         clothes=draws.color(_CLOTHES, avoid=(wall, skin), by=60),
         glasses=draws.one_of(_LENSES),
         frame=draws.color(_FRAMES, avoid=(skin,), by=105),
         beard=draws.one_of(_BEARDS),
-        hat=draws.one_of(_HATS),
+        hat=draws.one_of(_CROWNS),
         hat_color=draws.color(_HAT_COLORS, avoid=(hair, wall, skin), by=80),
     )
 
@@ -154,7 +144,8 @@ def draw_face(face: Face, *, size: int = 64) -> np.ndarray:
     canvas = Canvas(face.scene, size=size)
     canvas.fill(_under_hat(face, _BACK_HAIR[face.hair_style]), shade(face.hair, -0.16), depth=0)
     canvas.turned = False
-    _body(canvas, face)
+    canvas.fill(symmetric("0,1.36 0.5,1.42 1.2,1.62 1.75,2.2 1.8,3 0,3"), face.clothes)
+    canvas.fill(symmetric("0,0.7 0.42,0.8 0.44,1.4 0.3,1.62 0,1.7"), shade(face.skin, -0.16))
     canvas.turned = True
     _head(canvas, face)
     if not face.no_beard:
@@ -169,15 +160,11 @@ def draw_face(face: Face, *, size: int = 64) -> np.ndarray:
     return canvas.finish()
 
 
-def render_faces(*, n: int, seed: int, start: int = 0, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 `[n, size, size, 3]` and their attributes int64 `[n, 4]` (0 or 1), in the order of `ATTRIBUTES`.
-
-    Image i is number `start` + i of this seed, and depends on nothing else that is rendered.
-    """
-    faces = [sample_face(numpy_generator(seed, "rendered faces", start + i)) for i in range(n)]
-    images = np.array([draw_face(face, size=size) for face in faces], np.uint8)
-    attributes = [(face.eyeglasses, face.no_beard, face.smiling, face.wearing_hat) for face in faces]
-    return images.reshape(n, size, size, 3), np.array(attributes, np.int64).reshape(n, len(ATTRIBUTES))
+def render_face(number: int, *, seed: int, size: int = 64) -> tuple[np.ndarray, list[int]]:
+    """Image uint8 `[size, size, 3]`, and the `ATTRIBUTES`, 0 or 1; `number` and `seed` alone decide both."""
+    face = sample_face(numpy_generator(seed, "rendered faces", number))
+    attributes = (face.eyeglasses, face.no_beard, face.smiling, face.wearing_hat)
+    return draw_face(face, size=size), [int(there) for there in attributes]
 
 
 def _beard_color(hair: Color, skin: Color) -> Color:
@@ -188,16 +175,7 @@ def _beard_color(hair: Color, skin: Color) -> Color:
 
 def _under_hat(face: Face, hair: Points) -> Points:
     """The outline of the hair, pressed down where a hat sits on it."""
-    if not face.wearing_hat:
-        return hair
-    return [(x, max(y, -0.7 + 0.2 * (y + 0.7))) for x, y in hair]
-
-
-def _body(canvas: Canvas, face: Face) -> None:
-    skin = shade(face.skin, -0.16)
-    shoulders = ((0, 1.36), (0.5, 1.42), (1.2, 1.62), (1.75, 2.2), (1.8, 3.0), (0, 3.0))
-    canvas.fill(mirrored(shoulders), face.clothes)
-    canvas.fill(mirrored(((0, 0.7), (0.42, 0.8), (0.44, 1.4), (0.3, 1.62), (0, 1.7))), skin)
+    return [(x, max(y, -0.7 + 0.2 * (y + 0.7))) for x, y in hair] if face.wearing_hat else hair
 
 
 def _head(canvas: Canvas, face: Face) -> None:
@@ -205,42 +183,39 @@ def _head(canvas: Canvas, face: Face) -> None:
     w, jaw, chin = 0.95 + 0.1 * face.wide, 0.5 + 0.2 * face.jaw, 1.14 + 0.14 * face.chin
     canvas.ellipse((w, 0.12), (0.19, 0.27), skin, depth=0, both=True)
     canvas.ellipse((w + 0.02, 0.13), (0.09, 0.15), dark, depth=0, both=True)
-    upper = ((0, -1.16), (0.62, -1.02), (0.97 * w, -0.45), (w, 0.1))
-    canvas.fill(mirrored((*upper, (0.9 * w, 0.55), (jaw, 0.94), (0.24, chin - 0.02), (0, chin))), skin)
+    upper = f"0,-1.16 0.62,-1.02 {0.97 * w},-0.45 {w},0.1"
+    canvas.fill(symmetric(f"{upper} {0.9 * w},0.55 {jaw},0.94 0.24,{chin - 0.02} 0,{chin}"), skin)
     canvas.ellipse((0.6, 0.42), (0.2, 0.15), glaze(mix(skin, (236, 92, 92), 0.5), 0.4), both=True)
     tall, brow = 0.13 + 0.06 * face.lids, _beard_color(face.hair, skin)
     canvas.ellipse((0.4, 0.05), (0.21, tall), (252, 250, 246), both=True)
     canvas.ellipse((0.4, 0.05), (0.125, min(0.14, tall)), face.eyes, both=True)
     canvas.ellipse((0.4, 0.05), (0.07, 0.08), (30, 24, 28), both=True)
-    canvas.stroke(((0.18, 0.04), (0.4, 0.03 - tall), (0.64, 0.05)), 0.07, _DARK, both=True)
-    canvas.stroke(((0.18, -0.27), (0.42, -0.35), (0.66, -0.26)), 0.1, brow, both=True)
+    canvas.stroke(points(f"0.18,0.04 0.4,{0.03 - tall} 0.64,0.05"), 0.07, _DARK, both=True)
+    canvas.stroke(points("0.18,-0.27 0.42,-0.35 0.66,-0.26"), 0.1, brow, both=True)
     canvas.ellipse((0, 0.34), (0.15, 0.1), dark, depth=1.25)
     canvas.ellipse((0, 0.29), (0.12, 0.11), mix(skin, dark, 0.15), depth=1.25)
 
 
 def _beard(canvas: Canvas, face: Face) -> None:
-    color, chin = _beard_color(face.hair, face.skin), 1.14 + 0.14 * face.chin
-    w, jaw = 0.99 + 0.1 * face.wide, 0.56 + 0.2 * face.jaw
-    sides = ((0, 0.48), (0.34, 0.5), (0.6, 0.6), (0.8, 0.35), (w - 0.05, 0.1), (0.93 * w, 0.55))
-    halves: dict[str, Points] = {
-        "full": (*sides, (jaw, 1.0), (0.28, chin + 0.1), (0, chin + 0.12)),
-        "round": (*points("0,0.47 0.3,0.49 0.52,0.62 0.56,0.9 0.42,1.12"), (0.2, chin + 0.08), (0, chin + 0.1)),
-        "long": (*sides, (jaw, 1.05), (0.44, 1.4), (0.2, 1.62), (0, 1.66)),
+    w, jaw, chin = 0.99 + 0.1 * face.wide, 0.56 + 0.2 * face.jaw, 1.14 + 0.14 * face.chin
+    sides = f"0,0.48 0.34,0.5 0.6,0.6 0.8,0.35 {w - 0.05},0.1 {0.93 * w},0.55"
+    halves = {
+        "full": f"{sides} {jaw},1 0.28,{chin + 0.1} 0,{chin + 0.12}",
+        "round": f"0,0.47 0.3,0.49 0.52,0.62 0.56,0.9 0.42,1.12 0.2,{chin + 0.08} 0,{chin + 0.1}",
+        "long": f"{sides} {jaw},1.05 0.44,1.4 0.2,1.62 0,1.66",
     }
-    canvas.fill(mirrored(halves[face.beard]), color)
+    canvas.fill(symmetric(halves[face.beard]), _beard_color(face.hair, face.skin))
 
 
 def _mouth(canvas: Canvas, face: Face) -> None:
     if face.smiling:
         w = 0.38 + 0.07 * face.mouth
-        lips = ((0, 0.675), (0.2, 0.66), (w, 0.6), (0.27, 0.87), (0, 0.98))
-        teeth = ((0, 0.69), (w - 0.06, 0.63), (0.24, 0.8), (0, 0.84))
-        canvas.fill(mirrored(lips), (128, 36, 48))
-        canvas.fill(mirrored(teeth), (255, 253, 248))
+        canvas.fill(symmetric(f"0,0.675 0.2,0.66 {w},0.6 0.27,0.87 0,0.98"), (128, 36, 48))
+        canvas.fill(symmetric(f"0,0.69 {w - 0.06},0.63 0.24,0.8 0,0.84"), (255, 253, 248))
     else:
         w = 0.24 + 0.06 * face.mouth
         canvas.ellipse((0, 0.76), (w, 0.085), _LIPS)
-        canvas.stroke(((-w - 0.02, 0.765), (0, 0.75), (w + 0.02, 0.765)), 0.045, (112, 40, 48))
+        canvas.stroke(points(f"{-w - 0.02},0.765 0,0.75 {w + 0.02},0.765"), 0.045, (112, 40, 48))
 
 
 def _glasses(canvas: Canvas, face: Face) -> None:
@@ -250,12 +225,12 @@ def _glasses(canvas: Canvas, face: Face) -> None:
     angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     x = wide * np.sign(np.cos(angles)) * np.abs(np.cos(angles)) ** power
     y = tall * np.sign(np.sin(angles)) * np.abs(np.sin(angles)) ** power + 0.07
-    canvas.stroke(((0.72, -0.02), (0.98, 0.0)), 0.8 * width, frame, both=True)
+    canvas.stroke(points("0.72,-0.02 0.98,0"), 0.8 * width, frame, both=True)
     for side in (-1, 1):  # one after the other: the second lens lies over the first one's rim
         rim = list(zip(side * 0.42 + x, y, strict=True))
         canvas.fill(rim, glass, depth=1.1)
         canvas.stroke([*rim, rim[0]], width, frame, depth=1.1)
-    canvas.stroke(((-0.1, 0.02), (0, -0.03), (0.1, 0.02)), width, frame, depth=1.1)
+    canvas.stroke(points("-0.1,0.02 0,-0.03 0.1,0.02"), width, frame, depth=1.1)
 
 
 def _hat(canvas: Canvas, face: Face) -> None:
@@ -264,9 +239,7 @@ def _hat(canvas: Canvas, face: Face) -> None:
         canvas.ellipse((0, -1.78), (0.24, 0.23), shade(color, 0.22), depth=0.3)
     elif face.hat == "cap":
         canvas.ellipse((0, -1.62), (0.13, 0.09), dark, depth=0.3)
-    crown, band = _HATS[face.hat]
-    canvas.fill(crown, color, depth=0.3)
-    # the visor of a cap sticks out
-    canvas.fill(band, dark, depth=1.2 if face.hat == "cap" else 0.3)
+    canvas.fill(_CROWNS[face.hat], color, depth=0.3)
+    canvas.fill(_BANDS[face.hat], dark, depth=1.2 if face.hat == "cap" else 0.3)  # a visor sticks out
     if face.hat == "brim":
         canvas.ellipse((0, -0.6), (1.55, 0.2), color, depth=0.3)

@@ -1,4 +1,4 @@
-"""Small random deformations of training images, for sets too small for T not to memorise them."""
+"""Small random deformations of training images, for sets that are so small that T would memorise them."""
 
 import math
 from typing import Annotated
@@ -14,12 +14,9 @@ from reproduce.schema import Strict
 class Augmentation(Strict):
     """The limits of a random deformation; all zeros give the images back.
 
-    Arguments:
-        rotation: the largest angle, in degrees.
-        shear: the largest horizontal shear.
-        scale: the largest relative change of width and of height.
-        shift: the largest translation, in pixels.
-        elastic: the standard deviation of the displacement at the nodes of a 5×5 grid, in pixels.
+    `rotation` is the largest angle, in degrees, `shear` the largest horizontal shear, `scale` the largest relative
+    change of width and of height, `shift` the largest translation, in pixels, and `elastic` the standard deviation of
+    the displacement at the nodes of a 5×5 grid, in pixels.
     """
 
     rotation: NonNegativeFloat
@@ -29,11 +26,13 @@ class Augmentation(Strict):
     elastic: NonNegativeFloat
 
 
-def deform(images: Tensor, limits: Augmentation, generator: torch.Generator) -> Tensor:
+def deform(images: Tensor, limits: Augmentation | None, generator: torch.Generator | None) -> Tensor:
     """Each of `images` `[B, C, S, S]` under its own random affine map and smooth displacement.
 
-    Outside an image its border is repeated.
+    Outside an image its border is repeated. Without limits or without a generator, the images come back as they are.
     """
+    if limits is None or generator is None:
+        return images
     n, size = len(images), images.shape[-1]
 
     def uniform(limit: float) -> Tensor:

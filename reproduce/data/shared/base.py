@@ -1,26 +1,29 @@
-"""What the pipeline asks of a data set; its own module in `reproduce.data.sets` knows the rest."""
+"""What the pipeline asks of a data set: its settings, and the images once it is opened."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from reproduce.errors import UserError
+from reproduce.errors import ReproduceError, UserError
+from reproduce.files import read_array, shown, write_array
 from reproduce.intake.download import Downloads
 from reproduce.schema import Strict
 
-# one row for each image: its concept `values` int64 [n, K], and what else its data set needs to render it
+# one row per image: its `index`, its concept `values` int64 [n, K], and what else its data set needs to render it
 Table = Mapping[str, np.ndarray]
 # concept -> its value in each image: int64 [n] for a class, bool [n] for an attribute, float [n, D] for a measurement
 Readings = dict[str, Tensor]
-IMAGES_AT_A_TIME = 500  # through a network that is not trained: more needs memory and is no faster
+IMAGES_AT_A_TIME = 500  # where no network is trained; a larger batch needs more memory and is no faster
 Count = Annotated[int, Field(ge=2)]
+_SPLITS = ("train", "heldout")
 _MAX_NAMED = 16
 
 
@@ -36,32 +39,22 @@ class HeldoutPairs:
 class DataSet(Strict, ABC):
     """The section `dataset` of a config file: which images there are, and how they become network inputs.
 
-    `dequantise`: one draw of noise for each image (official `iin/data.py`), one for each pixel, or none.
+    `dequantise`: one draw of noise per image (official `iin/data.py`), one per pixel, or none.
     """
 
     name: str
     image_size: Literal[32, 64]
     dequantise: Literal["image", "pixel", "none"]
 
+    # whether each concept is an attribute that an image has or lacks; otherwise the first concept is a class
+    has_attributes: ClassVar[bool] = False
+    # how many classes the first concept has, where it is a class and the number is known without the files
+    n_classes: ClassVar[int | None] = None
+
     @property
-    @abstractmethod
     def concepts(self) -> tuple[str, ...]:
-        """The concepts' names, in factor order."""
-
-    @property
-    def has_attributes(self) -> bool:
-        """Whether each concept is an attribute that an image has or lacks; otherwise the first one is a class."""
-        return False
-
-    @property
-    def n_classes(self) -> int | None:
-        """How many classes the first concept has, where that is known without the files and it is a class."""
-        return None
-
-    @property
-    @abstractmethod
-    def counts(self) -> tuple[int, int]:
-        """How many training and held-out images there are, as far as that is known without the files."""
+        """The concepts' names, in factor order; a data set has its class unless it says otherwise."""
+        return ("class",)
 
     def sources(self, downloads: Downloads) -> tuple[str, ...]:
         """The names of the files (`paper_configs/sources.yaml`) that `fetch` will obtain."""
@@ -69,7 +62,7 @@ class DataSet(Strict, ABC):
 
     @abstractmethod
     def fetch(self, *, folder: Path, downloads: Downloads, work: Path) -> None:
-        """Write the images and labels into `folder`; an unfinished decode waits in `work` to be continued."""
+        """Write `{train,heldout}_{images,labels}.npy` into `folder`; an unfinished decode waits in `work`."""
 
     @abstractmethod
     def open(self, folder: Path) -> "ImageData":
@@ -77,32 +70,43 @@ class DataSet(Strict, ABC):
 
 
 class ImageData(ABC):
-    """A data set, opened.
+    """A data set, opened; the images are mapped, so that they stay on disk.
 
     Attributes:
         concepts: the factors' names without the residual, in factor order.
         classes: the names of the classes, where a concept is a class and they have names.
         channels: of an image.
-        n_outputs: logits of a classifier or judge: one for each class, or one for each attribute.
-        n_heldout: how many rows of the held-out table, the first ones, are measured on; pairs may need more.
+        n_outputs: the logits of a classifier or judge: one per class, or one per attribute.
+        n_heldout: the first so many rows of the held-out table are measured on; the pairs may need further rows.
     """
 
     concepts: tuple[str, ...]
-    classes: tuple[str, ...] | None
+    classes: tuple[str, ...] | None = None
     channels: int
     n_outputs: int
     n_heldout: int
 
-    @abstractmethod
+    def __init__(self, folder: Path, settings: DataSet) -> None:
+        self._settings = settings
+        self._images = {split: read_array(folder / f"{split}_images.npy", mapped=True) for split in _SPLITS}
+        self._labels = {split: read_array(folder / f"{split}_labels.npy") for split in _SPLITS}
+        self.n_heldout = len(self._labels["heldout"])
+        for split in _SPLITS:
+            if len(self._images[split]) != len(self._labels[split]):
+                raise ReproduceError(f"{shown(folder)}: {split} images and labels differ in number: run fetch again")
+
     def random_images(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Training images `[n, C, S, S]` in [-1, 1], and what a classifier should say of each.
 
-        The latter is 0 or 1 for each output, float `[n, n_outputs]`.
+        The latter is 0 or 1 per output, float `[n, n_outputs]`.
         """
+        index = torch.randint(len(self._labels["train"]), (n,), generator=generator).numpy()
+        images = self.render_train({"index": index, **self._random_columns(n, generator)}, generator)
+        return images, self._targets(self._labels["train"][index])
 
-    @abstractmethod
     def frequencies(self) -> Tensor:
         """The share of training images in which each output should be 1, float `[n_outputs]`."""
+        return self._targets(self._labels["train"]).double().mean(0).float()
 
     @abstractmethod
     def pool(self, *, size: int | None, seed: int) -> Table:
@@ -116,13 +120,13 @@ class ImageData(ABC):
     def heldout_pairs(self) -> HeldoutPairs:
         """The fixed test pairs."""
 
-    @abstractmethod
     def render_train(self, table: Table, generator: torch.Generator) -> Tensor:
-        """The images `[n, C, S, S]` of rows of `pool`, augmented and dequantised."""
+        """The images `[n, C, S, S]` of rows of `pool`, dequantised and deformed."""
+        return self._render("train", table, generator)
 
-    @abstractmethod
     def render_heldout(self, table: Table) -> Tensor:
         """The images of rows of `heldout`, as they are."""
+        return self._render("heldout", table, None)
 
     @abstractmethod
     def truth(self, table: Table) -> Readings:
@@ -135,11 +139,29 @@ class ImageData(ABC):
         A concept that cannot be read from them is left out.
         """
 
+    @abstractmethod
+    def _random_columns(self, n: int, generator: torch.Generator) -> Table:
+        """What `_render` needs beside the index, at random."""
+
+    @abstractmethod
+    def _render(self, split: str, table: Table, generator: torch.Generator | None) -> Tensor:
+        """The images of a table's rows; with a generator, as training sees them."""
+
+    @abstractmethod
+    def _targets(self, labels: np.ndarray) -> Tensor:
+        """What a classifier should say of images with these labels; see `random_images`."""
+
+
+def write_split(folder: Path, split: str, *, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write one part (train or heldout) of what `ImageData` opens: uint8 images, and labels as int64."""
+    write_array(folder / f"{split}_images.npy", images)
+    write_array(folder / f"{split}_labels.npy", labels.astype(np.int64))
+
 
 def same_class_partners(labels: np.ndarray, random: np.random.RandomState) -> np.ndarray:
     """For each image of classes `labels` `[n]`, an image of its class, itself not excluded; int64 `[n]`.
 
-    There is one draw for each image, in order, as in the official code (`iin/data.py`).
+    There is one draw per image, in order, as in the official code (`iin/data.py`).
     """
     members = {label: np.flatnonzero(labels == label) for label in np.unique(labels)}
     return np.array([random.choice(members[label]) for label in labels], np.int64)
@@ -188,6 +210,7 @@ def pick_images(values: np.ndarray, wanted: Mapping[str, Sequence[int | tuple[in
 
     Raises UserError, naming the key, where a tuple has another length, or too few images show a value.
     """
+    whole, first = [tuple(row) for row in values.tolist()], values[:, 0].tolist()
     taken: set[int] = set()
     chosen = []
     for name, several in wanted.items():
@@ -195,23 +218,17 @@ def pick_images(values: np.ndarray, wanted: Mapping[str, Sequence[int | tuple[in
         for value in several:
             if isinstance(value, tuple) and len(value) != values.shape[1]:
                 raise UserError(f"{name}: {list(value)} has {len(value)} values, there are {values.shape[1]} concepts")
-            shows = (values == value).all(1) if isinstance(value, tuple) else values[:, 0] == value
-            free = next((int(i) for i in np.flatnonzero(shows) if int(i) not in taken), None)
+            there = whole if isinstance(value, tuple) else first
+            free = next((i for i, one in enumerate(there) if one == value and i not in taken), None)
             if free is None:
-                shown = list(value) if isinstance(value, tuple) else value
-                raise UserError(
-                    f"{name}: there are not enough held-out images of {shown}; "
-                    f"there are {_counted(values, whole=isinstance(value, tuple))}"
-                )
+                counts = [f"{n} of {_listed(one)}" for one, n in Counter(there).most_common()]
+                few = ", ".join(counts[:_MAX_NAMED]) + (", …" if len(counts) > _MAX_NAMED else "")
+                raise UserError(f"{name}: there are not enough held-out images of {_listed(value)}; there are {few}")
             taken.add(free)
             own.append(free)
         chosen.append(own)
     return chosen
 
 
-def _counted(values: np.ndarray, *, whole: bool) -> str:
-    """What there is to choose from, the most frequent first: "412 of [0, 1], 80 of [1, 1]"."""
-    kinds, counts = np.unique(values if whole else values[:, :1], axis=0, return_counts=True)
-    order = np.argsort(-counts, kind="stable")
-    several = [f"{counts[i]} of {kinds[i].tolist() if whole else kinds[i, 0]}" for i in order[:_MAX_NAMED]]
-    return ", ".join(several) + (", …" if len(order) > _MAX_NAMED else "")
+def _listed(value: int | tuple[int, ...]) -> int | list[int]:
+    return list(value) if isinstance(value, tuple) else value
