@@ -22,7 +22,7 @@ from reproduce.files import sha256
 from reproduce.intake.download import Downloads
 from reproduce.intake.sources import load_sources
 from reproduce.models.weights import load_network
-from reproduce.official.fetch import fetch_checkpoint
+from reproduce.official.convert import fetch_checkpoint
 from reproduce.seeds import numpy_generator, torch_generator
 from reproduce.stages import fetch as stages_fetch
 
