@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,15 @@ class _Cut(Exception):
 
 
 class Transfer:
-    """A downloader as pooch calls it: it fetches an address into `part` and moves that to the output when it is whole.
+    """A downloader as pooch calls it: it fetches an address into `part`, which becomes the output when it is whole.
 
     `part`, and a note beside it of what it is a part of, stay when a transfer breaks; a later one continues there.
-
-    Arguments:
-        verified: the file's checksum is known, which would reveal a mixture of two versions of the file.
+    `verified`: the file's checksum is known, so that a mixture of two versions of the file would be noticed.
     """
 
     def __init__(self, part: Path, *, verified: bool) -> None:
         self.part, self.state = part, part.with_name(f"{part.name}.json")
-        self.size = 0  # of what came last, in bytes
+        self.size = 0  # of the last file that came, in bytes
         self._verified = verified
 
     def __call__(self, address: str, output: str, _pooch: Any) -> None:
@@ -72,18 +71,10 @@ class Transfer:
     def _from_google_drive(self, address: str) -> None:
         import gdown
 
-        # gdown keeps the unfinished file under a name of its own, and continues it
-        self.part.unlink(missing_ok=True)
+        self.part.unlink(missing_ok=True)  # gdown keeps an unfinished file under another name, and continues that
+        download = partial(gdown.download, resume=True, retries=_FRUITLESS, timeout=_TIMEOUT, use_cookies=False)
         try:
-            gdown.download(
-                address,
-                str(self.part),
-                resume=True,
-                retries=_FRUITLESS,
-                timeout=_TIMEOUT,
-                quiet=not sys.stderr.isatty(),
-                use_cookies=False,
-            )
+            download(address, str(self.part), quiet=not sys.stderr.isatty())
         except (gdown.exceptions.DownloadError, requests.RequestException) as error:
             raise Refused(f"Google Drive: {_brief(error)}") from error
 
@@ -140,10 +131,8 @@ class Transfer:
             raise _Cut("the file has changed")
         if status in (408, 429) or status >= 500:
             raise _Cut(f"the server is busy or broken (HTTP {status})")
-        if status in (404, 410):
-            raise Refused(f"dead link (HTTP {status})")
         if status != 200:
-            raise Refused(f"the server refused (HTTP {status})")
+            raise Refused(f"{'dead link' if status in (404, 410) else 'the server refused'} (HTTP {status})")
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise Refused(_WEB_PAGE)
         length = response.headers.get("Content-Length", "")
