@@ -8,6 +8,7 @@ everything is whole.
 import csv
 import hashlib
 import json
+import math
 import multiprocessing
 import operator
 import os
@@ -35,7 +36,6 @@ _CHUNK_IMAGES, _CHUNK_BYTES = 32, 1 << 20
 _MAX_WORKERS = 8  # more would wait for the disk
 _MAX_ZIP_WORKERS = 4  # each holds its own copy of the zip's directory: 100 MiB for CelebA's
 _MAX_NAMED = 20
-_ROWS, _LOG = "images.npy", "log.jsonl"
 
 Task = partial[list[Entry]]  # decodes one chunk
 
@@ -59,7 +59,6 @@ def decode_images(
     recipe: Recipe,
     label_names: Sequence[str],
     workers: int | None = None,
-    title: str = "decode",
     work: Path | None = None,
 ) -> None:
     """Write `folder/<name>_images.npy`, uint8 `[n, size, size, 3]`, and `folder/<name>_manifest.csv`.
@@ -71,7 +70,6 @@ def decode_images(
 
     Arguments:
         workers: the number of processes; 1 is this process.
-        title: the name of the progress bar.
         work: a folder for the unfinished decode alone; by default `folder/.<name>.partial`.
 
     Raises:
@@ -79,15 +77,16 @@ def decode_images(
         ReproduceError: a worker died, or another process decodes the same.
     """
     if not sources:
-        raise UserError(f"{title}: there are no images to decode")
+        raise UserError("there are no images to decode")
     if any(len(source.labels) != len(label_names) for source in sources):
-        raise UserError(f"{title}: every image needs the {len(label_names)} labels {', '.join(label_names)}")
+        raise UserError(f"every image to decode needs the {len(label_names)} labels {', '.join(label_names)}")
     work = work or folder / f".{name}.partial"
     work.mkdir(parents=True, exist_ok=True)
+    rows, log = work / "images.npy", work / f"{_fingerprint(sources, recipe, label_names)}.jsonl"
     with locked(work / "lock", busy=f"another process decodes into {shown(work)}: wait for it, or end it first"):
-        entries = _resume(work, sources, recipe, label_names=label_names)
+        entries = _resume(rows, log, sources, size=recipe.size)
         try:
-            _decode_rest(work, sources, recipe, entries=entries, workers=workers or default_workers(), title=title)
+            _decode_rest(rows, log, sources, recipe=recipe, entries=entries, workers=workers or default_workers())
         except BaseException:
             if not entries:
                 shutil.rmtree(work)
@@ -103,43 +102,46 @@ def decode_images(
                 for source, entry in zip(sources, entries, strict=True):
                     writer.writerow([source.name, *source.labels, entry.sha256, entry.note])
             manifest.unlink(missing_ok=True)
-            with (work / _ROWS).open("rb+") as rows:
-                os.fsync(rows.fileno())
-            shutil.move(work / _ROWS, folder / f"{name}_images.npy")
+            with rows.open("rb+") as array:
+                os.fsync(array.fileno())
+            shutil.move(rows, folder / f"{name}_images.npy")
         shutil.rmtree(work)
-    notes = [(source.name, entry.note) for source, entry in zip(sources, entries, strict=True) if entry.note]
-    _report(notes, title, manifest)
+    _report([(source.name, entry.note) for source, entry in zip(sources, entries, strict=True) if entry.note], manifest)
 
 
-def _resume(work: Path, sources: Sequence[Source], recipe: Recipe, *, label_names: Sequence[str]) -> list[Entry]:
+def _fingerprint(sources: Sequence[Source], recipe: Recipe, label_names: Sequence[str]) -> str:
+    """A hash of all that an unfinished decode must share with another one to be continued by it."""
+    digest = hashlib.sha256()
+    for part in (recipe, tuple(label_names), pillow_version, features.version("libjpeg_turbo"), *sources):
+        digest.update(repr(part).encode())
+    return digest.hexdigest()
+
+
+def _resume(rows: Path, log: Path, sources: Sequence[Source], *, size: int) -> list[Entry]:
     """The entries of the images that are done, to which the log is cut; where none can be kept, all begins anew.
 
     Nothing is synced to the disk on the way: an entry has a checksum of its pixels, so what a power cut leaves is seen.
     """
-    rows, log = work / _ROWS, work / _LOG
-    digest = hashlib.sha256()
-    for part in (recipe, tuple(label_names), pillow_version, features.version("libjpeg_turbo"), *sources):
-        digest.update(repr(part).encode())
-
-    def first_line() -> bytes:
-        size = rows.stat().st_size if rows.exists() else 0
-        return json.dumps({"fingerprint": digest.hexdigest(), "bytes": size}).encode() + b"\n"
-
-    first, *lines = log.read_bytes().splitlines(keepends=True) if log.exists() else [b""]
-    if first != first_line():
-        shape = (len(sources), recipe.size, recipe.size, 3)
-        np.lib.format.open_memmap(rows, "w+", np.uint8, shape)  # sparse, until rows are written
-        log.write_bytes(first_line())
-        return []
+    if not (rows.exists() and log.exists()):
+        for other in rows.parent.glob("*.jsonl"):
+            other.unlink()
+        rows.write_bytes(b"")
+        log.touch()
+    shape = (len(sources), size, size, 3)
+    with rows.open("r+b") as file:  # header and size are right, whatever a crash has left
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        start = file.tell()
+        file.truncate(start + math.prod(shape))
+    pixels = np.memmap(rows, np.uint8, "r", start, shape)
     entries: list[Entry] = []
-    pixels, kept = np.load(rows, mmap_mode="r"), len(first)
-    for line in lines:
+    kept = 0
+    for line in log.read_bytes().splitlines(keepends=True):
         try:
             found = [Entry(*entry) for entry in json.loads(line)]
         except (ValueError, TypeError):  # what a power cut may make of a line
             break
-        start, end = len(entries), len(entries) + len(found)
-        now = [(stamp_of(s), zlib.crc32(row)) for s, row in zip(sources[start:end], pixels[start:end], strict=True)]
+        at, end = len(entries), len(entries) + len(found)
+        now = [(stamp_of(s), zlib.crc32(row)) for s, row in zip(sources[at:end], pixels[at:end], strict=True)]
         if not line.endswith(b"\n") or [(entry.stamp, entry.crc) for entry in found] != now:
             break
         entries += found
@@ -149,10 +151,10 @@ def _resume(work: Path, sources: Sequence[Source], recipe: Recipe, *, label_name
 
 
 def _decode_rest(
-    work: Path, sources: Sequence[Source], recipe: Recipe, *, entries: list[Entry], workers: int, title: str
+    rows: Path, log: Path, sources: Sequence[Source], *, recipe: Recipe, entries: list[Entry], workers: int
 ) -> None:
     """Decode what `entries` lacks, and add it there and to the log, chunk by chunk."""
-    done, rows, row_bytes = len(entries), work / _ROWS, recipe.size**2 * 3
+    done, row_bytes = len(entries), recipe.size**2 * 3
     chunk = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // row_bytes))
     start = rows.stat().st_size - len(sources) * row_bytes
     tasks = [
@@ -161,12 +163,12 @@ def _decode_rest(
     ]
     if any(source.root.suffix == ".zip" for source in sources):
         workers = min(workers, _MAX_ZIP_WORKERS)
-    bar = tqdm(total=len(sources), initial=done, desc=title, unit="image", disable=None)
+    bar = tqdm(total=len(sources), initial=done, desc="decode", unit="image", disable=None)
     results = _decoded(tasks, min(workers, len(tasks)))
-    with bar, closing(results), (work / _LOG).open("a", encoding="utf-8") as log:
+    with bar, closing(results), log.open("a", encoding="utf-8") as file:
         for part in results:
-            log.write(json.dumps(part) + "\n")
-            log.flush()
+            file.write(json.dumps(part) + "\n")
+            file.flush()
             entries += part
             bar.update(len(part))
 
@@ -190,10 +192,10 @@ def _decoded(tasks: Sequence[Task], workers: int) -> Generator[list[Entry], None
         pool.shutdown(cancel_futures=True)
 
 
-def _report(notes: Sequence[tuple[str, str]], title: str, manifest: Path) -> None:
+def _report(notes: Sequence[tuple[str, str]], manifest: Path) -> None:
     lines = [f"{name}: {note}" for name, note in notes[:_MAX_NAMED]]
     if len(notes) > _MAX_NAMED:
         kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(note for _, note in notes).most_common())
         lines.append(f"{kinds} in all; each is named in {shown(manifest)}, column note")
     for line in lines:
-        print(f"reproduce: warning: {title}: {line}", file=sys.stderr)
+        print(f"reproduce: warning: decode: {line}", file=sys.stderr)
