@@ -167,8 +167,8 @@ def test_a_checkpoint_comes_out_of_the_archive_that_is_fetched(tmp_path: Path, s
 @pytest.mark.parametrize(
     ("packed", "words"),
     [
-        ("classifier", "is not an autoencoder: its key classifier.weight"),
-        ("flow", "is not an autoencoder: its key realnvp"),
+        ("classifier", "is no autoencoder: it has the key classifier.weight"),
+        ("flow", "is no autoencoder: it has the key realnvp"),
         (None, "has no logs/2020-04-27T22-55-44_cmnist_ae"),
     ],
 )

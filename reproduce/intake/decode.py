@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import atomic_path, locked, shown
-from reproduce.intake.image import Entry, Recipe, Source, close_archives, render_into, stamp_of, start_worker
+from reproduce.intake.image import Entry, Recipe, Source, open_archive, render_into, stamp_of, start_worker
 
 _CHUNK_IMAGES, _CHUNK_BYTES = 32, 1 << 20
 _MAX_WORKERS = 8  # more would wait for the disk
@@ -92,7 +92,7 @@ def decode_images(
                 shutil.rmtree(work)
             raise
         finally:
-            close_archives()
+            open_archive.cache_clear()
         manifest = folder / f"{name}_manifest.csv"
         # the manifest comes last and an older one goes first: where there is one, both files are whole
         with atomic_path(manifest) as temporary:

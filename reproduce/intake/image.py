@@ -85,15 +85,14 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How images become pixels.
+    """How images become `size` × `size` pixels.
 
-    Arguments:
-        size: the side of the result, in pixels.
-        on_unusable: whether a file that is truncated or isn't RGB (grey, palette, CMYK, transparent) is refused, or
-            converted and reported: a truncated file is read as far as it goes, transparency is dropped.
-        antialias: with it, Pillow's bilinear resize, whose triangle filter widens as the image shrinks. Without it,
-            OpenCV's INTER_LINEAR, which the official code uses: each pixel is interpolated from the four around its
-            centre, so that from 160 to 64 pixels part of the image is skipped, and edges are jagged.
+    A file that is truncated or isn't RGB (grey, palette, CMYK, transparent) is refused, or converted and reported: a
+    truncated file is read as far as it goes, and transparency is dropped.
+
+    With `antialias`, images are resized by Pillow's bilinear filter, which widens as the image shrinks. Without it,
+    each pixel is interpolated from the four around its centre, as by OpenCV's INTER_LINEAR in the official code: from
+    160 to 64 pixels, that skips part of the image and leaves jagged edges.
     """
 
     size: int
@@ -111,32 +110,19 @@ class Entry(NamedTuple):
 
 
 @lru_cache(maxsize=2)
-def _archive(path: Path) -> zipfile.ZipFile:
+def open_archive(path: Path) -> zipfile.ZipFile:
+    """The zip file, which stays open until `open_archive.cache_clear()`."""
     try:
         return zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{shown(path)} cannot be read as a zip file: {error}") from error
 
 
-def close_archives() -> None:
-    """Close the zip files that this process has open."""
-    _archive.cache_clear()
-
-
-def _in_archive(source: Source) -> zipfile.ZipInfo:
-    try:
-        return _archive(source.root).getinfo(source.name)
-    except KeyError:
-        raise UserError(f"{source} does not exist") from None
-
-
 def stamp_of(source: Source) -> str:
-    """A text that changes when the file does: its size and time, or its size and CRC in a zip; empty without a file."""
-    if source.root.suffix == ".zip":
-        info = _in_archive(source)
-        return f"{info.file_size} {info.CRC:08x}"
+    """The size and time of the file, or of the zip that holds it; empty without a file."""
+    file = source.root if source.root.suffix == ".zip" else os.path.join(source.root, source.name)
     try:
-        status = os.stat(os.path.join(source.root, source.name))
+        status = os.stat(file)
     except OSError:
         return ""
     return f"{status.st_size} {status.st_mtime_ns}"
@@ -145,10 +131,10 @@ def stamp_of(source: Source) -> str:
 def _read(source: Source) -> bytes:
     try:
         if source.root.suffix == ".zip":
-            return _archive(source.root).read(_in_archive(source))
+            return open_archive(source.root).read(source.name)
         with open(os.path.join(source.root, source.name), "rb", buffering=0) as file:  # one read takes it whole
             return file.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, KeyError):  # the second: in a zip
         raise UserError(f"{source} does not exist") from None
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
         raise UserError(f"{source} cannot be read: {error}") from error

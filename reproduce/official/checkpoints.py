@@ -22,10 +22,9 @@ from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import ActNorm, DoubleCoupling, Flow, Shuffle
 
 Checkpoint = str | os.PathLike[str] | Mapping[str, Any]  # a file, its content, or a bare state dict
-# the official name of each tensor, and a view of ours, in the official layout, that takes its values
-Slots = dict[str, Tensor]
+Slots = dict[str, Tensor]  # an official key, and a view of our tensor in the official layout, which takes its values
 
-# how a key begins that only this kind of model has
+# only this kind of model has keys that begin so
 _MARKS = {"flow": "realnvp.", "autoencoder": "decoder_layers.", "classifier": "classifier."}
 
 
@@ -89,7 +88,7 @@ def load_official_classifier(path: Checkpoint) -> Classifier:
 
 @dataclass(frozen=True)
 class _State:
-    """A state dict, and the name of the place where it comes from."""
+    """A state dict, and the name of the file that it comes from."""
 
     name: str
     tensors: Mapping[str, Tensor]
@@ -141,8 +140,7 @@ def _read(source: Checkpoint, wanted: str) -> _State:
     for kind, mark in _MARKS.items():
         first = next((key for key in state.tensors if key.startswith(mark)), None)
         if kind != wanted and first is not None:
-            this, that = (f"{'an' if each == 'autoencoder' else 'a'} {each}" for each in (wanted, kind))
-            raise UserError(f"{name} is not {this}: its key {first} is that of {that} (load_official_{kind} reads it)")
+            raise UserError(f"{name} is no {wanted}: it has the key {first} (load_official_{kind} reads it)")
     return state
 
 
