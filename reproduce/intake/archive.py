@@ -1,7 +1,7 @@
-"""Members of an archive whose checksum nobody has published.
+"""Extracts members of an archive whose checksum nobody has published.
 
-This is our own code, since tarfile's `data` filter and pooch's Untar guard where a member is written, but not how much
-a header makes them read: sparse files of any size, headers of gigabytes, a torn end that is taken for the end.
+This is our own code, since tarfile's `data` filter and pooch's Untar only guard where a member is written: they accept
+sparse files of any size and headers of gigabytes, and take a torn end for the end.
 """
 
 import gzip
@@ -63,7 +63,7 @@ def extract_members(archive: Path, members: Mapping[str, Path], *, limit: int) -
                         with files.enter_context(atomic_path(members[member.name])).open("wb") as file:
                             shutil.copyfileobj(content, file, 2**20)
                     seen.add(member.name)
-                while stream.read(2**20):  # to gzip's own checksum
+                while stream.read(2**20):  # at its end, gzip compares its checksum
                     pass
         except (tarfile.TarError, ValueError, RecursionError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             reason = " ".join(str(error).split()) or type(error).__name__

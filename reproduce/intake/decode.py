@@ -1,8 +1,7 @@
-"""Image files, decoded once: cropped, resized and put into one uint8 array that readers map, beside a manifest.
+"""Decodes image files once: crops and resizes them into one uint8 array, which readers map, and writes a manifest.
 
-The files are decoded a chunk at a time, in several processes. An unfinished decode is a folder of its own with the
-array so far and a log with one line per chunk, so an interrupted decode continues, and the final names appear when
-everything is whole.
+Several processes decode a chunk of files at a time. An unfinished decode has a folder of its own, with the array so far
+and a log with one line per chunk, so that it can be continued. The final names appear when everything is whole.
 """
 
 import csv
@@ -118,9 +117,9 @@ def _fingerprint(sources: Sequence[Source], recipe: Recipe, label_names: Sequenc
 
 
 def _resume(rows: Path, log: Path, sources: Sequence[Source], *, size: int) -> list[Entry]:
-    """The entries of the images that are done, to which the log is cut; where none can be kept, all begins anew.
+    """The entries of the images that are done; the log is cut to them.
 
-    Nothing is synced to the disk on the way: an entry has a checksum of its pixels, so what a power cut leaves is seen.
+    Nothing was synced to the disk, so a power cut may have kept the log and lost the pixels: their checksums show it.
     """
     if not (rows.exists() and log.exists()):
         for other in rows.parent.glob("*.jsonl"):
@@ -138,7 +137,7 @@ def _resume(rows: Path, log: Path, sources: Sequence[Source], *, size: int) -> l
     for line in log.read_bytes().splitlines(keepends=True):
         try:
             found = [Entry(*entry) for entry in json.loads(line)]
-        except (ValueError, TypeError):  # what a power cut may make of a line
+        except (ValueError, TypeError):  # a power cut may have damaged the line
             break
         at, end = len(entries), len(entries) + len(found)
         now = [(stamp_of(s), zlib.crc32(row)) for s, row in zip(sources[at:end], pixels[at:end], strict=True)]

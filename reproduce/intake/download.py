@@ -1,4 +1,4 @@
-"""Files from elsewhere: each is fetched once, by `transfer`, and verified before anything reads it."""
+"""Fetches files, each one once, and verifies them before anything reads them."""
 
 import errno
 import shutil
@@ -129,7 +129,7 @@ class Downloads:
                     raise
                 raise ReproduceError(
                     f"the disk is full: {_readable(size_of(_part(path)))} of {shown(path)} (about "
-                    f"{_readable(source.bytes)}) are there; make room and run again, which continues"
+                    f"{_readable(source.bytes)}) are there; make room and run again to continue"
                 ) from error
         reason = "; ".join(reasons) or "there is no address for it"
         raise ReproduceError(f"{source.description} could not be fetched ({reason}): {source.by_hand}")
@@ -146,6 +146,6 @@ def _free(folder: Path) -> int:
 
 
 def _locked(path: Path) -> AbstractContextManager[None]:
-    """Hold `path` against other processes, waiting for one that holds it."""
+    """Lock `path` against other processes; wait for one that holds it."""
     busy = f"waiting for another process that fetches {shown(path)}"
     return locked(path.with_name(f".{path.name}.lock"), busy=busy, wait=True)

@@ -157,7 +157,7 @@ def render_into(file: Path, sources: Sequence[Source], recipe: Recipe, *, offset
     """Write the sources' pixels `[n, size, size, 3]` to `offset` of a file."""
     pixels, entries = [], []
     for source in sources:
-        stamp = stamp_of(source)  # from before the file is read
+        stamp = stamp_of(source)  # before the file is read, so that a later change is noticed
         data = _read(source)
         image, note = render(data, source, recipe)
         pixels.append(image)

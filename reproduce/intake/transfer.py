@@ -1,4 +1,4 @@
-"""How the bytes of one file come: by HTTP, from Google Drive, or from a path.
+"""Fetches one file by HTTP, from Google Drive, or from a path.
 
 HTTP is our own code (RFC 9110, sections 13 and 14), since pooch's downloader and urllib3's Retry start a broken
 transfer from the beginning, and CelebA has 1.4 GB.
@@ -23,7 +23,7 @@ _CHUNK = 2**16  # bytes that a broken transfer may lose
 _TIMEOUT = (20, 60)  # seconds: to connect, and between two chunks
 _FRUITLESS = 4  # attempts in a row that got no further
 _PAUSE = 1.0  # seconds before the second attempt, doubled before each further one
-_WEB_PAGE = "a web page came in place of the file, as where a download quota is used up or a login is asked for"
+_WEB_PAGE = "a web page came in place of the file; perhaps a download quota is used up, or a login is needed"
 
 
 class Refused(Exception):
@@ -37,8 +37,8 @@ class _Cut(Exception):
 class Transfer:
     """A downloader as pooch calls it: it fetches an address into `part`, which becomes the output when it is whole.
 
-    `part`, and a note beside it of what it is a part of, stay when a transfer breaks; a later one continues there.
-    `verified`: the file's checksum is known, so that a mixture of two versions of the file would be noticed.
+    When a transfer breaks, `part` stays, and a JSON file beside it that says what it is a part of; a later one
+    continues there. `verified`: the file's checksum is known, so that a mixture of two versions would be noticed.
     """
 
     def __init__(self, part: Path, *, verified: bool) -> None:
@@ -92,7 +92,7 @@ class Transfer:
                 time.sleep(_PAUSE * 2**fruitless)
 
     def _continue(self, address: str) -> None:
-        """Ask once for what is missing; keep what is there only where the answer shows that it is of the same file."""
+        """Ask once for what is missing; keep the part only if the answer shows that it belongs to the same file."""
         state = read_json(self.state) if self.state.exists() else {}
         same = state.get("address") == address and bool(state.get("validator") or self._verified)
         have = size_of(self.part) if same else 0
@@ -108,7 +108,9 @@ class Transfer:
                 start, total = self._place(response, have, state)
                 new = {"address": address, "validator": _validator(response), "total": total}
                 if not start:
-                    self.part.unlink(missing_ok=True)  # before the note of what it is a part of changes
+                    self.part.unlink(
+                        missing_ok=True
+                    )  # first, since the JSON file is about to say what the new part belongs to
                 if new != state:
                     write_json(self.state, new)
                 self._receive(response, start, total)
@@ -155,7 +157,7 @@ def size_of(path: Path) -> int:
 
 
 def _validator(response: requests.Response) -> str | None:
-    """What distinguishes this version of the file from others; a weak ETag doesn't distinguish their bytes."""
+    """What tells this version of the file from others; a weak ETag can be that of other bytes."""
     etag = response.headers.get("ETag", "")
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
 
