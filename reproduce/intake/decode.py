@@ -32,6 +32,7 @@ from reproduce.files import atomic_path, locked, shown
 from reproduce.intake.image import Entry, Recipe, Source, open_archive, render_into, stamp_of, start_worker
 
 _CHUNK_IMAGES, _CHUNK_BYTES = 32, 1 << 20
+_QUEUED = 1000  # chunks that the pool is given at once; with tens of thousands it can hang (CPython's issue 105829)
 _MAX_WORKERS = 8  # more would wait for the disk
 _MAX_ZIP_WORKERS = 4  # each holds its own copy of the zip's directory: 100 MiB for CelebA's
 _MAX_NAMED = 20
@@ -184,7 +185,8 @@ def _decoded(tasks: Sequence[Task], workers: int) -> Generator[list[Entry], None
     # spawn: a fork would copy the locks of whatever threads torch has started
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=start_worker)
     try:
-        yield from pool.map(operator.call, tasks)
+        for at in range(0, len(tasks), _QUEUED):
+            yield from pool.map(operator.call, tasks[at : at + _QUEUED])
     except BrokenProcessPool as error:
         raise ReproduceError("a decoding process died (out of memory?): run the command again to continue") from error
     finally:
