@@ -13,7 +13,6 @@ import torch
 from ruamel.yaml import YAML
 from safetensors import safe_open
 from serving import serving
-from test_fetch_files import idx
 from test_official import State, official_state
 from torch import nn
 
@@ -23,7 +22,7 @@ from reproduce.files import sha256
 from reproduce.intake.download import Downloads
 from reproduce.intake.sources import load_sources
 from reproduce.models.weights import load_network
-from reproduce.official.fetch import fetch_checkpoint
+from reproduce.official.convert import fetch_checkpoint
 from reproduce.seeds import numpy_generator, torch_generator
 from reproduce.stages import fetch as stages_fetch
 
@@ -168,8 +167,8 @@ def test_a_checkpoint_comes_out_of_the_archive_that_is_fetched(tmp_path: Path, s
 @pytest.mark.parametrize(
     ("packed", "words"),
     [
-        ("classifier", "is not an autoencoder: its key classifier.weight"),
-        ("flow", "is not an autoencoder: its key realnvp"),
+        ("classifier", "is no autoencoder: it has the key classifier.weight"),
+        ("flow", "is no autoencoder: it has the key realnvp"),
         (None, "has no logs/2020-04-27T22-55-44_cmnist_ae"),
     ],
 )
@@ -190,6 +189,12 @@ def test_an_archive_that_holds_something_else_is_one_line(
 
 
 # --- by the stages fetch and first_stage, in a project of their own
+
+
+def idx(array: np.ndarray) -> bytes:
+    """The array as MNIST's files hold it."""
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return header + array.astype(np.uint8).tobytes()
 
 
 def edit(path: Path, **sections: dict[str, Any]) -> None:
@@ -225,7 +230,9 @@ def project(tmp_path: Path, states: dict[str, State], monkeypatch: pytest.Monkey
     (tmp_path / "mirror/logs.tar.gz").write_bytes(content)
     for module in (paths, config):
         monkeypatch.setattr(module, "CONFIGS", tmp_path / "paper_configs")
+    (tmp_path / "dvc.yaml").touch()
     monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)  # the command line changes to it, and this changes back
     mirror = str(tmp_path / "mirror")
     for name, value in {"DOWNLOADS": tmp_path / "downloads", "WORK": tmp_path / ".work", "MIRROR": mirror}.items():
         monkeypatch.setattr(stages_fetch, name, value)
@@ -260,11 +267,15 @@ def test_the_stages_fetch_and_take_the_official_network(
         ),
         ({"latent_dim": 64}, (0, 2), "latent_dim=64; the checkpoint colormnist_classifier has 3"),
         (
-            {"checkpoint": "colormnist_ae"},
+            {"source": {"checkpoint": "colormnist_ae"}},
             (2, 2),
             "colormnist_ae is of the kind autoencoder, first_stage.kind is class",
         ),
-        ({"checkpoint": "resnet"}, (2, 2), "has no checkpoint 'resnet'; it has mnist_ae, fashionmnist_ae, cifar10_ae"),
+        (
+            {"source": {"checkpoint": "resnet"}},
+            (2, 2),
+            "has no checkpoint 'resnet'; it has mnist_ae, fashionmnist_ae, cifar10_ae",
+        ),
     ],
 )
 def test_a_network_that_the_config_does_not_describe_is_refused(

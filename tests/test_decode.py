@@ -69,6 +69,12 @@ def result(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def log_in(folder: Path) -> Path:
+    """The log of the unfinished decode in `folder`."""
+    (log,) = (folder / ".train.partial").glob("*.jsonl")
+    return log
+
+
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decode, "_CHUNK_IMAGES", 3)
@@ -305,14 +311,16 @@ def test_an_interrupted_decode_continues_and_ends_byte_for_byte_the_same(
     assert decoded_names == [source.name for source in sources[9:]]
 
 
-@pytest.mark.parametrize("damage", ["torn line", "missing rows", "rows without a line", "lost rows", "lost line"])
+@pytest.mark.parametrize(
+    "damage", ["torn line", "missing rows", "rows without a line", "lost rows", "lost header", "lost line"]
+)
 def test_what_a_crash_can_leave_is_cut_to_what_is_whole(
     tmp_path: Path, interrupt: Callable[..., None], damage: str
 ) -> None:
     sources = write_images(tmp_path / "in")
     expected = result(run(sources, tmp_path / "whole"))
     interrupt(sources, tmp_path / "out")
-    rows, log = (tmp_path / "out" / ".train.partial" / name for name in ("images.npy", "log.jsonl"))
+    rows, log = tmp_path / "out" / ".train.partial" / "images.npy", log_in(tmp_path / "out")
     if damage == "torn line":
         log.write_bytes(log.read_bytes()[:-5])
     elif damage == "missing rows":
@@ -322,6 +330,8 @@ def test_what_a_crash_can_leave_is_cut_to_what_is_whole(
         log.write_bytes(lines[0] + bytes(len(lines[1]) - 1) + b"\n" + b"".join(lines[2:]))
     elif damage == "lost rows":  # by a power cut: the log came to the disk first
         rows.write_bytes(rows.read_bytes()[:128] + bytes(N * 8 * 8 * 3))
+    elif damage == "lost header":
+        rows.write_bytes(bytes(rows.stat().st_size))
     else:
         rows.write_bytes(rows.read_bytes() + b"x" * 1000)
     assert result(run(sources, tmp_path / "out")) == expected
@@ -421,9 +431,9 @@ decode.decode_images(sources, folder=Path(sys.argv[2]), name="train", recipe=Rec
 @needs_proc
 def test_a_killed_decode_continues_and_leaves_no_worker_behind(tmp_path: Path, decoded_names: list[str]) -> None:
     sources = write_images(tmp_path / "in", 60)
-    log = tmp_path / "out" / ".train.partial" / "log.jsonl"
     process = subprocess.Popen([sys.executable, "-c", _SLOW, str(tmp_path / "in"), str(tmp_path / "out")])
-    wait_until(lambda: log.exists() and log.read_bytes().count(b"\n") >= 3)
+    wait_until(lambda: list((tmp_path / "out" / ".train.partial").glob("*.jsonl")))
+    wait_until(lambda: log_in(tmp_path / "out").read_bytes().count(b"\n") >= 2)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -544,13 +554,13 @@ def test_unusable_files_are_converted_and_reported_by_name(
     notes = unusable(tmp_path / "in")
     gradient(40, 40).save(tmp_path / "in" / "fine.png")
     sources = [Source(tmp_path / "in", name, (0, 0), SquareCrop()) for name in (*notes, "fine.png")]
-    run(sources, tmp_path / "out", on_unusable="convert", size=40, workers=workers, title="animals")
+    run(sources, tmp_path / "out", on_unusable="convert", size=40, workers=workers)
     report = capsys.readouterr().err.splitlines()
     with (tmp_path / "out" / "train_manifest.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(report) == len(notes)
     for line, row, (name, note) in zip(report, rows, notes.items(), strict=False):
-        assert line.startswith(f"reproduce: warning: animals: {name}: {note}")
+        assert line.startswith(f"reproduce: warning: decode: {name}: {note}")
         assert row["note"].startswith(note)
     assert rows[-1]["note"] == ""
     images = np.load(tmp_path / "out" / "train_images.npy").astype(int)
@@ -619,7 +629,7 @@ def test_notes_from_before_an_interruption_are_reported_too(
     sources = write_images(tmp_path / "in")
     gradient(10, 10).convert("L").save(tmp_path / "in" / sources[0].name)
     interrupt(sources, tmp_path / "out", on_unusable="convert")
-    assert json.loads((tmp_path / "out" / ".train.partial" / "log.jsonl").read_text().splitlines()[1])
+    assert json.loads(log_in(tmp_path / "out").read_text().splitlines()[0])
     run(sources, tmp_path / "out", on_unusable="convert")
     assert f"{sources[0].name}: grey, converted to RGB" in capsys.readouterr().err
 

@@ -236,7 +236,7 @@ def test_a_web_page_is_not_taken_for_the_file(tmp_path: Path, server: Server, ki
     server.files[PATH] = b"\n<!DOCTYPE html><html><body>Quota exceeded</body></html>"
     server.content_type = kind
     wanted = source(server.address + PATH) if checked else unlisted(server.address + PATH)
-    refused(tmp_path, wanted, "a web page came in place of the file, as where a download quota is used up")
+    refused(tmp_path, wanted, "a web page came in place of the file; perhaps a download quota is used up")
     assert left(tmp_path) == []
 
 

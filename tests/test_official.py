@@ -202,7 +202,7 @@ def test_another_kind_of_model_is_named(tmp_path: Path, states: dict[str, State]
         assert sum(p.numel() for p in LOADERS[wanted](path).parameters()) > 0
     else:
         message = refusal(wanted, path)
-        assert f"{path} is not a" in message
+        assert f"{path} is no {wanted}: it has the key " in message
         assert f"load_official_{given}" in message
 
 

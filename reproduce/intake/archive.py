@@ -1,7 +1,7 @@
-"""Members of an archive whose checksum nobody has published.
+"""Extracts members of an archive whose checksum nobody has published.
 
-This is our own code, since tarfile's `data` filter and pooch's Untar guard where a member is written, and not how much
-a header makes them read: sparse files of any size, headers of gigabytes, a torn end that is taken for the end.
+This is our own code, since tarfile's `data` filter and pooch's Untar only guard where a member is written: they accept
+sparse files of any size and headers of gigabytes, and take a torn end for the end.
 """
 
 import gzip
@@ -16,13 +16,7 @@ from reproduce.errors import ReproduceError
 from reproduce.files import atomic_path, shown
 
 _HEADER_LIMIT = 2**20
-_LONG_HEADERS = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-)
+_LONG_HEADERS = (b"x", b"g", b"X", b"L", b"K")  # POSIX's, POSIX's global, Solaris's; GNU's for a name and for a link
 
 
 class _Member(tarfile.TarInfo):
@@ -46,60 +40,51 @@ class _Member(tarfile.TarInfo):
 
 
 def extract_members(archive: Path, members: Mapping[str, Path], *, limit: int) -> None:
-    """Write the named members of a gzipped tar file, which is read once, in order, to its end.
+    """Write the members of a gzipped tar file that `members` names (name: target); all appear, or none.
 
     A member is taken by its exact name, and only as a regular file. Nothing else in the archive is ever written,
-    whatever its type and wherever its name points to. All files appear, or none.
+    whatever its type and wherever its name points to. The archive is read once, to its end.
 
-    Arguments:
-        members: the name inside the archive: the file to write.
-        limit: the size in bytes that no member may exceed.
-
-    Raises:
-        ReproduceError: a member is missing, is there twice, is no regular file (links, devices, sparse files) or is
-            too large; the archive is damaged or cut short.
+    ReproduceError if a member is missing, is there twice, is no regular file (a link, a device, a sparse file) or has
+    more than `limit` bytes, and if the archive is damaged or cut short.
     """
     where = shown(archive)
+    seen: set[str] = set()
     with ExitStack() as files:
-        written: set[str] = set()
         try:
             with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
-                near = set()
                 for member in tar:
-                    if member.name not in members:
-                        near |= {name for name in members if member.name.endswith(name.rpartition("/")[2])}
-                        continue
-                    if member.name in written:
-                        raise ReproduceError(f"{where} holds {member.name} twice: it is unclear which one is meant")
-                    if not member.isreg() or member.issparse():
-                        raise ReproduceError(f"{where}: {member.name} is {_type(member)}, not a plain file")
-                    if member.size > limit:
-                        raise ReproduceError(
-                            f"{where}: {member.name} is {member.size:,} bytes, {limit:,} at most are expected"
-                        )
-                    target = files.enter_context(atomic_path(members[member.name]))
-                    content = tar.extractfile(member)
-                    assert content is not None
-                    with target.open("wb") as file:
-                        shutil.copyfileobj(content, file, 2**20)
-                    written.add(member.name)
-                while stream.read(2**20):  # to gzip's own checksum
+                    if member.name in members:
+                        if member.name in seen:
+                            raise ReproduceError(f"{where} holds {member.name} twice: it is unclear which one is meant")
+                        _check(member, where, limit=limit)
+                        content = tar.extractfile(member)
+                        assert content is not None
+                        with files.enter_context(atomic_path(members[member.name])).open("wb") as file:
+                            shutil.copyfileobj(content, file, 2**20)
+                    seen.add(member.name)
+                while stream.read(2**20):  # at its end, gzip compares its checksum
                     pass
-        except ReproduceError:
-            raise
         except (tarfile.TarError, ValueError, RecursionError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise ReproduceError(
                 f"{where} is damaged or cut short ({reason}): delete it, and fetch it again"
             ) from error
-        if missing := sorted(members.keys() - written):
-            other = "; a file of that name lies elsewhere in it" if missing[0] in near else ""
-            raise ReproduceError(f"{where} has no {missing[0]}{other}")
+        if missing := sorted(members.keys() - seen):
+            elsewhere = any(name.endswith(missing[0].rpartition("/")[2]) for name in seen)
+            hint = "; a file of that name lies elsewhere in it" if elsewhere else ""
+            raise ReproduceError(f"{where} has no {missing[0]}{hint}")
 
 
-def _type(member: tarfile.TarInfo) -> str:
-    if member.issparse():
-        return "a sparse file"
-    if member.issym() or member.islnk():
-        return "a link"
-    return "a folder" if member.isdir() else "a device or pipe" if member.isdev() else "of an unknown type"
+def _check(member: tarfile.TarInfo, where: str, *, limit: int) -> None:
+    kinds = {
+        "a sparse file": member.issparse(),
+        "a link": member.issym() or member.islnk(),
+        "a folder": member.isdir(),
+        "a device or pipe": member.isdev(),
+        "of an unknown type": not member.isreg(),
+    }
+    if kind := next((name for name, found in kinds.items() if found), None):
+        raise ReproduceError(f"{where}: {member.name} is {kind}, not a plain file")
+    if member.size > limit:
+        raise ReproduceError(f"{where}: {member.name} is {member.size:,} bytes, {limit:,} at most are expected")

@@ -1,24 +1,24 @@
-"""Image files, decoded once: cropped, resized and put into one uint8 array that readers map, beside a manifest.
+"""Decodes image files once: crops and resizes them into one uint8 array, which readers map, and writes a manifest.
 
-The sources are decoded a chunk at a time, in several processes. An unfinished decode is a folder of its own with the
-array so far and a log with one line per chunk. So the memory needed doesn't grow with the number of images, an
-interrupted decode continues, and the final names appear when everything is whole.
+Several processes decode a chunk of files at a time. An unfinished decode has a folder of its own, with the array so far
+and a log with one line per chunk, so that it can be continued. The final names appear when everything is whole.
 """
 
 import csv
 import hashlib
 import json
+import math
 import multiprocessing
+import operator
 import os
 import shutil
 import sys
 import zlib
-from collections import Counter, deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections import Counter
+from collections.abc import Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -29,10 +29,10 @@ from tqdm import tqdm
 
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import atomic_path, locked, shown
-from reproduce.intake.image import Entry, Recipe, Source, close_archives, render_into, stamp_of, start_worker
+from reproduce.intake.image import Entry, Recipe, Source, open_archive, render_into, stamp_of, start_worker
 
 _CHUNK_IMAGES, _CHUNK_BYTES = 32, 1 << 20
-_QUEUED = 4  # chunks for each process: enough that none waits
+_QUEUED = 1000  # chunks that the pool is given at once; with tens of thousands it can hang (CPython's issue 105829)
 _MAX_WORKERS = 8  # more would wait for the disk
 _MAX_ZIP_WORKERS = 4  # each holds its own copy of the zip's directory: 100 MiB for CelebA's
 _MAX_NAMED = 20
@@ -59,21 +59,17 @@ def decode_images(
     recipe: Recipe,
     label_names: Sequence[str],
     workers: int | None = None,
-    title: str = "decode",
     work: Path | None = None,
 ) -> None:
     """Write `folder/<name>_images.npy`, uint8 `[n, size, size, 3]`, and `folder/<name>_manifest.csv`.
 
-    The array is plain .npy, for `np.load(mmap_mode="r")`. The manifest has one row per image, in the order of
-    `sources`: `name`, one column per label, `sha256` of the source file's bytes, and `note`: empty, or what was
-    converted. An interrupted decode continues where it was, unless the sources, their labels or the recipe have
-    changed; a file that has changed since is decoded again. Interrupted or not, the result is the same, byte for byte.
+    The manifest has one row per image, in the order of `sources`: `name`, one column per label, `sha256` of the source
+    file's bytes, and `note`: empty, or what was converted. An interrupted decode continues where it was, unless the
+    sources, their labels or the recipe have changed; a file that has changed since is decoded again. Interrupted or
+    not, the result is the same, byte for byte.
 
     Arguments:
-        sources: the images. The memory that grows with their number is about 0.4 kB for each.
-        label_names: the names of the sources' labels.
-        workers: the number of processes; by default as many as there are cores. For 1, it is this process.
-        title: the name of the progress bar.
+        workers: the number of processes; 1 is this process.
         work: a folder for the unfinished decode alone; by default `folder/.<name>.partial`.
 
     Raises:
@@ -81,176 +77,126 @@ def decode_images(
         ReproduceError: a worker died, or another process decodes the same.
     """
     if not sources:
-        raise UserError(f"{title}: there are no images to decode")
+        raise UserError("there are no images to decode")
     if any(len(source.labels) != len(label_names) for source in sources):
-        raise UserError(f"{title}: every image needs the {len(label_names)} labels {', '.join(label_names)}")
-    unfinished = _Unfinished(folder / f".{name}.partial" if work is None else work, sources, recipe, label_names)
-    workers = min(workers or default_workers(), -(-len(sources) // unfinished.chunk))
-    if any(source.root.suffix == ".zip" for source in sources):
-        workers = min(workers, _MAX_ZIP_WORKERS)
-    manifest = folder / f"{name}_manifest.csv"
-    with unfinished.locked():
+        raise UserError(f"every image to decode needs the {len(label_names)} labels {', '.join(label_names)}")
+    work = work or folder / f".{name}.partial"
+    work.mkdir(parents=True, exist_ok=True)
+    rows, log = work / "images.npy", work / f"{_fingerprint(sources, recipe, label_names)}.jsonl"
+    with locked(work / "lock", busy=f"another process decodes into {shown(work)}: wait for it, or end it first"):
+        entries = _resume(rows, log, sources, size=recipe.size)
         try:
-            done = unfinished.resume()
-            bar = tqdm(total=len(sources), initial=done, desc=title, unit="image", disable=None)
-            tasks = unfinished.tasks(done)
-            with bar, closing(_decoded(tasks, workers)) as results, unfinished.log.open("a", encoding="utf-8") as log:
-                for entries in results:
-                    log.write(json.dumps(entries) + "\n")
-                    log.flush()
-                    bar.update(len(entries))
+            _decode_rest(rows, log, sources, recipe=recipe, entries=entries, workers=workers or default_workers())
+        except BaseException:
+            if not entries:
+                shutil.rmtree(work)
+            raise
         finally:
-            close_archives()
-        notes = unfinished.publish(images=folder / f"{name}_images.npy", manifest=manifest)
-        shutil.rmtree(unfinished.folder)
-    _report(notes, title, manifest)
-
-
-@dataclass(frozen=True)
-class _Unfinished:
-    """A decode under way: the array `rows`, and the `log`: a fingerprint, then the entries of each finished chunk.
-
-    An entry has a checksum of its row, so nothing has to be synced on the way: what a power cut leaves is checked.
-    """
-
-    folder: Path
-    sources: Sequence[Source]
-    recipe: Recipe
-    label_names: Sequence[str]
-
-    @property
-    def rows(self) -> Path:
-        return self.folder / "images.npy"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log.jsonl"
-
-    @property
-    def row_bytes(self) -> int:
-        return self.recipe.size**2 * 3
-
-    @property
-    def chunk(self) -> int:
-        """How many images are decoded at once."""
-        return max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // self.row_bytes))
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes from writing the same rows; remove the folder where nothing was decoded."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        busy = f"another process decodes into {shown(self.folder)}: wait for it, or end it first"
-        with locked(self.folder / "lock", busy=busy):
-            try:
-                yield
-            except BaseException:
-                if sum(1 for _ in self._lines()) < 2:
-                    shutil.rmtree(self.folder)
-                raise
-
-    def _lines(self) -> Iterator[bytes]:
-        """The log's whole lines; a crash may have left a torn one."""
-        if self.log.exists():
-            with self.log.open("rb") as file:
-                yield from (line for line in file if line.endswith(b"\n"))
-
-    def _fingerprint(self) -> str:
-        """A hash of all that an unfinished decode must share with another one to be continued by it."""
-        versions = (pillow_version, features.version("libjpeg_turbo"))
-        digest = hashlib.sha256(repr((self.recipe, tuple(self.label_names), versions)).encode())
-        roots: dict[Path, str] = {}
-        for source in self.sources:
-            root = roots.setdefault(source.root, str(source.root.absolute()))
-            digest.update(repr((root, source.name, source.labels, source.crop)).encode())
-        return digest.hexdigest()
-
-    def _first_line(self, fingerprint: str) -> bytes:
-        """The log's first line; it has the size of the array's file, which a crash may have left too short."""
-        return json.dumps({"fingerprint": fingerprint, "bytes": self.rows.stat().st_size}).encode() + b"\n"
-
-    def resume(self) -> int:
-        """How many images are done; the log is cut to them. Where none can be kept, everything begins anew."""
-        fingerprint, lines = self._fingerprint(), self._lines()
-        if not self.rows.exists() or next(lines, b"") != self._first_line(fingerprint):
-            shape = (len(self.sources), self.recipe.size, self.recipe.size, 3)
-            np.lib.format.open_memmap(self.rows, "w+", np.uint8, shape)  # sparse, until rows are written
-            self.log.write_bytes(self._first_line(fingerprint))
-            return 0
-        rows = np.load(self.rows, mmap_mode="r")
-        done, kept = 0, len(self._first_line(fingerprint))
-        for line in lines:
-            try:
-                entries = [Entry(*entry) for entry in json.loads(line)]
-            except (ValueError, TypeError):  # what a power cut may make of a line
-                break
-            end = done + len(entries)
-            found = zip(self.sources[done:end], rows[done:end], strict=True)
-            if [(entry.stamp, entry.crc) for entry in entries] != [(stamp_of(s), zlib.crc32(row)) for s, row in found]:
-                break
-            done, kept = end, kept + len(line)
-        os.truncate(self.log, kept)
-        return done
-
-    def tasks(self, done: int) -> Iterator[Task]:
-        """What decodes the chunks that follow the first `done` images."""
-        start = self.rows.stat().st_size - len(self.sources) * self.row_bytes
-        for at in range(done, len(self.sources), self.chunk):
-            offset = start + at * self.row_bytes
-            yield partial(render_into, self.rows, self.sources[at : at + self.chunk], self.recipe, offset=offset)
-
-    def publish(self, *, images: Path, manifest: Path) -> list[tuple[str, str]]:
-        """Give the files their final names, and return the notes.
-
-        The manifest comes last and an older one goes first: where there is one, both files are whole.
-        """
-        lines = self._lines()
-        next(lines)
-        entries = (Entry(*entry) for line in lines for entry in json.loads(line))
-        notes = []
+            open_archive.cache_clear()
+        manifest = folder / f"{name}_manifest.csv"
+        # the manifest comes last and an older one goes first: where there is one, both files are whole
         with atomic_path(manifest) as temporary:
             with temporary.open("w", encoding="utf-8", newline="") as file:
                 writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(["name", *self.label_names, "sha256", "note"])
-                for source, entry in zip(self.sources, entries, strict=True):
+                writer.writerow(["name", *label_names, "sha256", "note"])
+                for source, entry in zip(sources, entries, strict=True):
                     writer.writerow([source.name, *source.labels, entry.sha256, entry.note])
-                    if entry.note:
-                        notes.append((source.name, entry.note))
             manifest.unlink(missing_ok=True)
-            with self.rows.open("rb+") as rows:
-                os.fsync(rows.fileno())
-            shutil.move(self.rows, images)
-        return notes
+            with rows.open("rb+") as array:
+                os.fsync(array.fileno())
+            shutil.move(rows, folder / f"{name}_images.npy")
+        shutil.rmtree(work)
+    _report([(source.name, entry.note) for source, entry in zip(sources, entries, strict=True) if entry.note], manifest)
 
 
-def _decoded(tasks: Iterable[Task], workers: int) -> Generator[list[Entry], None, None]:
+def _fingerprint(sources: Sequence[Source], recipe: Recipe, label_names: Sequence[str]) -> str:
+    """A hash of all that an unfinished decode must share with another one to be continued by it."""
+    digest = hashlib.sha256()
+    for part in (recipe, tuple(label_names), pillow_version, features.version("libjpeg_turbo"), *sources):
+        digest.update(repr(part).encode())
+    return digest.hexdigest()
+
+
+def _resume(rows: Path, log: Path, sources: Sequence[Source], *, size: int) -> list[Entry]:
+    """The entries of the images that are done; the log is cut to them.
+
+    Nothing was synced to the disk, so a power cut may have kept the log and lost the pixels: their checksums show it.
+    """
+    if not (rows.exists() and log.exists()):
+        for other in rows.parent.glob("*.jsonl"):
+            other.unlink()
+        rows.write_bytes(b"")
+        log.touch()
+    shape = (len(sources), size, size, 3)
+    with rows.open("r+b") as file:  # header and size are right, whatever a crash has left
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        start = file.tell()
+        file.truncate(start + math.prod(shape))
+    pixels = np.memmap(rows, np.uint8, "r", start, shape)
+    entries: list[Entry] = []
+    kept = 0
+    for line in log.read_bytes().splitlines(keepends=True):
+        try:
+            found = [Entry(*entry) for entry in json.loads(line)]
+        except (ValueError, TypeError):  # a power cut may have damaged the line
+            break
+        at, end = len(entries), len(entries) + len(found)
+        now = [(stamp_of(s), zlib.crc32(row)) for s, row in zip(sources[at:end], pixels[at:end], strict=True)]
+        if not line.endswith(b"\n") or [(entry.stamp, entry.crc) for entry in found] != now:
+            break
+        entries += found
+        kept += len(line)
+    os.truncate(log, kept)
+    return entries
+
+
+def _decode_rest(
+    rows: Path, log: Path, sources: Sequence[Source], *, recipe: Recipe, entries: list[Entry], workers: int
+) -> None:
+    """Decode what `entries` lacks, and add it there and to the log, chunk by chunk."""
+    done, row_bytes = len(entries), recipe.size**2 * 3
+    chunk = max(1, min(_CHUNK_IMAGES, _CHUNK_BYTES // row_bytes))
+    start = rows.stat().st_size - len(sources) * row_bytes
+    tasks = [
+        partial(render_into, rows, sources[at : at + chunk], recipe, offset=start + at * row_bytes)
+        for at in range(done, len(sources), chunk)
+    ]
+    if any(source.root.suffix == ".zip" for source in sources):
+        workers = min(workers, _MAX_ZIP_WORKERS)
+    bar = tqdm(total=len(sources), initial=done, desc="decode", unit="image", disable=None)
+    results = _decoded(tasks, min(workers, len(tasks)))
+    with bar, closing(results), log.open("a", encoding="utf-8") as file:
+        for part in results:
+            file.write(json.dumps(part) + "\n")
+            file.flush()
+            entries += part
+            bar.update(len(part))
+
+
+def _decoded(tasks: Sequence[Task], workers: int) -> Generator[list[Entry], None, None]:
     """The tasks' results in order.
 
     The workers are processes and not threads, since a third of an image's time is Pillow's Python, under one lock. They
     write their rows themselves: to send pixels here through a pipe would cost a tenth more.
     """
-    if workers == 1:
+    if workers <= 1:
         yield from (task() for task in tasks)
         return
     # spawn: a fork would copy the locks of whatever threads torch has started
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=start_worker)
-    pending: deque[Future[list[Entry]]] = deque()
     try:
-        for task in tasks:
-            pending.append(pool.submit(task))
-            if len(pending) > _QUEUED * workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        for at in range(0, len(tasks), _QUEUED):
+            yield from pool.map(operator.call, tasks[at : at + _QUEUED])
     except BrokenProcessPool as error:
         raise ReproduceError("a decoding process died (out of memory?): run the command again to continue") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _report(notes: Sequence[tuple[str, str]], title: str, manifest: Path) -> None:
+def _report(notes: Sequence[tuple[str, str]], manifest: Path) -> None:
     lines = [f"{name}: {note}" for name, note in notes[:_MAX_NAMED]]
     if len(notes) > _MAX_NAMED:
         kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(note for _, note in notes).most_common())
         lines.append(f"{kinds} in all; each is named in {shown(manifest)}, column note")
     for line in lines:
-        print(f"reproduce: warning: {title}: {line}", file=sys.stderr)
+        print(f"reproduce: warning: decode: {line}", file=sys.stderr)

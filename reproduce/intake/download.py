@@ -1,4 +1,4 @@
-"""Files from elsewhere: each is fetched once, by `transfer`, and verified before anything reads it."""
+"""Fetches files, each one once, and verifies them before anything reads them."""
 
 import errno
 import shutil
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pooch
@@ -16,16 +17,14 @@ from reproduce.files import is_web_page, locked, read_json, sha256, shown, write
 from reproduce.intake.sources import Source
 from reproduce.intake.transfer import Refused, Transfer, size_of
 
+_readable = partial(tqdm.format_sizeof, suffix="B")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Downloads:
-    """Sources by name, and the folder that their files are kept in.
+    """Sources by name, and the folder that their files are kept in, each under its source's `file`.
 
-    Arguments:
-        sources: what can be obtained.
-        folder: where the files lie, each under its source's `file`.
-        mirror: a base URL or a folder: every file is taken from `<mirror>/<file>`, and from no other address. A copy of
-            `folder` will do.
+    `mirror`: a base URL or a folder (a copy of `folder`, say): every file is taken from `<mirror>/<file>` alone.
     """
 
     sources: Mapping[str, Source]
@@ -44,21 +43,21 @@ class Downloads:
         in `checksums.json` when the file is first used, and required from then on. Of two processes that want the same
         file, one fetches it and the other waits.
 
-        Raises:
-            ReproduceError: no address gave the file, with what each answered and how to get the file by hand; the file
-                in the folder is another one (it is left there); the disk is full.
+        ReproduceError if no address gives the file (with what each answered, and how to get the file by hand), if the
+        file in the folder is another one (it is left there), and if the disk is full.
         """
         source, path = self.sources[name], self.path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _locked(path):
-            known = self._known_hash(source)
+            known, problem = self._known_hash(source), ""
             if not path.exists():
                 self._fetch(source, path, known)
             elif is_web_page(path):
-                raise _unwanted(path, source, "is a web page, not the file")
+                problem = "is a web page, not the file"
             elif known is not None and not pooch.core.hash_matches(str(path), known):
-                problem = self._mismatch(source, known, path.stat().st_size)
-                raise _unwanted(path, source, f"is not the file that is expected: {problem}")
+                problem = f"is not the file that is expected: {self._mismatch(source, known, size_of(path))}"
+            if problem:
+                raise ReproduceError(f"{shown(path)} {problem}; delete it and run again, or {source.by_hand}")
             if known is None:
                 self._note(source.file, sha256(path))
         return path
@@ -69,12 +68,9 @@ class Downloads:
             self._note(self.sources[name].file, None)
 
     def announce(self, names: Sequence[str], *, profile: str = "", disk_gb: float | None = None) -> None:
-        """Print to stderr how much of `names` has to be fetched, the disk that `profile` needs, and what is free.
+        """Print to stderr how much of `names` is still to be fetched, if any, what `profile` needs, and what is free.
 
-        Nothing is printed where nothing is missing.
-
-        Raises:
-            ReproduceError: the files won't fit on the disk.
+        ReproduceError if the files don't fit on the disk.
         """
         missing = [name for name in names if not self.path(name).exists()]
         if not missing:
@@ -133,14 +129,10 @@ class Downloads:
                     raise
                 raise ReproduceError(
                     f"the disk is full: {_readable(size_of(_part(path)))} of {shown(path)} (about "
-                    f"{_readable(source.bytes)}) are there; make room and run again, which continues"
+                    f"{_readable(source.bytes)}) are there; make room and run again to continue"
                 ) from error
         reason = "; ".join(reasons) or "there is no address for it"
         raise ReproduceError(f"{source.description} could not be fetched ({reason}): {source.by_hand}")
-
-
-def _unwanted(path: Path, source: Source, problem: str) -> ReproduceError:
-    return ReproduceError(f"{shown(path)} {problem}; delete it and run again, or {source.by_hand}")
 
 
 def _part(path: Path) -> Path:
@@ -153,11 +145,7 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
-def _readable(size: float) -> str:
-    return tqdm.format_sizeof(size, "B")
-
-
 def _locked(path: Path) -> AbstractContextManager[None]:
-    """Hold `path` against other processes, waiting for one that holds it."""
+    """Lock `path` against other processes; wait for one that holds it."""
     busy = f"waiting for another process that fetches {shown(path)}"
     return locked(path.with_name(f".{path.name}.lock"), busy=busy, wait=True)

@@ -25,19 +25,17 @@ from PIL import Image, ImageFile, ImageOps
 from reproduce.errors import UserError
 from reproduce.files import shown
 
-OnUnusable = Literal["refuse", "convert"]
-Region = tuple[float, float, float, float]
+Region = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
 # the modes that Pillow turns into RGB as a viewer would; 16-bit and floating-point grey would be clipped
 _CONVERTIBLE = {"1", "L", "LA", "La", "P", "PA", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"}
 _KINDS = {"1": "black and white", "L": "grey", "LA": "grey with transparency", "P": "palette", "RGBA": "transparent"}
-# a reduced decode stays this many times larger than the result: 2 costs nothing to see (over 50 dB), and saves half
-_DRAFT_GAP = 2
+_DRAFT_GAP = 2  # a reduced JPEG stays this many times larger than the result: it halves the time, at over 50 dB
 
 
 @dataclass(frozen=True, slots=True)
 class CentreCrop:
-    """The square about the centre, `side` pixels wide if the image is `of_width` wide, and scaled for other widths.
+    """The square about the centre, `side` pixels wide where the image is `of_width` wide, and scaled for other widths.
 
     Official CelebA: 160 of 178. Edges may lie between pixels (in a half-size image at 4.5 and 84.5).
     """
@@ -46,7 +44,6 @@ class CentreCrop:
     of_width: int
 
     def region(self, width: int, height: int) -> Region:
-        """Left, top, right, bottom, in pixels."""
         side = self.side * width / self.of_width
         if side > min(width, height):
             raise ValueError(f"a crop of {side:g}×{side:g} pixels doesn't fit into its {width}×{height}")
@@ -57,13 +54,12 @@ class CentreCrop:
 class SquareCrop:
     """The largest square in the middle of `box` (left, top, right, bottom, in pixels), or of the whole image.
 
-    What the official code's SmallestMaxSize and CenterCrop leave: nothing is stretched.
+    This is what the official code's SmallestMaxSize and CenterCrop leave: nothing is stretched.
     """
 
     box: tuple[int, int, int, int] | None = None
 
     def region(self, width: int, height: int) -> Region:
-        """Left, top, right, bottom, in pixels."""
         left, top, right, bottom = self.box or (0, 0, width, height)
         if not (0 <= left < right <= width and 0 <= top < bottom <= height):
             raise ValueError(f"the box {left}, {top}, {right}, {bottom} lies outside the image's {width}×{height}")
@@ -89,25 +85,23 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How images become pixels.
+    """How images become `size` × `size` pixels.
 
-    Arguments:
-        size: the side of the result, in pixels.
-        on_unusable: a file that is truncated or isn't RGB (grey, palette, CMYK, transparent) is refused by name, or
-            converted and reported by name: what there is of a truncated one is kept, transparency is dropped.
-        antialias: Pillow's bilinear resize, whose triangle filter widens as the image shrinks. Without it, each pixel
-            is taken from the four around its centre, as OpenCV's INTER_LINEAR does. So does the official code
-            (albumentations' SmallestMaxSize), which from 160 to 64 pixels skips over part of the image: sharper, with
-            jagged edges.
+    A file that is truncated or isn't RGB (grey, palette, CMYK, transparent) is refused, or converted and reported: a
+    truncated file is read as far as it goes, and transparency is dropped.
+
+    With `antialias`, images are resized by Pillow's bilinear filter, which widens as the image shrinks. Without it,
+    each pixel is interpolated from the four around its centre, as by OpenCV's INTER_LINEAR in the official code: from
+    160 to 64 pixels, that skips part of the image and leaves jagged edges.
     """
 
     size: int
-    on_unusable: OnUnusable
+    on_unusable: Literal["refuse", "convert"]
     antialias: bool = True
 
 
 class Entry(NamedTuple):
-    """What is known of a decoded image: the SHA-256 and the stamp of its file, a note, and its pixels' checksum."""
+    """What is known of a decoded image: its file's SHA-256 and stamp, a note (mostly empty), and its pixels' CRC."""
 
     sha256: str
     stamp: str
@@ -116,32 +110,19 @@ class Entry(NamedTuple):
 
 
 @lru_cache(maxsize=2)
-def _archive(path: Path) -> zipfile.ZipFile:
+def open_archive(path: Path) -> zipfile.ZipFile:
+    """The zip file, which stays open until `open_archive.cache_clear()`."""
     try:
         return zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{shown(path)} cannot be read as a zip file: {error}") from error
 
 
-def close_archives() -> None:
-    """Close the zip files that this process has open."""
-    _archive.cache_clear()
-
-
-def _in_archive(source: Source) -> zipfile.ZipInfo:
-    try:
-        return _archive(source.root).getinfo(source.name)
-    except KeyError:
-        raise UserError(f"{source} does not exist") from None
-
-
 def stamp_of(source: Source) -> str:
-    """A text that changes when the file does: size and time, or size and CRC inside a zip. Empty without a file."""
-    if source.root.suffix == ".zip":
-        info = _in_archive(source)
-        return f"{info.file_size} {info.CRC:08x}"
+    """The size and time of the file, or of the zip that holds it; empty without a file."""
+    file = source.root if source.root.suffix == ".zip" else os.path.join(source.root, source.name)
     try:
-        status = os.stat(os.path.join(source.root, source.name))
+        status = os.stat(file)
     except OSError:
         return ""
     return f"{status.st_size} {status.st_mtime_ns}"
@@ -150,10 +131,10 @@ def stamp_of(source: Source) -> str:
 def _read(source: Source) -> bytes:
     try:
         if source.root.suffix == ".zip":
-            return _archive(source.root).read(_in_archive(source))
+            return open_archive(source.root).read(source.name)
         with open(os.path.join(source.root, source.name), "rb", buffering=0) as file:  # one read takes it whole
             return file.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, KeyError):  # the second: in a zip
         raise UserError(f"{source} does not exist") from None
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
         raise UserError(f"{source} cannot be read: {error}") from error
@@ -176,7 +157,7 @@ def render_into(file: Path, sources: Sequence[Source], recipe: Recipe, *, offset
     """Write the sources' pixels `[n, size, size, 3]` to `offset` of a file."""
     pixels, entries = [], []
     for source in sources:
-        stamp = stamp_of(source)  # from before the file is read
+        stamp = stamp_of(source)  # before the file is read, so that a later change is noticed
         data = _read(source)
         image, note = render(data, source, recipe)
         pixels.append(image)
@@ -191,33 +172,20 @@ def render(data: bytes, source: Source, recipe: Recipe) -> tuple[bytes, str]:
     """Pixels `[size, size, 3]` of a file's bytes, and a note on what had to be converted (mostly empty).
 
     A photo that its camera marked as turned is turned upright, unless a box was given, which counts stored pixels.
-
-    Raises:
-        UserError: the file is no image, is refused, or is smaller than its crop. It names the file.
+    UserError, which names the file, if it is no image, is refused, or is smaller than its crop.
     """
-    image: Image.Image
-    image, region = _opened(data, source, recipe)
-    note, size, convert = "", (recipe.size, recipe.size), recipe.on_unusable == "convert"
-    try:
-        image.load()
-    except Exception as error:  # Pillow raises many kinds on damaged files
-        if not convert:
-            raise UserError(
-                f"{source} is truncated or damaged ({error}): replace it, or let it be converted"
-            ) from error
-        image, region = _opened(data, source, recipe)
-        _load_what_there_is(image, source)
-        note = "truncated, read as far as it goes"
+    image, region, note = _loaded(data, source, recipe)
     if image.mode != "RGB":
         kind = _KINDS.get(image.mode, image.mode)
         if image.mode not in _CONVERTIBLE:
             raise UserError(f"{source} has Pillow's mode {image.mode}, which cannot become 8-bit RGB: convert it first")
-        if not convert:
+        if recipe.on_unusable == "refuse":
             raise UserError(f"{source} is not RGB but {kind}: replace it, or let it be converted")
         note = ", ".join(filter(None, [note, f"{kind}, converted to RGB"]))
         with warnings.catch_warnings():  # a palette with transparency
             warnings.simplefilter("ignore")
             image = image.convert("RGB")
+    size = (recipe.size, recipe.size)
     if recipe.antialias:
         image = image.resize(size, Image.Resampling.BILINEAR, box=region)
     else:
@@ -228,8 +196,31 @@ def render(data: bytes, source: Source, recipe: Recipe) -> tuple[bytes, str]:
     return image.tobytes(), note
 
 
+def _loaded(data: bytes, source: Source, recipe: Recipe) -> tuple[Image.Image, Region, str]:
+    """The image with its pixels, the part to take, and a note if it is truncated: what is missing is black or grey."""
+    image, region = _opened(data, source, recipe)
+    try:
+        image.load()
+        return image, region, ""
+    except Exception as error:  # Pillow raises many kinds on damaged files
+        if recipe.on_unusable == "refuse":
+            raise UserError(
+                f"{source} is truncated or damaged ({error}): replace it, or let it be converted"
+            ) from error
+    image, region = _opened(data, source, recipe)
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        image.load()
+    except Exception as error:
+        raise UserError(f"{source} is damaged beyond reading ({error}): replace it") from error
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+    return image, region, "truncated, read as far as it goes"
+
+
 def _opened(data: bytes, source: Source, recipe: Recipe) -> tuple[ImageFile.ImageFile, Region]:
-    """The image, before its pixels are read, and the region to take; a JPEG much larger than needed is reduced."""
+    """The image, before its pixels are read, and the part to take; a JPEG much larger than needed is reduced."""
     try:
         image = Image.open(io.BytesIO(data))
     except Exception as error:
@@ -246,15 +237,3 @@ def _opened(data: bytes, source: Source, recipe: Recipe) -> tuple[ImageFile.Imag
             scale = reduced[1][2] / width
             region = (region[0] * scale, region[1] * scale, region[2] * scale, region[3] * scale)
     return image, region
-
-
-def _load_what_there_is(image: Image.Image, source: Source) -> None:
-    """Read the pixels of a truncated file; those that are missing become black or grey."""
-    before = ImageFile.LOAD_TRUNCATED_IMAGES
-    ImageFile.LOAD_TRUNCATED_IMAGES = True
-    try:
-        image.load()
-    except Exception as error:
-        raise UserError(f"{source} is damaged beyond reading ({error}): replace it") from error
-    finally:
-        ImageFile.LOAD_TRUNCATED_IMAGES = before

@@ -10,7 +10,7 @@ from reproduce.schema import Strict, read_yaml, validated
 
 
 class Member(Strict):
-    """A checkpoint inside an archive: its `path` there, and the `limit` in bytes above which it is refused."""
+    """A checkpoint inside an archive: its `path` there, and the `limit`, in bytes, that it may not exceed."""
 
     path: str
     kind: Literal["autoencoder", "classifier"]

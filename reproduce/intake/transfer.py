@@ -1,4 +1,4 @@
-"""How the bytes of one file come: by HTTP, from Google Drive, or from a path.
+"""Fetches one file by HTTP, from Google Drive, or from a path.
 
 HTTP is our own code (RFC 9110, sections 13 and 14), since pooch's downloader and urllib3's Retry start a broken
 transfer from the beginning, and CelebA has 1.4 GB.
@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ _CHUNK = 2**16  # bytes that a broken transfer may lose
 _TIMEOUT = (20, 60)  # seconds: to connect, and between two chunks
 _FRUITLESS = 4  # attempts in a row that got no further
 _PAUSE = 1.0  # seconds before the second attempt, doubled before each further one
-_WEB_PAGE = "a web page came in place of the file, as where a download quota is used up or a login is asked for"
+_WEB_PAGE = "a web page came in place of the file; perhaps a download quota is used up, or a login is needed"
 
 
 class Refused(Exception):
@@ -34,17 +35,15 @@ class _Cut(Exception):
 
 
 class Transfer:
-    """A downloader as pooch calls it: it fetches an address into `part` and moves that to the output when it is whole.
+    """A downloader as pooch calls it: it fetches an address into `part`, which becomes the output when it is whole.
 
-    `part`, and a note beside it of what it is a part of, stay when a transfer breaks; a later one continues there.
-
-    Arguments:
-        verified: the file's checksum is known, which would reveal a mixture of two versions of the file.
+    When a transfer breaks, `part` stays, and a JSON file beside it that says what it is a part of; a later one
+    continues there. `verified`: the file's checksum is known, so that a mixture of two versions would be noticed.
     """
 
     def __init__(self, part: Path, *, verified: bool) -> None:
         self.part, self.state = part, part.with_name(f"{part.name}.json")
-        self.size = 0  # of what came last, in bytes
+        self.size = 0  # of the last file that came, in bytes
         self._verified = verified
 
     def __call__(self, address: str, output: str, _pooch: Any) -> None:
@@ -72,18 +71,10 @@ class Transfer:
     def _from_google_drive(self, address: str) -> None:
         import gdown
 
-        # gdown keeps the unfinished file under a name of its own, and continues it
-        self.part.unlink(missing_ok=True)
+        self.part.unlink(missing_ok=True)  # gdown keeps an unfinished file under another name, and continues that
+        download = partial(gdown.download, resume=True, retries=_FRUITLESS, timeout=_TIMEOUT, use_cookies=False)
         try:
-            gdown.download(
-                address,
-                str(self.part),
-                resume=True,
-                retries=_FRUITLESS,
-                timeout=_TIMEOUT,
-                quiet=not sys.stderr.isatty(),
-                use_cookies=False,
-            )
+            download(address, str(self.part), quiet=not sys.stderr.isatty())
         except (gdown.exceptions.DownloadError, requests.RequestException) as error:
             raise Refused(f"Google Drive: {_brief(error)}") from error
 
@@ -101,7 +92,7 @@ class Transfer:
                 time.sleep(_PAUSE * 2**fruitless)
 
     def _continue(self, address: str) -> None:
-        """Ask once for what is missing; keep what is there only where the answer shows that it is of the same file."""
+        """Ask once for what is missing; keep the part only if the answer shows that it belongs to the same file."""
         state = read_json(self.state) if self.state.exists() else {}
         same = state.get("address") == address and bool(state.get("validator") or self._verified)
         have = size_of(self.part) if same else 0
@@ -117,7 +108,9 @@ class Transfer:
                 start, total = self._place(response, have, state)
                 new = {"address": address, "validator": _validator(response), "total": total}
                 if not start:
-                    self.part.unlink(missing_ok=True)  # before the note of what it is a part of changes
+                    self.part.unlink(
+                        missing_ok=True
+                    )  # first, since the JSON file is about to say what the new part belongs to
                 if new != state:
                     write_json(self.state, new)
                 self._receive(response, start, total)
@@ -140,10 +133,8 @@ class Transfer:
             raise _Cut("the file has changed")
         if status in (408, 429) or status >= 500:
             raise _Cut(f"the server is busy or broken (HTTP {status})")
-        if status in (404, 410):
-            raise Refused(f"dead link (HTTP {status})")
         if status != 200:
-            raise Refused(f"the server refused (HTTP {status})")
+            raise Refused(f"{'dead link' if status in (404, 410) else 'the server refused'} (HTTP {status})")
         if response.headers.get("Content-Type", "").startswith("text/html"):
             raise Refused(_WEB_PAGE)
         length = response.headers.get("Content-Length", "")
@@ -166,7 +157,7 @@ def size_of(path: Path) -> int:
 
 
 def _validator(response: requests.Response) -> str | None:
-    """What distinguishes this version of the file from others; a weak ETag doesn't distinguish their bytes."""
+    """What tells this version of the file from others; a weak ETag can be that of other bytes."""
     etag = response.headers.get("ETag", "")
     return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified")
 

@@ -2,7 +2,7 @@
 
 from reproduce.config import OfficialWeights, all_sources, load_experiment
 from reproduce.intake.download import Downloads
-from reproduce.official.fetch import fetch_checkpoint
+from reproduce.official.convert import fetch_checkpoint
 from reproduce.paths import DOWNLOADS, MIRROR, WORK, ExperimentPlaces
 
 
