@@ -29,7 +29,14 @@ def fit_umap(points: np.ndarray, *, dimensions: int, seed: int) -> Any:
 
     Source: McInnes, Healy and Melville, arXiv 1802.03426, as implemented in umap-learn.
     """
-    model = _umap().UMAP(
+    import numba
+
+    # numba's other layers change the number of OpenMP threads, which PyTorch uses too
+    numba.config.THREADING_LAYER = "workqueue"  # type: ignore[attr-defined]
+    import umap
+
+    _cache_functions()
+    model = umap.UMAP(
         n_components=dimensions,
         n_neighbors=min(_NEIGHBOURS, len(points) - 1),
         n_epochs=_EPOCHS,
@@ -40,21 +47,15 @@ def fit_umap(points: np.ndarray, *, dimensions: int, seed: int) -> Any:
     return model.fit(points)
 
 
-def _umap() -> Any:
-    import numba
-
-    # numba's other layers change the number of OpenMP threads, which PyTorch uses too
-    numba.config.THREADING_LAYER = "workqueue"  # type: ignore[attr-defined]
-    import umap
+def _cache_functions() -> None:
+    """Keep UMAP's compiled functions on disk; otherwise each process compiles them, which takes half a minute."""
     from numba.core.dispatcher import Dispatcher
 
-    # without a cache on disk, each process compiles UMAP's functions anew, which takes half a minute
     for module in ("umap.umap_", "umap.layouts", "umap.utils", "umap.distances"):
         for function in vars(sys.modules[module]).values():
             if isinstance(function, Dispatcher):
                 with contextlib.suppress(RuntimeError):  # there is no folder to write to
                     function.enable_caching()
-    return umap
 
 
 def embedded_images(subject: Subject, settings: EmbeddingSettings) -> np.ndarray:

@@ -35,35 +35,27 @@ class GridSettings(Strict):
 
 
 def measure_grid(subject: Subject, targets: list[int], sources: list[int]) -> Measured:
-    """`targets` and `sources`, uint8 `[n, S, S, C]`, and for each factor k `cells_k`, see `swap_cells`.
+    """`targets` and `sources`, uint8 `[n, S, S, C]`, and for each factor k `cells_k`: its swaps.
 
-    For a classifier, `target_classes` and `source_classes` are its predictions for the images themselves.
+    In row r and column c, target r has the factor of source c: a decoded image, uint8 `[R, C, S, S, channels]`, or a
+    classifier's prediction, int64 `[R, C]`. `target_classes` and `source_classes` are a classifier's predictions for
+    the images themselves.
     """
     arrays = {"targets": subject.inputs(targets), "sources": subject.inputs(sources)}
-    arrays |= {f"cells_{k}": cells for k, cells in enumerate(swap_cells(subject, targets, sources))}
+    rows, columns = len(targets), len(sources)
+    shown = subject.predictions if isinstance(subject.network, Classifier) else subject.pictures
+    # not rows of `subject.z_tilde`: in a batch of another size, the last digits may differ
+    target = subject.to_z_tilde(subject.z[targets].repeat_interleave(columns, 0))
+    source = subject.to_z_tilde(subject.z[sources].repeat(rows, 1))
+    for k in range(len(subject.dims)):
+        cells = shown(subject.to_z(exchange(target, source, factor=k, dims=subject.sizes)))
+        arrays[f"cells_{k}"] = cells.reshape(rows, columns, *cells.shape[1:])
     if isinstance(subject.network, Classifier):
         arrays["target_classes"] = subject.predictions(subject.z[targets])
         arrays["source_classes"] = subject.predictions(subject.z[sources])
     if subject.data.classes is not None:
         arrays["class_names"] = subject.class_names
     return Measured(arrays=arrays)
-
-
-def swap_cells(subject: Subject, targets: list[int], sources: list[int]) -> list[np.ndarray]:
-    """For each factor the results in which row r's target has the factor of column c's source.
-
-    They are decoded images, uint8 `[R, C, S, S, channels]`, or a classifier's predictions, int64 `[R, C]`.
-    """
-    rows, columns = len(targets), len(sources)
-    # not rows of `subject.z_tilde`: in a batch of another size, the last digits may differ
-    target = subject.to_z_tilde(subject.z[targets].repeat_interleave(columns, 0))
-    source = subject.to_z_tilde(subject.z[sources].repeat(rows, 1))
-    grids = []
-    for factor in range(len(subject.dims)):
-        mixed = subject.to_z(exchange(target, source, factor=factor, dims=subject.sizes))
-        cells = subject.predictions(mixed) if isinstance(subject.network, Classifier) else subject.pictures(mixed)
-        grids.append(cells.reshape(rows, columns, *cells.shape[1:]))
-    return grids
 
 
 class MixSettings(Strict):

@@ -95,10 +95,7 @@ def measure_latents(subject: Subject, *, rho: float | None) -> Measured:
     """The metrics `factors`, `nll`, `round_trip` and `round_trip_relative` of latents drawn from the posterior.
 
     The latents are those of the held-out pairs, and the `nll` has the official form, in nats, whatever form the variant
-    was trained with. Without concepts, the latents are those of each held-out image.
-
-    Arguments:
-        rho: the correlation within a pair; None without concepts.
+    was trained with. Without concepts, where `rho` is None, the latents are those of each held-out image.
     """
     error = round_trip(subject)
     posterior, generator = subject.posterior, torch_generator(subject.seed, "heldout posterior")
@@ -139,7 +136,7 @@ def factor_statistics(zt_a: Tensor, zt_b: Tensor, factor: Tensor, *, dims: Mappi
     for k, (name, part) in enumerate(named_slices(dims).items()):
         shared = factor == k if k < len(dims) - 1 else torch.ones_like(factor, dtype=torch.bool)
         if not dims[name]:
-            statistics[name] = {"mean": None, "variance": None, "pair_correlation": None}
+            statistics[name] = dict.fromkeys(("mean", "variance", "pair_correlation"))
             continue
         a, b = zt_a[shared][:, part].double(), zt_b[shared][:, part].double()
         covariance = (a * b).mean(0) - a.mean(0) * b.mean(0)

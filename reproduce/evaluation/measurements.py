@@ -17,15 +17,6 @@ from reproduce.evaluation.swap import SwapSettings, measure_swap
 from reproduce.models.convolutional import Autoencoder
 from reproduce.schema import Strict
 
-# what the sections need that only some experiments can have
-_NEEDS = {
-    "concepts (a section pairs)": ("swap", "probe", "embedding", "grid", "response", "walk", "mix"),
-    "a classifier": ("response", "walk"),
-    "an autoencoder": ("mix", "samples", "linear", "directions"),
-    "images of classes": ("linear",),
-    "images with attributes": ("directions",),
-}
-
 
 class Evaluation(Strict):
     """What is measured: each section that is there, and always the likelihood and the statistics of z̃."""
@@ -50,12 +41,17 @@ class Evaluation(Strict):
             classes: the number of classes, where it is known.
             attributes: whether the data set's concepts are attributes; otherwise the first one is a class.
         """
-        kinds = {"an autoencoder": kind == "autoencoder", "a classifier": kind == "classifier"}
-        data = {"images of classes": not attributes, "images with attributes": attributes}
-        there = {"concepts (a section pairs)": concepts > 0, **kinds, **data}
-        for need, sections in _NEEDS.items():
+        of_concepts = ("swap", "probe", "embedding", "grid", "response", "walk", "mix")
+        needs = (
+            ("concepts (a section pairs)", concepts > 0, of_concepts),
+            ("a classifier", kind == "classifier", ("response", "walk")),
+            ("an autoencoder", kind == "autoencoder", ("mix", "samples", "linear", "directions")),
+            ("images of classes", not attributes, ("linear",)),
+            ("images with attributes", attributes, ("directions",)),
+        )
+        for need, there, sections in needs:
             for section in sections:
-                if getattr(self, section) is not None and not there[need]:
+                if getattr(self, section) is not None and not there:
                     raise ValueError(f"evaluation.{section} needs {need}: remove it")
         if self.walk and not (self.response and self.embedding):
             raise ValueError("evaluation.walk starts at response's image, among embedding's: add these two sections")
@@ -91,11 +87,10 @@ class Evaluation(Strict):
 def measure_all(
     subject: Subject, evaluation: Evaluation, *, rho: float | None, inception: Extract | None
 ) -> dict[str, Measured]:
-    """What each section finds, by its name, and further `latents`, and the animation's `factors` and its images.
+    """What is found, by section; and `latents`, and the animation's `factors` and `factors_images`.
 
-    Arguments:
-        rho: the correlation within a pair that T was trained for; None without concepts.
-        inception: see `measure_samples`.
+    `rho`: the correlation within a pair that T was trained for, None without concepts; `inception`: see
+    `measure_samples`.
     """
     found: dict[str, Measured] = {}
     shown = {name: pick_images(subject.heldout["values"], wanted) for name, wanted in evaluation.images().items()}
@@ -130,11 +125,11 @@ def measure_all(
 
 
 def headline(metrics: Mapping[str, Any], concepts: Sequence[str]) -> dict[str, float]:
-    """The few numbers that `dvc metrics show` has room for, of those that were measured.
+    """The main numbers, for `dvc metrics show`, as far as they were measured.
 
-    `follows`: the lowest share in which a swapped concept is the source's; `others_stay`: the lowest in which another
-    one stays the target's meanwhile; `residual_stays`: the lowest in which a concept does when the residual is swapped.
-    `frechet`: the distance of samples from held-out images in our classifier's features.
+    The lowest swap rates: `follows`, where the swapped concept is the source's; `others_stay`, where another concept
+    stays the target's; `residual_stays`, where a concept does when the residual is swapped. `frechet`: the distance of
+    samples from held-out images in our classifier's features.
     """
     shares: dict[str, list[float]] = {"follows": [], "others_stay": [], "residual_stays": []}
     for factor, row in metrics.get("swap", {}).items():

@@ -38,10 +38,7 @@ def measure_response(subject: Subject, settings: ResponseSettings, *, shown: int
 
     `image` uint8 `[S, S, C]`; `own`: the class predicted from its own latent; `classes` int64 `[K+1, n]`: the class
     predicted from each variant; `log_softmax` `[K+1, n]`: the log-softmax of `own`; `averaged`: how many images the
-    means are over.
-
-    Arguments:
-        rho: the correlation of two steps where variants are those of a walk.
+    means are over. `rho`: the correlation of two steps where variants are those of a walk.
     """
     of = partial(respond, subject, how=settings.vary, rho=rho)
     averaged = numpy_generator(subject.seed, "varied images").permutation(len(subject.z))[: settings.n_inputs].tolist()

@@ -23,9 +23,9 @@ Extract = Callable[[Tensor], Tensor]  # images [B, C, S, S] in [-1, 1] to featur
 class SampleSettings(Strict):
     """The number of samples, and how their distance from held-out images is measured.
 
-    `n_samples`: all held-out images are compared with as many samples where there are fewer. `inception`: whether the
-    distance is also measured with Inception's features (the FID), whose weights are a download, and not only with our
-    own classifier's. `side`: the rows and columns of the grids of samples and of the interpolation.
+    `n_samples`: limited to the number of held-out images. `inception`: whether the distance is also measured with
+    Inception's features (the FID), whose weights are a download, and not only with our own classifier's. `side`: the
+    rows and columns of the grids of samples and of the interpolation.
     """
 
     n_samples: Annotated[int, Field(ge=100)]
@@ -34,10 +34,9 @@ class SampleSettings(Strict):
 
 
 def measure_samples(subject: Subject, settings: SampleSettings, *, inception: Extract | None) -> Measured:
-    """The metrics `frechet`, `frechet_prior`, `frechet_reconstruction`, `samples` and `judge`; and `sample_pictures`.
+    """The metrics of `sample_distances`, `samples` and `judge`; and `sample_pictures`.
 
-    Arguments:
-        inception: Inception's features; None where they are not wanted or not available.
+    `inception`: Inception's features, None where they are not wanted or not available.
     """
     n = min(settings.n_samples, len(subject.z))  # a comparison with fewer images would give a larger distance
     networks = (subject.network, subject.judge)
@@ -138,7 +137,4 @@ def inception_features(weights: Path, device: torch.device) -> Extract:
             f"{weights} is not torch-fidelity's Inception ({reason}): delete it and fetch again"
         ) from error
 
-    def extract(images: Tensor) -> Tensor:
-        return network(to_uint8(images).to(device).expand(-1, 3, -1, -1))[0]
-
-    return extract
+    return lambda images: network(to_uint8(images).to(device).expand(-1, 3, -1, -1))[0]
