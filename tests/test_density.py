@@ -8,7 +8,7 @@ from made_subject import Identity, made_subject
 import reproduce
 from reproduce.errors import ReproduceError, UserError
 from reproduce.evaluation.latents import measure_latents
-from reproduce.evaluation.samples import classifier_features, features_of, frechet_distance, inception_features
+from reproduce.evaluation.samples import features_of, frechet_distance, inception_features
 from reproduce.models.convolutional import Classifier, Posterior
 from reproduce.seeds import torch_generator
 from reproduce.training.loop import Resume
@@ -132,13 +132,12 @@ def test_features_do_not_depend_on_the_batch_size():
     network = Classifier(width=4, image_size=16, latent_dim=8, seed=1).eval()
     images = torch.rand(30, 3, 16, 16, generator=torch_generator(0, "test")) * 2 - 1
     others = torch.rand(30, 3, 16, 16, generator=torch_generator(1, "test")) * 2 - 1
-    extract = classifier_features(network)
-    whole = features_of([images], extract)
+    whole = features_of([images], network.encode)
     assert whole.shape == (30, 8)
     with torch.no_grad():
         np.testing.assert_array_equal(whole, network.encode(images).numpy())
     distances = [
-        frechet_distance(features_of(images.split(n), extract), features_of(others.split(n), extract))
+        frechet_distance(features_of(images.split(n), network.encode), features_of(others.split(n), network.encode))
         for n in (30, 7, 1)
     ]
     assert distances == pytest.approx([distances[0]] * 3, rel=1e-5)

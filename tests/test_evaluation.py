@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from reproduce.data.colormnist import background_color
 from reproduce.data.shared.base import HeldoutPairs, Readings, pick_images, to_unit_range
 from reproduce.errors import ReproduceError, UserError
-from reproduce.evaluation.grid import measure_mix, swap_cells
+from reproduce.evaluation.grid import measure_grid, measure_mix
 from reproduce.evaluation.latents import (
     chance_levels,
     factor_statistics,
@@ -853,10 +853,21 @@ def grid_latents(order: Tensor) -> tuple[Tensor, Tensor]:
     return targets[:, order.argsort()], sources[:, order.argsort()]
 
 
+class Faces:
+    """Images of which each has its number for its level."""
+
+    classes, n_outputs = None, 2
+
+    def render_heldout(self, table: Any) -> Tensor:
+        return to_unit_range(torch.from_numpy(table["number"])[:, None, None, None]).expand(-1, 3, 16, 16)
+
+
 def cells(network: Any, flow: Flow, z_targets: Tensor, z_sources: Tensor, **known: Any) -> list[np.ndarray]:
-    subject = made_subject(network=network, flow=flow, z=torch.cat([z_targets, z_sources]), **known)
-    n = len(z_targets)
-    return swap_cells(subject, list(range(n)), list(range(n, n + len(z_sources))))
+    z, n = torch.cat([z_targets, z_sources]), len(z_targets)
+    known |= {"z": z, "heldout": {"number": np.arange(len(z))}, "data": Faces()}
+    subject = made_subject(network=network, flow=flow, **known)
+    arrays = measure_grid(subject, list(range(n)), list(range(n, len(z)))).arrays
+    return [arrays[f"cells_{k}"] for k in range(3)]
 
 
 def test_rows_are_targets_and_columns_sources_whose_factor_is_taken() -> None:
@@ -890,15 +901,6 @@ def test_cells_of_a_classifier_are_its_predictions() -> None:
     grids = cells(Reader(), flow, targets[:, order.argsort()], sources[:, order.argsort()], dims=DIMS)
     assert grids[0].tolist() == [[7, 8, 9], [7, 8, 9]]
     assert grids[1].tolist() == grids[2].tolist() == [[1, 1, 1], [2, 2, 2]]
-
-
-class Faces:
-    """Images of which each has its number for its level."""
-
-    classes, n_outputs = None, 2
-
-    def render_heldout(self, table: Any) -> Tensor:
-        return to_unit_range(torch.from_numpy(table["number"])[:, None, None, None]).expand(-1, 3, 16, 16)
 
 
 def mixed(truth: Readings, dims: dict[str, int], images: list[int], **known: Any) -> dict[str, np.ndarray]:

@@ -11,15 +11,15 @@ from reproduce.figures.style import Titles, styled
 
 def test_each_factor_goes_to_the_others_and_back_while_the_rest_waits():
     z_tilde = torch.arange(12.0).view(3, 4).square()
-    path = factor_path(z_tilde, [1, 2, 0], dims=[1, 0, 3], steps=2)
-    assert path.moving.tolist() == [0] * 6 + [2] * 6
+    path, moving = factor_path(z_tilde, [1, 2, 0], dims=[1, 0, 3], steps=2)
+    assert moving.tolist() == [0] * 6 + [2] * 6
     first, rest = z_tilde[:, :1], z_tilde[:, 1:]
     expected = [(1, 2), (2, 2), (2, 0), (0, 0), (0, 1), (1, 1)]  # midway between two images, or at one
     for k, (a, b) in enumerate(expected):
-        torch.testing.assert_close(path.z_tilde[k, :1], (first[a] + first[b]) / 2)
-        torch.testing.assert_close(path.z_tilde[k, 1:], rest[1])
-        torch.testing.assert_close(path.z_tilde[6 + k, 1:], (rest[a] + rest[b]) / 2)
-        torch.testing.assert_close(path.z_tilde[6 + k, :1], first[1])
+        torch.testing.assert_close(path[k, :1], (first[a] + first[b]) / 2)
+        torch.testing.assert_close(path[k, 1:], rest[1])
+        torch.testing.assert_close(path[6 + k, 1:], (rest[a] + rest[b]) / 2)
+        torch.testing.assert_close(path[6 + k, :1], first[1])
 
 
 def animation():

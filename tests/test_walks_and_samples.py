@@ -6,9 +6,11 @@ import torch
 from made_subject import Cube, Pixels, made_subject
 
 from reproduce.errors import UserError
-from reproduce.evaluation.directions import DirectionSettings, attribute_directions, measure_directions
 from reproduce.evaluation.linear import (
+    DirectionSettings,
     LinearSettings,
+    attribute_directions,
+    measure_directions,
     measure_linear,
     midpoint_confidence,
     random_walks,

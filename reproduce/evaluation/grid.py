@@ -1,7 +1,6 @@
-"""Images in which factors are exchanged: the swap grid, all mixtures of a few images, and the animation's path."""
+"""Images with exchanged factors: the swap grid, all mixtures of a few images, and the path of the animation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Annotated, Any
 
@@ -23,25 +22,34 @@ def _by_attribute(value: Any) -> Any:
     return tuple(map(int, value)) if isinstance(value, str) and set(value) <= {"0", "1"} else value
 
 
-# a number is the first concept's value (a digit, a class); "0110" says of each attribute whether the image has it
+# a number is the first concept's value (a digit, a class); "0110" has a 0 or 1 for each attribute
 ImageValue = Annotated[int | tuple[int, ...], BeforeValidator(_by_attribute)]
 Values = Annotated[tuple[ImageValue, ...], Field(min_length=1)]
 
 
 class GridSettings(Strict):
-    """The images shown as `targets` (rows) and `sources` (columns): the first held-out ones of these values."""
+    """The values of the images shown as `targets` (rows) and `sources` (columns): the first held-out ones."""
 
     targets: Values
     sources: Values
 
 
 def measure_grid(subject: Subject, targets: list[int], sources: list[int]) -> Measured:
-    """`targets` and `sources`, uint8 `[n, S, S, C]`, and for each factor k `cells_k`; see `swap_cells`.
+    """`targets` and `sources`, uint8 `[n, S, S, C]`, and for each factor k `cells_k`: its swaps.
 
-    A classifier also has `target_classes` and `source_classes`, which it predicts from the images as they are.
+    In row r and column c, target r has the factor of source c: a decoded image, uint8 `[R, C, S, S, channels]`, or a
+    classifier's prediction, int64 `[R, C]`. `target_classes` and `source_classes` are a classifier's predictions for
+    the images themselves.
     """
     arrays = {"targets": subject.inputs(targets), "sources": subject.inputs(sources)}
-    arrays |= {f"cells_{k}": cells for k, cells in enumerate(swap_cells(subject, targets, sources))}
+    rows, columns = len(targets), len(sources)
+    shown = subject.predictions if isinstance(subject.network, Classifier) else subject.pictures
+    # not rows of `subject.z_tilde`: in a batch of another size, the last digits may differ
+    target = subject.to_z_tilde(subject.z[targets].repeat_interleave(columns, 0))
+    source = subject.to_z_tilde(subject.z[sources].repeat(rows, 1))
+    for k in range(len(subject.dims)):
+        cells = shown(subject.to_z(exchange(target, source, factor=k, dims=subject.sizes)))
+        arrays[f"cells_{k}"] = cells.reshape(rows, columns, *cells.shape[1:])
     if isinstance(subject.network, Classifier):
         arrays["target_classes"] = subject.predictions(subject.z[targets])
         arrays["source_classes"] = subject.predictions(subject.z[sources])
@@ -50,50 +58,35 @@ def measure_grid(subject: Subject, targets: list[int], sources: list[int]) -> Me
     return Measured(arrays=arrays)
 
 
-def swap_cells(subject: Subject, targets: list[int], sources: list[int]) -> list[np.ndarray]:
-    """For each factor `[R, C, …]`: row r's target with the factor of column c's source.
-
-    The cells are decoded images, uint8 `[R, C, S, S, channels]`, or a classifier's predictions, int64 `[R, C]`.
-    """
-    rows, columns = len(targets), len(sources)
-    # T of these images alone: in a larger batch the last digits may differ
-    target = subject.to_z_tilde(subject.z[targets].repeat_interleave(columns, 0))
-    source = subject.to_z_tilde(subject.z[sources].repeat(rows, 1))
-    grids = []
-    for factor in range(len(subject.dims)):
-        mixed = subject.to_z(exchange(target, source, factor=factor, dims=subject.sizes))
-        cells = subject.predictions(mixed) if isinstance(subject.network, Classifier) else subject.pictures(mixed)
-        grids.append(cells.reshape(rows, columns, *cells.shape[1:]))
-    return grids
-
-
 class MixSettings(Strict):
-    """`images`: the held-out images whose factors are mixed, the first ones of these values, as in the swap grid."""
+    """`images`: the values of the images whose factors are mixed, the first held-out ones."""
 
     images: Values
 
 
 def measure_mix(subject: Subject, images: list[int]) -> Measured:
-    """The pictures of all mixtures, and which input image stands for which option of a factor.
+    """The pictures of all mixtures, and which input image each option of a factor is taken from.
 
-    `tiles` uint8 `[n, S, S, C]`: the mixtures, row-major over the factors' options, then the input images;
-    `factors`: their names; for each factor k `labels_k` and `inputs_k`: the label of each option, and the tile with the
-    image that it takes the factor from.
+    `tiles` uint8 `[n, S, S, C]`: the mixtures, the last factor's option changing fastest, then the input images;
+    `factors`: their names; for each factor k `labels_k` and `inputs_k`: each option's label and its input's tile.
     """
     options = [factor_options(subject, factor, images) for factor in subject.dims]
     inputs = list(dict.fromkeys(image for option in options for image in option))
-    mixtures = mixture_pictures(subject, options)
-    arrays = {"tiles": np.concatenate([mixtures, subject.inputs(inputs)]), "factors": np.array(list(subject.dims))}
+    chosen = torch.tensor(list(product(*options)))
+    parts = [subject.z_tilde[chosen[:, k], part] for k, part in enumerate(factor_slices(subject.sizes))]
+    mixtures = [subject.pictures(subject.to_z(some)) for some in torch.cat(parts, 1).split(IMAGES_AT_A_TIME)]
+    arrays = {"tiles": np.concatenate([*mixtures, subject.inputs(inputs)]), "factors": np.array(list(subject.dims))}
     for k, (factor, option) in enumerate(zip(subject.dims, options, strict=True)):
         arrays[f"labels_{k}"] = np.array(_labels(subject, factor, option))
-        arrays[f"inputs_{k}"] = np.array([len(mixtures) + inputs.index(image) for image in option])
+        arrays[f"inputs_{k}"] = np.array([len(chosen) + inputs.index(image) for image in option])
     return Measured(arrays=arrays)
 
 
 def factor_options(subject: Subject, factor: str, images: list[int]) -> list[int]:
-    """The measured images that a factor may be taken from: `images`; or one without and one with the attribute.
+    """The measured images that a factor may be taken from.
 
-    The latter two are the first such images beside `images`, as far as there are any.
+    For an attribute, they are the first image without and the first with it, where possible none of `images`; otherwise
+    they are `images`.
     """
     truth = subject.truth.get(factor)
     if truth is None or truth.dtype != torch.bool:
@@ -106,7 +99,7 @@ def factor_options(subject: Subject, factor: str, images: list[int]) -> list[int
 
 
 def _labels(subject: Subject, factor: str, option: list[int]) -> list[str]:
-    """What each option is called: a class by its name, an attribute as without or with, all else by a number."""
+    """The label of each option: a class's name, "without" or "with" an attribute, and otherwise a number."""
     truth = subject.truth.get(factor)
     if truth is None or truth.ndim > 1:
         return [str(number) for number in range(1, len(option) + 1)]
@@ -115,56 +108,41 @@ def _labels(subject: Subject, factor: str, option: list[int]) -> list[str]:
     return [str(subject.class_names[k]) for k in truth[option].tolist()]
 
 
-def mixture_pictures(subject: Subject, options: list[list[int]]) -> np.ndarray:
-    """Each combination of the factors' `options` decoded, uint8 `[n, S, S, C]`, the last factor's changing fastest."""
-    chosen = torch.tensor(list(product(*options)))
-    parts = named_slices(subject.dims).values()
-    mixed = torch.cat([subject.z_tilde[chosen[:, k], part] for k, part in enumerate(parts)], 1)
-    return np.concatenate([subject.pictures(subject.to_z(some)) for some in mixed.split(IMAGES_AT_A_TIME)])
-
-
 _STEPS = 8  # from one image to the next
 
 
-@dataclass(frozen=True)
-class FactorPath:
-    """Points `z_tilde` `[F, N]`, and the number of the factor that is `moving` at each, `[F]`."""
+def factor_path(z_tilde: Tensor, stops: Sequence[int], *, dims: Sequence[int], steps: int) -> tuple[Tensor, np.ndarray]:
+    """Points `[F, N]` from row `stops[0]` of z̃ `[n, N]`, and the number of the factor that moves at each, `[F]`.
 
-    z_tilde: Tensor
-    moving: np.ndarray
-
-
-def factor_path(z_tilde: Tensor, stops: Sequence[int], *, dims: Sequence[int], steps: int) -> FactorPath:
-    """From row `stops[0]` of z̃ `[n, N]`: each factor in turn goes straight to that of each further stop, and back.
-
-    There are `steps` points to each stop, the last one at it; a factor of size 0 takes no step.
+    Each factor in turn goes straight to that of each further stop, and back. There are `steps` points to each stop, the
+    last one at it; a factor of size 0 takes no step.
     """
     start, fractions = stops[0], torch.arange(1, steps + 1, dtype=z_tilde.dtype)[:, None] / steps
     points, moving = [], []
     for k, part in enumerate(factor_slices(dims)):
-        if part.start == part.stop:
+        if not dims[k]:
             continue
         for here, there in pairwise([*stops, start]):
             leg = z_tilde[start].repeat(steps, 1)
             leg[:, part] = torch.lerp(z_tilde[here, part][None], z_tilde[there, part][None], fractions)
             points.append(leg)
             moving += [k] * steps
-    return FactorPath(torch.cat(points), np.array(moving))
+    return torch.cat(points), np.array(moving)
 
 
 def measure_factor_path(subject: Subject, stops: list[int], embeddings: Embeddings) -> tuple[Measured, Measured]:
     """The path from the first of the measured images `stops` to the others, and the images on it.
 
     `moving` `[F]`: the number of the factor that moves; `path_<factor>` `[F]`: where its embedding places it, empty
-    for a factor of size 0. Apart, since they are not published: `images` uint8 `[F, S, S, C]`.
+    for a factor of size 0. The second file, which is not published, has the `images` uint8 `[F, S, S, C]`.
     """
-    path = factor_path(subject.z_tilde, stops, dims=subject.sizes, steps=_STEPS)
-    arrays = {"moving": path.moving}
+    z_tilde, moving = factor_path(subject.z_tilde, stops, dims=subject.sizes, steps=_STEPS)
+    arrays = {"moving": moving}
     for k, (factor, part) in enumerate(named_slices(subject.dims).items()):
-        embedding, own = embeddings[factor], path.moving == k
+        embedding, own = embeddings[factor], moving == k
         arrays[f"path_{factor}"] = np.empty(0)
-        if embedding is not None:  # the last point of a factor is its first one again, where it also waits
-            placed = embedding.transform(path.z_tilde[own][:, part].numpy())[:, 0]
-            arrays[f"path_{factor}"] = np.full(len(own), placed[-1])
+        if embedding is not None:
+            placed = embedding.transform(z_tilde[own][:, part].numpy())[:, 0]
+            arrays[f"path_{factor}"] = np.full(len(own), placed[-1])  # a factor ends, and waits, where it starts
             arrays[f"path_{factor}"][own] = placed
-    return Measured(arrays=arrays), Measured(arrays={"images": subject.pictures(subject.to_z(path.z_tilde))})
+    return Measured(arrays=arrays), Measured(arrays={"images": subject.pictures(subject.to_z(z_tilde))})

@@ -1,5 +1,6 @@
-"""T makes the data linear: straight walks, and random ones, in z̃ mapped back, against the same in z."""
+"""T makes the data linear: walks in z̃, mapped back, beside the same walks in z; and attributes as directions in z̃."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -8,6 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from reproduce.data.shared.base import IMAGES_AT_A_TIME
+from reproduce.errors import UserError
 from reproduce.evaluation.subject import Measured, Subject
 from reproduce.interpret import ornstein_uhlenbeck
 from reproduce.models.convolutional import Autoencoder
@@ -16,15 +18,15 @@ from reproduce.seeds import torch_generator
 
 _SURE = 0.9
 _IMAGES = 2000  # measured images that walks start from and end at, and that the figure shows in the plane
-_SPACES = ("z_tilde", "z")
+_MOVED = 300  # measured images that are moved along directions and judged
 
 
 class LinearSettings(Strict):
-    """Straight walks from a class to others, random walks, and pairs whose midpoints are judged.
+    """Straight walks, random walks, and the judgement of midpoints.
 
-    `start`, `ends`: classes; each of `ends` has a column, with `rows` images. `steps`, `rho`: those of a random walk,
-    and the correlation of each with the one before. `n_pairs`: how many pairs of images of different classes have
-    their midpoints judged.
+    `start`, `ends`: the classes of a straight walk's ends, a column for each of `ends`; `rows`: the images in a column.
+    `steps`, `rho`: a random walk's number of steps, and the correlation of each with the one before. `n_pairs`: the
+    number of pairs of images, of different classes, whose midpoints are judged.
     """
 
     start: NonNegativeInt
@@ -36,10 +38,9 @@ class LinearSettings(Strict):
 
 
 def measure_linear(subject: Subject, settings: LinearSettings, *, shown: list[list[int]]) -> Measured:
-    """The metrics `linear` and `random_walk`, and what the figure shows: `walk_pictures`, and how sure the judge is.
+    """The metrics `linear` and `random_walk`; and `walk_pictures`, `threshold` (of being sure) and `sure_<space>`.
 
-    `sure_z_tilde`, `sure_z`: the judge's largest softmax at each step of the random walks; `threshold`: from where on
-    it is sure.
+    `sure_z_tilde`, `sure_z`: the judge's largest softmax at each step of all random walks.
     """
     z, values = subject.z[:_IMAGES], subject.heldout["values"][:_IMAGES]
     (start,), ends = shown
@@ -59,17 +60,15 @@ def straight_walks(subject: Subject, z_start: Tensor, z_end: Tensor, *, steps: i
     `z_tilde`: on the straight line in z̃, mapped back; `z`: on the straight line in z.
     """
     fractions = torch.linspace(0, 1, steps)[:, None, None]
-    curved = torch.lerp(subject.to_z_tilde(z_start)[None], subject.to_z_tilde(z_end)[None], fractions)
-    back = subject.to_z(curved.flatten(0, 1)).view_as(curved)
-    return {"z_tilde": back, "z": torch.lerp(z_start[None], z_end[None], fractions)}
+    mapped = torch.lerp(subject.to_z_tilde(z_start)[None], subject.to_z_tilde(z_end)[None], fractions)
+    return {"z_tilde": subject.to_z(mapped), "z": torch.lerp(z_start[None], z_end[None], fractions)}
 
 
 def sure_shares(logits: Tensor) -> dict[str, float]:
-    """The share of images, logits `[B, n_classes]`, that the judge is sure of (at least 0.9), in two readings.
+    """The share of images, logits `[B, n_classes]`, of which the judge is sure: its largest output is at least 0.9.
 
-    `softmax`: the largest softmax: one class stands out from the others. `sigmoid`: the largest sigmoid, which is that
-    class's probability to a judge that was trained on each class by itself, with binary cross-entropy: the image
-    belongs to the class, and not only to it rather than to the others.
+    `softmax`: the class stands out from the others. `sigmoid`: the class itself is likely, to a judge that was trained
+    on each class separately by binary cross-entropy.
     """
     largest = {"softmax": logits.softmax(1).amax(1), "sigmoid": logits.sigmoid().amax(1)}
     return {reading: (value >= _SURE).double().mean().item() for reading, value in largest.items()}
@@ -85,9 +84,9 @@ def judged(subject: Subject, z: Tensor) -> Tensor:
 def midpoint_confidence(
     subject: Subject, z: Tensor, classes: np.ndarray, *, n_pairs: int
 ) -> dict[str, dict[str, float]]:
-    """The `sure_shares` of decoded midpoints, midway in z̃ (`z_tilde`) and in z, and of the ends.
+    """The `sure_shares` of decoded points midway in z̃ (`z_tilde`) and in `z`, and of the `ends`.
 
-    There are `n_pairs` random pairs of latents `[n, N]` of different `classes` `[n]`.
+    The ends are `n_pairs` random pairs of the latents `[n, N]` that differ in their `classes` `[n]`.
     """
     generator = torch_generator(subject.seed, "midpoints")
     label = torch.from_numpy(classes)
@@ -95,42 +94,84 @@ def midpoint_confidence(
     second = torch.randint(len(z), (4 * n_pairs,), generator=generator)
     differ = (label[first] != label[second]).nonzero()[:n_pairs, 0]
     start, end = z[first[differ]], z[second[differ]]
-    midway = {space: walk[1] for space, walk in straight_walks(subject, start, end, steps=3).items()}
-    return {name: sure_shares(judged(subject, at)) for name, at in (midway | {"ends": torch.cat([start, end])}).items()}
+    places = {space: walk[1] for space, walk in straight_walks(subject, start, end, steps=3).items()}
+    places["ends"] = torch.cat([start, end])
+    return {name: sure_shares(judged(subject, latents)) for name, latents in places.items()}
 
 
 def random_walks(subject: Subject, z_start: Tensor, settings: LinearSettings) -> dict[str, Tensor]:
     """z `[W, steps + 1, N]` on Ornstein-Uhlenbeck walks from each of `z_start` `[W, N]`, the start first.
 
-    `z_tilde`: the walk is in z̃, mapped back; `z`: in z. The noise is the same, and N(0, 1) is what both tend to: the
-    prior of z̃, and of the autoencoder's z.
+    `z_tilde`: the walk is in z̃, mapped back; `z`: it is in z. Both have the same noise and the same stationary
+    distribution N(0, 1), the prior of z̃ and of the autoencoder's z.
     """
     found = {}
     for space, start in (("z_tilde", subject.to_z_tilde(z_start)), ("z", z_start)):
         generator = torch_generator(subject.seed, "random walk")
         steps = [ornstein_uhlenbeck(one, steps=settings.steps, rho=settings.rho, generator=generator) for one in start]
         found[space] = torch.cat([start[:, None], torch.stack(steps)], 1)
-    mapped = found["z_tilde"]
-    return found | {"z_tilde": subject.to_z(mapped.flatten(0, 1)).view_as(mapped)}
+    return found | {"z_tilde": subject.to_z(found["z_tilde"])}
 
 
 def walk_pictures(
     subject: Subject, ends: tuple[Tensor, Tensor], walks: dict[str, Tensor], *, z: Tensor, rows: int
 ) -> dict[str, np.ndarray]:
-    """What the figure shows of straight walks, and of the first of `random_walks`.
+    """The figure's arrays for straight walks and for the first of the random `walks`, in either space.
 
-    `straight_z_tilde`, `straight_z`: decoded, uint8 `[rows, C, S, S, channels]`, a column from the latent `ends[0]`
-    `[N]` to each of `ends[1]` `[C, N]`. `random_z_tilde`, `random_z`: ten images evenly along the random walk, uint8
-    `[10, S, S, channels]`. `plane_z_tilde`, `plane_z`, `plane_data`: that walk's latents `[steps + 1, 2]` and the
-    data's, of `z` `[n, N]`, in the data's first two principal components.
+    `straight_<space>`: decoded, uint8 `[rows, C, S, S, channels]`, a column from the latent `ends[0]` `[N]` to each of
+    `ends[1]` `[C, N]`. `random_<space>`: ten images evenly along the random walk, uint8 `[10, S, S, channels]`.
+    `plane_<space>` `[steps + 1, 2]`, `plane_data` `[n, 2]`: that walk and the data `z` `[n, N]` in the data's first two
+    principal components.
     """
     straight = straight_walks(subject, ends[0].expand(len(ends[1]), -1), ends[1], steps=rows)
-    arrays = {f"straight_{space}": subject.pictures(straight[space]) for space in _SPACES}
     centre = z.mean(0)
     axes = torch.linalg.svd(z - centre, full_matrices=False).Vh[:2]
-    for space in _SPACES:
-        latents = walks[space][0]
-        pictured = torch.linspace(0, len(latents) - 1, 10).round().long()
-        arrays[f"random_{space}"] = subject.pictures(latents[pictured])
-        arrays[f"plane_{space}"] = ((latents - centre) @ axes.T).numpy()
+    arrays = {f"straight_{space}": subject.pictures(latents) for space, latents in straight.items()}
+    for space in straight:
+        walk = walks[space][0]
+        pictured = torch.linspace(0, len(walk) - 1, 10).round().long()
+        arrays[f"random_{space}"] = subject.pictures(walk[pictured])
+        arrays[f"plane_{space}"] = ((walk - centre) @ axes.T).numpy()
     return arrays | {"plane_data": ((z - centre) @ axes.T).numpy()}
+
+
+class DirectionSettings(Strict):
+    """`strengths`: the multiples λ of an attribute's direction, one per column; `n_images`: the images, one per row."""
+
+    strengths: Annotated[tuple[float, ...], Field(min_length=2)]
+    n_images: PositiveInt
+
+
+def measure_directions(subject: Subject, settings: DirectionSettings) -> Measured:
+    """The metric `directions`: by attribute and λ, the share of images z̃ + λ·s that are judged to have the attribute.
+
+    `attribute_<name>`: the decoded z̃ + λ·s, uint8 `[n_images, L, S, S, C]`; `strengths` `[L]`; `judged`: how many
+    images the shares are of.
+    """
+    truth = subject.data.truth(subject.pool)
+    directions = attribute_directions(subject.to_z_tilde(subject.pool_z), truth)
+    judged, strengths = subject.z_tilde[:_MOVED], settings.strengths
+    amounts = torch.tensor(strengths)[None, :, None]
+    arrays = {"strengths": np.array(strengths), "judged": np.array(len(judged))}
+    rates: dict[str, dict[str, float]] = {}
+    for name, direction in directions.items():
+        moved = subject.z_tilde[: settings.n_images, None] + amounts * direction
+        arrays[f"attribute_{name}"] = subject.pictures(subject.to_z(moved))
+        rates[name] = {
+            f"{amount:g}": subject.readout(subject.to_z(judged + amount * direction))[name].double().mean().item()
+            for amount in strengths
+        }
+    return Measured({"directions": rates}, arrays)
+
+
+def attribute_directions(z_tilde: Tensor, truth: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """For each attribute, bool `[n]`, the mean z̃ `[N]` of the training images with it minus that of those without.
+
+    Raises UserError where all or none of the images have an attribute.
+    """
+    directions = {}
+    for name, there in truth.items():
+        if there.all() or not there.any():
+            raise UserError(f"all or none of the {len(there)} training images have {name}: it has no direction")
+        directions[name] = z_tilde[there].mean(0) - z_tilde[~there].mean(0)
+    return directions

@@ -6,11 +6,10 @@ from typing import Any
 import torch
 
 from reproduce.data.shared.base import pick_images
-from reproduce.evaluation.directions import DirectionSettings, measure_directions
 from reproduce.evaluation.embedding import EmbeddingSettings, embedded_images, measure_embedding
-from reproduce.evaluation.grid import GridSettings, MixSettings, measure_factor_path, measure_grid, measure_mix
+from reproduce.evaluation.grid import GridSettings, MixSettings, Values, measure_factor_path, measure_grid, measure_mix
 from reproduce.evaluation.latents import ProbeSettings, measure_latents, measure_probe
-from reproduce.evaluation.linear import LinearSettings, measure_linear
+from reproduce.evaluation.linear import DirectionSettings, LinearSettings, measure_directions, measure_linear
 from reproduce.evaluation.response import ResponseSettings, WalkSettings, measure_response, measure_walk
 from reproduce.evaluation.samples import Extract, SampleSettings, measure_samples
 from reproduce.evaluation.subject import Measured, Subject
@@ -18,20 +17,9 @@ from reproduce.evaluation.swap import SwapSettings, measure_swap
 from reproduce.models.convolutional import Autoencoder
 from reproduce.schema import Strict
 
-# the sections that only some experiments can have, by what these must have
-_NEEDS = {
-    "concepts (a section pairs)": ("swap", "probe", "embedding", "grid", "response", "walk", "mix"),
-    "a classifier": ("response", "walk"),
-    "an autoencoder": ("mix", "samples", "linear", "directions"),
-    "images of classes": ("linear",),
-    "images with attributes": ("directions",),
-}
-# the sections that name images by their values, and the keys that do so
-_IMAGES = {"grid": ("targets", "sources"), "response": ("shown",), "mix": ("images",), "linear": ("start", "ends")}
-
 
 class Evaluation(Strict):
-    """What is measured. A section that is absent is left out; the likelihood and z̃'s statistics are always there."""
+    """What is measured: each section that is there, and always the likelihood and the statistics of z̃."""
 
     swap: SwapSettings | None = None
     probe: ProbeSettings | None = None
@@ -48,24 +36,29 @@ class Evaluation(Strict):
         """Raise ValueError, naming the key, where a section does not suit the experiment.
 
         Arguments:
-            kind: the interpreted network's, "autoencoder" or "classifier".
-            concepts: how many concepts T has a factor for; 0 where it is trained without pairs.
-            classes: how many classes the images have, where that is known.
+            kind: "autoencoder" or "classifier", the interpreted network.
+            concepts: the number of concepts that T has a factor for; 0 where it is trained without pairs.
+            classes: the number of classes, where it is known.
             attributes: whether the data set's concepts are attributes; otherwise the first one is a class.
         """
-        kinds = {"an autoencoder": kind == "autoencoder", "a classifier": kind == "classifier"}
-        data = {"images of classes": not attributes, "images with attributes": attributes}
-        there = {"concepts (a section pairs)": concepts > 0, **kinds, **data}
-        for need, sections in _NEEDS.items():
+        of_concepts = ("swap", "probe", "embedding", "grid", "response", "walk", "mix")
+        needs = (
+            ("concepts (a section pairs)", concepts > 0, of_concepts),
+            ("a classifier", kind == "classifier", ("response", "walk")),
+            ("an autoencoder", kind == "autoencoder", ("mix", "samples", "linear", "directions")),
+            ("images of classes", not attributes, ("linear",)),
+            ("images with attributes", attributes, ("directions",)),
+        )
+        for need, there, sections in needs:
             for section in sections:
-                if getattr(self, section) is not None and not there[need]:
+                if getattr(self, section) is not None and not there:
                     raise ValueError(f"evaluation.{section} needs {need}: remove it")
         if self.walk and not (self.response and self.embedding):
             raise ValueError("evaluation.walk starts at response's image, among embedding's: add these two sections")
         if self.response and self.response.vary == "walk" and not self.walk:
             raise ValueError("evaluation.response.vary: walk needs the section evaluation.walk, for its rho")
-        shown = [item for wanted in self.images().values() for item in wanted.items()]
-        for key, value in [(key, value) for key, values in shown for value in values]:
+        keys = [item for wanted in self.images().values() for item in wanted.items()]
+        for key, value in [(key, value) for key, values in keys for value in values]:
             if len(value) != concepts if isinstance(value, tuple) else attributes:
                 words = "".join(map(str, value)) if isinstance(value, tuple) else value
                 right = f"{concepts} digits, 0 or 1 for each attribute" if attributes else "the number of a class"
@@ -73,25 +66,31 @@ class Evaluation(Strict):
             if isinstance(value, int) and classes is not None and not 0 <= value < classes:
                 raise ValueError(f"{key}: {value}: there are {classes} classes: name some of 0 to {classes - 1}")
 
-    def images(self) -> dict[str, dict[str, tuple[int | tuple[int, ...], ...]]]:
-        """The values that a section shows held-out images of, by key; each section's are for one `pick_images`."""
-        found = {}
-        for section, keys in _IMAGES.items():
-            if (settings := getattr(self, section)) is not None:
-                values = {f"evaluation.{section}.{key}": getattr(settings, key) for key in keys}
-                found[section] = {key: value if isinstance(value, tuple) else (value,) for key, value in values.items()}
-        return found
+    def images(self) -> dict[str, dict[str, Values]]:
+        """The values of the held-out images that each section shows, by key; a section's are for one `pick_images`."""
+        found: dict[str, dict[str, Values]] = {}
+        if self.grid:
+            found["grid"] = {"targets": self.grid.targets, "sources": self.grid.sources}
+        if self.response:
+            found["response"] = {"shown": (self.response.shown,)}
+        if self.mix:
+            found["mix"] = {"images": self.mix.images}
+        if self.linear:
+            found["linear"] = {"start": (self.linear.start,), "ends": self.linear.ends}
+        return {
+            section: {f"evaluation.{section}.{key}": values for key, values in wanted.items()}
+            for section, wanted in found.items()
+        }
 
 
 @torch.no_grad()
 def measure_all(
     subject: Subject, evaluation: Evaluation, *, rho: float | None, inception: Extract | None
 ) -> dict[str, Measured]:
-    """What each section finds, by its name, and further `latents`, and the animation's `factors` and its images.
+    """What is found, by section; and `latents`, and the animation's `factors` and `factors_images`.
 
-    Arguments:
-        rho: the correlation within a pair that T was trained for; None without concepts.
-        inception: see `measure_samples`.
+    `rho`: the correlation within a pair that T was trained for, None without concepts; `inception`: see
+    `measure_samples`.
     """
     found: dict[str, Measured] = {}
     shown = {name: pick_images(subject.heldout["values"], wanted) for name, wanted in evaluation.images().items()}
@@ -114,12 +113,10 @@ def measure_all(
         if evaluation.walk:
             found["walk"] = measure_walk(subject, evaluation.walk, start=shown["response"][0][0], embedded=chosen)
     if evaluation.response:
-        rho_of_walk = evaluation.walk.rho if evaluation.walk else 0.0
-        found["response"] = measure_response(
-            subject, evaluation.response, shown=shown["response"][0][0], rho=rho_of_walk
-        )
+        step = evaluation.walk.rho if evaluation.walk else 0.0
+        found["response"] = measure_response(subject, evaluation.response, shown=shown["response"][0][0], rho=step)
     if evaluation.mix:
-        found["mix"] = measure_mix(subject, shown["mix"][0])
+        found["mix"] = measure_mix(subject, *shown["mix"])
     if evaluation.linear:
         found["linear"] = measure_linear(subject, evaluation.linear, shown=shown["linear"])
     if evaluation.directions:
@@ -128,11 +125,11 @@ def measure_all(
 
 
 def headline(metrics: Mapping[str, Any], concepts: Sequence[str]) -> dict[str, float]:
-    """The few numbers that `dvc metrics show` has room for, of those that were measured.
+    """The main numbers, for `dvc metrics show`, as far as they were measured.
 
-    `follows`: the lowest share in which a swapped concept is the source's; `others_stay`: the lowest in which another
-    one stays the target's meanwhile; `residual_stays`: the lowest in which a concept does when the residual is swapped.
-    `frechet`: the distance of samples from held-out images in our classifier's features.
+    The lowest swap rates: `follows`, where the swapped concept is the source's; `others_stay`, where another concept
+    stays the target's; `residual_stays`, where a concept does when the residual is swapped. `frechet`: the distance of
+    samples from held-out images in our classifier's features.
     """
     shares: dict[str, list[float]] = {"follows": [], "others_stay": [], "residual_stays": []}
     for factor, row in metrics.get("swap", {}).items():

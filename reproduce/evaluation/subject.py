@@ -17,12 +17,7 @@ from reproduce.models.flow import Flow
 
 @dataclass(frozen=True)
 class Measured:
-    """What one measurement found.
-
-    Attributes:
-        metrics: entries of the run's JSON.
-        arrays: what the figures show, one .npz file.
-    """
+    """What one measurement found: entries of the run's JSON, and the arrays of figures, which become one .npz file."""
 
     metrics: dict[str, Any] = field(default_factory=dict)
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
@@ -97,12 +92,12 @@ class Subject:
 
     @torch.no_grad()
     def to_z(self, z_tilde: Tensor) -> Tensor:
-        """T⁻¹(z̃), `[B, N]`."""
-        return self.flow.inverse(z_tilde)[0]
+        """T⁻¹(z̃), `[…, N]`."""
+        return self.flow.inverse(z_tilde.reshape(-1, z_tilde.shape[-1]))[0].view_as(z_tilde)
 
     @torch.no_grad()
     def pictures(self, z: Tensor) -> np.ndarray:
-        """What the autoencoder decodes z `[…, N]` to, uint8 `[…, S, S, C]`."""
+        """The images that the autoencoder decodes from z `[…, N]`, uint8 `[…, S, S, C]`."""
         assert isinstance(self.network, Autoencoder)
         images = as_pictures(self.network.decode(z.reshape(-1, z.shape[-1])))
         return images.reshape(*z.shape[:-1], *images.shape[1:])
@@ -114,15 +109,14 @@ class Subject:
         return self.network.classify(z).argmax(1).numpy()
 
     def inputs(self, which: list[int]) -> np.ndarray:
-        """Measured images themselves, uint8 `[len(which), S, S, C]`."""
+        """The measured images `which`, uint8 `[len(which), S, S, C]`."""
         return as_pictures(self.data.render_heldout(rows(self.heldout, np.array(which))))
 
     @torch.no_grad()
     def readout(self, z: Tensor) -> Readings:
-        """The value of each concept in what the network makes of z `[B, N]`.
+        """The value of each concept in the network's output for z `[B, N]`; a concept that cannot be read is left out.
 
-        Of an autoencoder: what the judge, or a measurement, finds in the decoded images. Of a classifier: what it
-        predicts. A concept that cannot be read is left out.
+        A classifier's output is its prediction. The images of an autoencoder are read by the judge or measured.
         """
         if isinstance(self.network, Classifier):
             return self.data.read(self.network.classify(z), None)

@@ -18,24 +18,23 @@ from reproduce.seeds import torch_generator
 
 
 class SwapSettings(Strict):
-    """`n_pairs`: how many pairs of held-out images swap their factors."""
+    """`n_pairs`: the number of pairs of held-out images that swap their factors."""
 
     n_pairs: PositiveInt
 
 
 def measure_swap(subject: Subject, settings: SwapSettings) -> Measured:
-    """The metrics `swap`, `reconstruction`, `judge`, `pairs`, and `<concept>_error` of a measured concept."""
+    """The metrics `swap`, `reconstruction`, `judge`, `pairs`, and `<concept>_error` of each measured concept."""
     truth = subject.truth
     pairs = evaluation_pairs(truth, settings.n_pairs, torch_generator(subject.seed, "evaluation pairs"))
     plain, readings = subject.readout(subject.z), swap_readings(subject, pairs)
+    images = heldout_batches(subject.data, subject.heldout)
     return Measured(
         {
             "swap": swap_rates(readings, truth, pairs),
             "reconstruction": reconstruction_rates(plain, truth, pairs),
             **measurement_errors(plain, readings, truth, pairs=pairs),
-            "judge": judge_rates(
-                subject.judge, heldout_batches(subject.data, subject.heldout), truth, data=subject.data
-            ),
+            "judge": judge_rates(subject.judge, images, truth, data=subject.data),
             "pairs": settings.n_pairs,
         }
     )
@@ -43,7 +42,7 @@ def measure_swap(subject: Subject, settings: SwapSettings) -> Measured:
 
 @dataclass(frozen=True)
 class EvaluationPairs:
-    """Images `target` and `source` `[P]`; `attribute` `[P]`: the name of the attribute that a pair was drawn for."""
+    """The images `target` and `source` of each pair, and the name of the `attribute` that it was drawn for, `[P]`."""
 
     target: Tensor
     source: Tensor
@@ -58,11 +57,10 @@ class EvaluationPairs:
 
 
 def evaluation_pairs(truth: Readings, n_pairs: int, generator: torch.Generator) -> EvaluationPairs:
-    """`n_pairs` pairs among the images of `truth`, never an image with itself.
+    """Draw `n_pairs` pairs among the images of `truth`; no image is paired with itself.
 
-    Where concepts are attributes, each in turn gets an equal share of the pairs, whose members differ in it, as many
-    in one direction as in the other, and are otherwise any images: if pairs were left to chance, too few would differ
-    in a rare attribute, and pairs drawn for one attribute are not any images for another.
+    Each attribute gets an equal share of the pairs. Their members differ in it, in half of them in one direction and in
+    half in the other. Pairs drawn without regard to the attributes would seldom differ in a rare one.
     """
     n = len(next(iter(truth.values())))
     if n < 2:
@@ -72,14 +70,13 @@ def evaluation_pairs(truth: Readings, n_pairs: int, generator: torch.Generator) 
         target = torch.randint(n, (n_pairs,), generator=generator)
         step = torch.randint(1, n, (n_pairs,), generator=generator)
         return EvaluationPairs(target, (target + step) % n, None)
-    for name, value in attributes.items():
-        if value.all() or not value.any():
-            raise UserError(f"all or none of the {n} held-out images have {name}: no pair differs in it; take more")
     which, uniform = torch.arange(n_pairs), torch.rand(2, n_pairs, generator=generator, dtype=torch.float64)
     members = torch.empty(2, n_pairs, dtype=torch.int64)
-    for k, value in enumerate(attributes.values()):
+    for k, (name, value) in enumerate(attributes.items()):
         for there in (0, 1):
             having = value.eq(there).nonzero()[:, 0]
+            if not len(having):
+                raise UserError(f"all or none of the {n} held-out images have {name}: no pair differs in it; take more")
             for role in (0, 1):
                 mine = (which % (2 * len(attributes))) == 2 * k + (there ^ role)
                 members[role, mine] = having[(uniform[role, mine] * len(having)).long()]
@@ -94,14 +91,14 @@ def follows(reading: Tensor, own: Tensor, other: Tensor) -> Tensor:
 
 
 def _share(hits: Tensor, own: Tensor) -> float:
-    """The share of `hits`, bool `[B]`; for an attribute the mean of the shares of its values, which `own` holds."""
+    """The share of `hits`, bool `[B]`; where `own` is an attribute, the mean of the shares with and without it."""
     if own.dtype != torch.bool:
         return hits.double().mean().item()
     return float(np.mean([hits[own == value].double().mean().item() for value in own.unique()]))
 
 
 def swap_readings(subject: Subject, pairs: EvaluationPairs) -> dict[str, Readings]:
-    """For each factor, what is read off the results when the targets take that factor from the sources."""
+    """For each factor, the readings of the results when the targets take that factor from the sources."""
     target, source = subject.z_tilde[pairs.target], subject.z_tilde[pairs.source]
     return {
         name: subject.readout(subject.to_z(exchange(target, source, factor=k, dims=subject.sizes)))
@@ -112,10 +109,10 @@ def swap_readings(subject: Subject, pairs: EvaluationPairs) -> dict[str, Reading
 def swap_rates(
     readings: Mapping[str, Readings], truth: Readings, pairs: EvaluationPairs
 ) -> dict[str, dict[str, dict[str, float] | None]]:
-    """`rates[f][c]`: with factor f swapped, how often concept c is the source's (`source`) and the target's (`target`).
+    """`rates[f][c]`: when factor f is swapped, how often concept c is the `source`'s and how often the `target`'s.
 
-    The pairs are those whose members differ in c; both directions of an attribute count equally. A concept that cannot
-    be read off the results, or in which no pair differs, is None.
+    Only pairs whose members differ in c count; both directions of an attribute count equally. A concept that cannot be
+    read, or in which no pair differs, is None.
     """
     rates: dict[str, dict[str, dict[str, float] | None]] = {}
     for factor, reading in readings.items():
@@ -131,10 +128,10 @@ def swap_rates(
 
 
 def reconstruction_rates(reading: Readings, truth: Readings, pairs: EvaluationPairs) -> dict[str, float | None]:
-    """How often an unswapped held-out image shows its own value; None where the value cannot be read off.
+    """How often an unswapped reconstruction shows its image's own value; None where the value cannot be read.
 
-    For a class, all images count alike; for an attribute, those with and those without it count equally. A measurement
-    counts where it is nearer to the image's own than to its partner's, over the pairs.
+    For an attribute, the images with it and those without count equally. A measurement is right, over the pairs, where
+    it is nearer to the image's own than to its partner's.
     """
     rates: dict[str, float | None] = dict.fromkeys(truth)
     for concept, read in reading.items():
@@ -146,31 +143,30 @@ def reconstruction_rates(reading: Readings, truth: Readings, pairs: EvaluationPa
 
 @torch.no_grad()
 def judge_rates(judge: Classifier, images: Iterable[Tensor], truth: Readings, *, data: ImageData) -> dict[str, float]:
-    """How often the judge is right about `images`, batches of `[n, C, S, S]`, in each concept that it can tell.
+    """The judge's accuracy on batches of `images` `[n, C, S, S]` for each concept that it reads.
 
-    They are counted as in `reconstruction_rates`.
+    The accuracy for an attribute is balanced.
     """
     logits = torch.cat([judge(batch).cpu() for batch in images])
-    return {
-        concept: _share(read == truth[concept], truth[concept]) for concept, read in data.read(logits, None).items()
-    }
+    readings = data.read(logits, None)
+    return {concept: _share(read == truth[concept], truth[concept]) for concept, read in readings.items()}
 
 
 def measurement_errors(
     plain: Readings, readings: Mapping[str, Readings], truth: Readings, *, pairs: EvaluationPairs
 ) -> dict[str, dict[str, float]]:
-    """`<concept>_error` of each measured concept: the mean Euclidean distance from what should be seen.
+    """`<concept>_error` of each measured concept: the mean Euclidean distance from the value that it should have.
 
-    `reconstruction`: the distance of an unswapped image from its own value; by factor: the distance after a swap of
-    that factor, from the source's value where the factor is the concept's own, and else from the target's.
+    `reconstruction`: from an unswapped image's own value; by swapped factor: from the source's value where the factor
+    is the concept's own, otherwise from the target's.
     """
     errors: dict[str, dict[str, float]] = {}
     for concept, reading in plain.items():
         if reading.ndim == 1:
             continue
-        own = {"reconstruction": (reading - truth[concept]).norm(dim=1).double().mean().item()}
+        differences = {"reconstruction": reading - truth[concept]}
         for factor, swapped in readings.items():
             wanted = truth[concept][pairs.source if factor == concept else pairs.target]
-            own[factor] = (swapped[concept] - wanted).norm(dim=1).double().mean().item()
-        errors[f"{concept}_error"] = own
+            differences[factor] = swapped[concept] - wanted
+        errors[f"{concept}_error"] = {k: d.norm(dim=1).double().mean().item() for k, d in differences.items()}
     return errors

@@ -1,4 +1,4 @@
-"""One factor at a time on its path, beside the image that comes of it, as an animation."""
+"""One factor at a time on its path, beside the decoded image, as an animation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,21 +13,23 @@ from PIL import Image, ImageDraw
 from reproduce.figures.style import Arrays, Titles, class_colors, empty_panel, named
 from reproduce.files import atomic_path
 
-_IMAGE, _STRIP, _GAP, _HEIGHT, _HEAD = 2.0, 0.85, 0.15, 2.75, 0.6  # inches
+# inches: the side of the image, which is also a strip's height; a strip's width; the space between; the title's height
+_IMAGE, _STRIP, _GAP, _HEAD = 2.0, 0.85, 0.15, 0.6
+_DPI = 100
 _MILLISECONDS = 90
-_RADIUS = 6
+_RADIUS = 6  # pixels
 
 
 @dataclass(frozen=True)
 class Animation:
-    """Pages that follow one another, each shown `slower` times as long as usual."""
+    """Pages that are shown in turn, each `slower` times as long as usual."""
 
     pages: list[Image.Image]
     slower: int = 1
 
     def save(self, path: Path) -> None:
-        """Write an animated WebP that repeats for ever; the same bytes for the same pages."""
-        # Pillow's WebP keeps only what changes between pages; matplotlib's writers draw and keep each page whole
+        """Write a WebP that repeats for ever; equal pages give equal bytes."""
+        # Pillow's WebP stores only what changes between pages; matplotlib's writers draw and store every page whole
         with atomic_path(path) as temporary:
             self.pages[0].save(
                 temporary,
@@ -41,22 +43,8 @@ class Animation:
             )
 
 
-@dataclass(frozen=True)
-class _Page:
-    """What stays the same while a factor moves: the picture, where the image goes, where a place lies in pixels."""
-
-    picture: Image.Image
-    corner: tuple[int, int]
-    side: int
-    axes: Mapping[str, Axes]
-
-    def spot(self, factor: str, place: float) -> tuple[float, float]:
-        x, y = self.axes[factor].transData.transform((0.5, place))
-        return float(x), self.picture.height - float(y)
-
-
 def animations(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> dict[str, Animation]:
-    """`factors.webp`, and half as large and for the page `factors_small.webp`; nothing of `run` is shown.
+    """`factors.webp`, and for the page `factors_small.webp`, which has half the size and half the pages.
 
     `arrays`: see `evaluation.grid.measure_factor_path` and `evaluation.embedding.measure_embedding`.
     """
@@ -66,57 +54,55 @@ def animations(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> dict[s
 
 
 def animation_pages(arrays: Arrays, titles: Titles) -> list[Image.Image]:
-    """A page for each of the decoded `images`: beside it a strip for each factor, where a point moves.
+    """A page for each of the decoded `images`, with a strip for each factor in which a point moves.
 
     A strip is coloured by its own concept, the residual's by the first one.
     """
     factors, moving, paths = list(named(arrays, "factor_")), arrays["moving"].tolist(), named(arrays, "path_")
-    pages = {k: _page(arrays, k, titles) for k in sorted(set(moving))}
-    drawn = []
+    backgrounds = {k: _background(arrays, k, titles) for k in sorted(set(moving))}
+    side, corner = round(_DPI * _IMAGE), (round(_DPI * _GAP), round(_DPI * _HEAD))
+    pages = []
     for i, (image, k) in enumerate(zip(arrays["images"], moving, strict=True)):
-        page = pages[k]
-        picture = page.picture.copy()
+        background, strips = backgrounds[k]
+        page = background.copy()
         shown = Image.fromarray(image.squeeze()).convert("RGB")
-        picture.paste(shown.resize((page.side, page.side), Image.Resampling.NEAREST), page.corner)
-        draw = ImageDraw.Draw(picture)
+        page.paste(shown.resize((side, side), Image.Resampling.NEAREST), corner)
+        draw = ImageDraw.Draw(page)
         for factor, path in paths.items():
             if path.size:
-                x, y = page.spot(factor, float(path[i]))
-                box = (x - _RADIUS, y - _RADIUS, x + _RADIUS, y + _RADIUS)
-                draw.ellipse(box, fill="white" if factors[k] == factor else "#DDDDDD", outline="black", width=2)
-        drawn.append(picture)
-    return drawn
+                x, y = strips[factor].transData.transform((0.5, path[i])).tolist()
+                fill = "white" if factors[k] == factor else "#DDDDDD"
+                draw.circle((x, page.height - y), _RADIUS, fill=fill, outline="black", width=2)
+        pages.append(page)
+    return pages
 
 
-def _page(arrays: Arrays, moving: int, titles: Titles) -> _Page:
+def _background(arrays: Arrays, moving: int, titles: Titles) -> tuple[Image.Image, dict[str, Axes]]:
+    """The page without image and points while factor number `moving` moves, and each factor's strip."""
     places, truth = named(arrays, "factor_"), named(arrays, "concept_")
-    width = _IMAGE + (_STRIP + _GAP) * len(places) + 2 * _GAP
-    figure = plt.figure(figsize=(width, _HEIGHT), dpi=100)
-    bottom, high = _GAP, _HEIGHT - _HEAD - _GAP
+    width, height = _IMAGE + (_STRIP + _GAP) * len(places) + 2 * _GAP, _HEAD + _IMAGE + _GAP
+    figure = plt.figure(figsize=(width, height), dpi=_DPI)
     title = f"{titles.dataset}, {titles.variant}"
-    figure.text(0.5, 1 - 0.06 / _HEIGHT, title, ha="center", va="top", fontsize=8, color="#555555")
-    image_bottom = bottom + (high - _IMAGE) / 2
-    axes = {}
+    figure.text(0.5, 1 - 0.06 / height, title, ha="center", va="top", fontsize=8, color="#555555")
+    strips = {}
     for k, (factor, points) in enumerate(places.items()):
         left = 2 * _GAP + _IMAGE + k * (_STRIP + _GAP)
-        ax = figure.add_axes((left / width, bottom / _HEIGHT, _STRIP / width, high / _HEIGHT))
-        weight = "bold" if k == moving else "normal"
+        ax = figure.add_axes((left / width, _GAP / height, _STRIP / width, _IMAGE / height))
         if points.size:
             _strip(ax, points, truth.get(factor, next(iter(truth.values()))), n_classes=len(arrays["class_names"]))
         else:
             empty_panel(ax, "0 dims")
-        ax.set_title(factor, fontsize=8.5, fontweight=weight, color="black" if k == moving else "#777777")
-        axes[factor] = ax
+        weight, color = ("bold", "black") if k == moving else ("normal", "#777777")
+        ax.set_title(factor, fontsize=8.5, fontweight=weight, color=color)
+        strips[factor] = ax
     figure.canvas.draw()
-    picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3].copy())  # type: ignore[attr-defined]
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
     plt.close(figure)
-    side = round(100 * _IMAGE)
-    corner = (round(100 * _GAP), picture.height - round(100 * image_bottom) - side)
-    return _Page(picture, corner, side, axes)
+    return Image.fromarray(pixels), strips
 
 
 def _strip(ax: Axes, places: np.ndarray, truth: np.ndarray, *, n_classes: int) -> None:
-    """The places upward, spread sideways so that equal ones can be told apart."""
+    """Draw the places upward, spread sideways so that equal ones can be told apart."""
     spread = 0.15 + 0.7 * ((np.arange(len(places)) * 0.6180339887) % 1)
     if truth.ndim == 2:
         color = truth

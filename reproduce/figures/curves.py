@@ -8,10 +8,10 @@ from reproduce.figures.style import Titles, wrapped
 
 
 def training_curve(log: pd.DataFrame, titles: Titles, *, of: str) -> Figure:
-    """`log` has the columns step and loss: a batch's mean NLL, in nats without constants, `of` pairs or latents."""
+    """`log`: `step` and `loss`, the mean NLL of a batch of pairs or latents (`of`), in nats without constants."""
     figure, ax = plt.subplots(figsize=(5.2, 3.0))
     ax.plot(log["step"], log["loss"])
-    # the first steps, and a step that went astray, would flatten the rest
+    # the first steps, or a single outlier, would flatten the rest
     low, high = log["loss"].min(), log["loss"].quantile(0.9)
     margin = 0.05 * (high - low + 1e-9)
     ax.set_ylim(low - margin, high + 4 * margin)

@@ -5,14 +5,16 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reproduce.figures.style import Arrays, Titles, headed, named, panels, show_images
 
+_SPACES = {"z_tilde": "in z̃, mapped back", "z": "in z"}
+_WIDTH = 5.2
+
 
 def samples_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
-    """`arrays`: see `evaluation.samples.sample_pictures`; nothing of `run` is shown."""
+    """`arrays`: see `evaluation.samples.sample_pictures`."""
     figure, axes = plt.subplots(1, 3, figsize=(10.4, 3.7), layout="constrained")
     words = {
         "corners": "between four images, in z̃",
@@ -25,61 +27,46 @@ def samples_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Fi
     return figure
 
 
-_COLORS = {"z_tilde": "#0072B2", "z": "#D55E00"}
-_WORDS = {"z_tilde": "in z̃, mapped back", "z": "in z"}
-
-
 def linear_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
-    """`arrays`: see `evaluation.linear.measure_linear`; of `run` the metric `linear` is written above the walks."""
-    confidence = run["metrics"]["linear"]
+    """`arrays`: see `evaluation.linear.measure_linear`; the metric `linear` of `run` stands above the walks."""
+    confidence, threshold = run["metrics"]["linear"], float(arrays["threshold"])
     steps, columns = arrays["straight_z"].shape[:2]
-    figure = plt.figure(figsize=(10.4, 5.1 * steps / columns + 4.9), layout="constrained")
-    grid = figure.add_gridspec(3, 2, height_ratios=[5.1 * steps / columns, 0.75, 3.1])
-    for column, (name, words) in enumerate(_WORDS.items()):
+    height = 5.1 * steps / columns
+    figure = plt.figure(figsize=(10.4, height + 4.9), layout="constrained")
+    grid = figure.add_gridspec(3, 2, height_ratios=[height, 0.75, 3.1])
+    for column, (name, words) in enumerate(_SPACES.items()):
         title = f"straight {words}: judge sure of {100 * confidence[name]['softmax']:.0f} % of midpoints"
         show_images(figure.add_subplot(grid[0, column]), arrays[f"straight_{name}"], title)
         show_images(figure.add_subplot(grid[1, column]), arrays[f"random_{name}"][None], f"random walk {words}")
-    _draw_plane(figure.add_subplot(grid[2, 0]), arrays)
-    _draw_sureness(figure.add_subplot(grid[2, 1]), arrays)
-    sigmoid = ", ".join(f"{100 * confidence[name]['sigmoid']:.0f} % {words}" for name, words in _WORDS.items())
+    plane, sureness = (figure.add_subplot(grid[2, column]) for column in range(2))
+    plane.scatter(arrays["plane_data"][:, 0], arrays["plane_data"][:, 1], s=5, color="#BBBBBB", linewidths=0)
+    for (name, words), color in zip(reversed(_SPACES.items()), ("C1", "C0"), strict=True):
+        plane.plot(*arrays[f"plane_{name}"].T, color=color, linewidth=1, label=f"walk {words}")
+        largest = np.sort(arrays[f"sure_{name}"])
+        at_least = 100 * (1 - np.arange(len(largest)) / len(largest))
+        sureness.plot(largest, at_least, color=color, label=f"walks {words}")
+    plane.set(xlabel="1st principal component of z", ylabel="2nd principal component of z")
+    plane.set_title("data (grey) and the two random walks", fontsize=10.5)
+    plane.legend(fontsize=8, loc="upper right")
+    sureness.axvline(threshold, color="#999999", linewidth=1, linestyle=":", zorder=0)
+    sureness.set(xlabel="the judge's largest softmax", ylabel="steps that reach it (%)", ylim=(0, 103))
+    sureness.set_title("images on random walks, from each image above", fontsize=10.5)
+    sureness.legend(fontsize=8, loc="lower left")
+    sigmoid = ", ".join(f"{100 * confidence[name]['sigmoid']:.0f} % {words}" for name, words in _SPACES.items())
     headed(
         figure,
         f"Linear walks, {titles.variant}",
-        f"columns from one image (top) to another (bottom); sure: largest softmax at least {arrays['threshold']:g}"
-        f" (sigmoid: {sigmoid})",
+        "columns from one image (top) to another (bottom);"
+        f" sure: largest softmax at least {threshold:g} (sigmoid: {sigmoid})",
         titles.dataset,
     )
     return figure
 
 
-def _draw_plane(ax: Axes, arrays: Arrays) -> None:
-    ax.scatter(arrays["plane_data"][:, 0], arrays["plane_data"][:, 1], s=5, color="#BBBBBB", linewidths=0)
-    for name in reversed(_WORDS):
-        path = arrays[f"plane_{name}"]
-        ax.plot(path[:, 0], path[:, 1], color=_COLORS[name], linewidth=1, label=f"walk {_WORDS[name]}")
-    ax.set(xlabel="1st principal component of z", ylabel="2nd principal component of z")
-    ax.set_title("data (grey) and the two random walks", fontsize=10.5)
-    ax.legend(fontsize=8, loc="upper right")
-
-
-def _draw_sureness(ax: Axes, arrays: Arrays) -> None:
-    for name in reversed(_WORDS):
-        largest = np.sort(arrays[f"sure_{name}"])
-        at_least = 100 * (1 - np.arange(len(largest)) / len(largest))
-        ax.plot(largest, at_least, color=_COLORS[name], label=f"walks {_WORDS[name]}")
-    ax.axvline(float(arrays["threshold"]), color="#999999", linewidth=1, linestyle=":", zorder=0)
-    ax.set(xlabel="the judge's largest softmax", ylabel="steps that reach it (%)", ylim=(0, 103))
-    ax.set_title("images on random walks, from each image above", fontsize=10.5)
-    ax.legend(fontsize=8, loc="lower left")
-
-
-_WIDTH = 5.2
-
-
 def directions_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
-    """A block for each attribute, λ to the right, a row for each image.
+    """A block for each attribute, a row for each image, a column for each λ.
 
-    `arrays`: see `evaluation.directions.measure_directions`; of `run` the metric `directions` stands below the columns.
+    `arrays`: see `evaluation.linear.measure_directions`; the metric `directions` of `run` stands below the columns.
     """
     pictures, strengths = named(arrays, "attribute_"), arrays["strengths"].tolist()
     n_rows, n_strengths = next(iter(pictures.values())).shape[:2]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reproduce.figures.style import FACTOR_COLORS, Arrays, Titles, empty_panel, headed, show_image
+from reproduce.figures.style import Arrays, Titles, empty_panel, headed, show_image
 
 _MOST_NAMES = 12
 _BINS = 60
@@ -18,8 +18,8 @@ _BINS = 60
 def response_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
     """A row for each factor: how often each class is predicted, and the original class's log-softmax.
 
-    `arrays`: see `evaluation.response.measure_response`; of `run` the `dims` are shown, and above each row the metrics
-    `response`, of this input, and `response_mean`.
+    `arrays`: see `evaluation.response.measure_response`; the `dims` and the metrics `response`, of this input, and
+    `response_mean` of `run` are written.
     """
     dims: dict[str, int] = run["dims"]
     names, log_softmax = arrays["class_names"].tolist(), arrays["log_softmax"]
@@ -28,42 +28,40 @@ def response_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> F
     shown = figure.add_subplot(grid[0, 0])
     show_image(shown, arrays["image"])
     shown.set_title("the input", fontsize=9, fontweight="normal")
-    spread = log_softmax[[size > 0 for size in dims.values()]]
-    low = min(float(spread.min()), -1e-3)
-    pairs = [(figure.add_subplot(grid[row, 1]), figure.add_subplot(grid[row, 2])) for row in range(len(dims))]
-    for row, ((left, right), (factor, size)) in enumerate(zip(pairs, dims.items(), strict=True)):
+    low = min(float(log_softmax[[size > 0 for size in dims.values()]].min()), -1e-3)
+    for row, (factor, size) in enumerate(dims.items()):
+        left, right = (figure.add_subplot(grid[row, column]) for column in (1, 2))
         if size == 0:
             for ax in (left, right):
                 empty_panel(ax, "0 dimensions: nothing to vary")
         else:
             _draw_row(left, right, arrays, row=row, low=low)
-            words = _words("this input", run["metrics"]["response"][factor])
-            means = _words(f"mean of {arrays['averaged']} inputs", run["metrics"]["response_mean"][factor])
-            left.set_title(f"{words}\n{means}", fontsize=8.5, fontweight="normal")
+            numbers = {"this input": "response", f"mean of {arrays['averaged']} inputs": "response_mean"}
+            words = [f"{of}: {_words(run['metrics'][metric][factor])}" for of, metric in numbers.items()]
+            left.set_title("\n".join(words), fontsize=8.5, fontweight="normal")
         left.set_ylabel(f"{factor}\n{size} dims", fontweight="bold")
         left.set_xlim(-0.6, len(names) - 0.4)
         if row < len(dims) - 1:
             right.tick_params(labelbottom=False)
-    _name_classes(pairs[-1][0], names)
-    pairs[-1][0].set_xlabel(f"predicted class, of {log_softmax.shape[1]:,} variants")
-    pairs[-1][1].set_xlabel(f"log-softmax of the original class, {names[int(arrays['own'])]}")
+    _name_classes(left, names)
+    left.set_xlabel(f"predicted class, of {log_softmax.shape[1]:,} variants")
+    right.set_xlabel(f"log-softmax of the original class, {names[int(arrays['own'])]}")
     headed(figure, f"Response to each factor, {titles.variant}", titles.dataset)
     return figure
 
 
 def _draw_row(left: Axes, right: Axes, arrays: Arrays, *, row: int, low: float) -> None:
-    classes, n = arrays["classes"][row], arrays["classes"].shape[1]
-    color = FACTOR_COLORS[row % len(FACTOR_COLORS)]
+    classes, log_softmax = arrays["classes"][row], arrays["log_softmax"][row]
     counts = np.bincount(classes, minlength=len(arrays["class_names"]))
-    left.bar(np.arange(len(counts)), counts, width=0.8, color=color)
+    left.bar(np.arange(len(counts)), counts, width=0.8, color=f"C{row}")
     left.axvline(int(arrays["own"]), color="#999999", linewidth=1, linestyle=":", zorder=0)
     left.set_xticks([])
-    right.hist(arrays["log_softmax"][row].clip(low, 0), bins=np.linspace(low, 0.0, _BINS + 1).tolist(), color=color)
+    right.hist(log_softmax.clip(low, 0), bins=np.linspace(low, 0.0, _BINS + 1).tolist(), color=f"C{row}")
     right.xaxis.set_major_locator(MaxNLocator(5))
     right.set_xlim(low, max(0.0, -0.02 * low))
     for ax in (left, right):
         ax.set_yscale("log")
-        ax.set_ylim(0.7, 1.6 * n)
+        ax.set_ylim(0.7, 1.6 * len(classes))
 
 
 def _name_classes(ax: Axes, names: Sequence[str]) -> None:
@@ -75,6 +73,6 @@ def _name_classes(ax: Axes, names: Sequence[str]) -> None:
     ax.set_xticks(ticks, words, rotation=45 if long else 0, ha="right" if long else "center")
 
 
-def _words(title: str, numbers: Mapping[str, float]) -> str:
+def _words(numbers: Mapping[str, float]) -> str:
     flips, entropy = (f"{100 * numbers[name]:.1f} %" for name in ("flip_rate", "entropy"))
-    return f"{title}: σ {numbers['sigma']:.2f} · flips {flips} · entropy {entropy}"
+    return f"σ {numbers['sigma']:.2f} · flips {flips} · entropy {entropy}"

@@ -19,18 +19,17 @@ from matplotlib.textpath import TextPath
 
 from reproduce.files import atomic_path
 
-FACTOR_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # Paul Tol's colour-blind-safe set "muted" and its grey
 _CLASSES = (
     "#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677", "#AA4499", "#44AA99", "#999933", "#882255", "#AAAAAA",
 )  # fmt: skip
 
-Arrays = Mapping[str, np.ndarray]  # what a measurement left to be shown
+Arrays = Mapping[str, np.ndarray]  # the arrays of a measurement
 
 
 @dataclass(frozen=True)
 class Titles:
-    """What every title names: the data set, with the word that it is a stand-in, and the variant."""
+    """What every title names: the variant, and the data set, whose name says where it is a stand-in."""
 
     dataset: str
     variant: str
@@ -43,20 +42,20 @@ def named(arrays: Arrays, prefix: str) -> dict[str, np.ndarray]:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw inside this to get the project's style."""
+    """Within this, figures have the project's style."""
     with plt.style.context(str(Path(__file__).with_name("style.mplstyle"))):
         yield
 
 
 def save(figure: Figure, path: Path) -> None:
-    """As PNG, without the version and date that would make equal figures differ; and close it."""
+    """Write a PNG without version and date, so that equal figures are equal files; and close the figure."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", metadata={"Software": None})
     plt.close(figure)
 
 
 def wrapped(text: str, *, inches: float, fontsize: float, fontweight: str = "normal") -> list[str]:
-    """`text` in lines no wider than `inches`; a longer word is a line of its own."""
+    """`text` in lines no wider than `inches`; a wider word gets a line of its own."""
     font = FontProperties(family=plt.rcParams["font.family"], weight=fontweight)
     lines = [""]
     for word in text.split():
@@ -71,8 +70,7 @@ def wrapped(text: str, *, inches: float, fontsize: float, fontweight: str = "nor
 
 def panels(n: int, *, columns: int, width: float, height: float, margin: float = 0.0) -> tuple[Figure, list[Axes]]:
     """A figure with `n` panels of this size in inches, `columns` in a row; `margin` is added to its width."""
-    columns = min(columns, n)
-    rows = -(-n // columns)
+    rows, columns = -(-n // min(columns, n)), min(columns, n)
     size = (width * columns + margin, height * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for ax in axes.flat[n:]:
@@ -88,14 +86,14 @@ def show_image(ax: Axes, image: np.ndarray) -> None:
 
 
 def class_colors(n: int) -> np.ndarray:
-    """A colour for each of `n` classes, RGB in [0, 1], `[n, 3]`; told apart by all where `n` is at most 10."""
+    """A colour for each of `n` classes, RGB in [0, 1], `[n, 3]`; colour-blind-safe up to `n` = 10."""
     if n <= len(_CLASSES):
         return np.array([to_rgb(color) for color in _CLASSES[:n]])
     return plt.get_cmap("turbo")(np.linspace(0.02, 0.98, n))[:, :3]
 
 
 def empty_panel(ax: Axes, text: str) -> None:
-    """A panel without data that says why."""
+    """Write in a panel why it has no data."""
     ax.clear()
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
@@ -104,7 +102,7 @@ def empty_panel(ax: Axes, text: str) -> None:
 
 
 def headed(figure: Figure, title: str, *lines: str) -> None:
-    """Write `title`, and smaller `lines`, above everything that `figure` has, as tall as they need."""
+    """Write `title`, and in smaller letters `lines`, above the whole `figure`; they are wrapped to its width."""
     width = figure.get_figwidth()
     place = 0.12
     styles = [(title, 13.0, "bold", "black"), *((line, 9.0, "normal", "#555555") for line in lines)]
@@ -115,22 +113,16 @@ def headed(figure: Figure, title: str, *lines: str) -> None:
             place += 1.35 * fontsize / 72
 
 
-_GAP = 1 / 16
-
-
 def mosaic(images: np.ndarray) -> np.ndarray:
-    """Images uint8 `[R, C, S, S, channels]` in their rows and columns, white between them: `[H, W, channels]`."""
+    """Images uint8 `[R, C, S, S, channels]` as one `[H, W, channels]`, with white gaps of a sixteenth of a side."""
     # torchvision's make_grid needs torch, and draws a border around the whole
-    side = images.shape[2]
-    gap = max(1, round(side * _GAP))
+    gap = max(1, round(images.shape[2] / 16))
     padded = np.pad(images, [(0, 0), (0, 0), (0, gap), (0, gap), (0, 0)], constant_values=255)
     return np.concatenate(np.concatenate(padded, 1), 1)[:-gap, :-gap]
 
 
-def show_images(ax: Axes, images: np.ndarray, title: str = "") -> None:
+def show_images(ax: Axes, images: np.ndarray, title: str) -> None:
     """Fill a panel with `images` `[R, C, S, S, channels]`, without axes."""
     show_image(ax, mosaic(images))
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-    if title:
-        ax.set_title(title, fontsize=10.5)
+    ax.spines[:].set_visible(False)
+    ax.set_title(title, fontsize=10.5)
