@@ -21,8 +21,8 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save(folder, make_run("colormnist_ae", "code", DIMS))
     save(folder, make_run("colormnist_ae", "stale", DIMS))
     save(folder, make_density("mnist"))
-    pipeline = SimpleNamespace(experiments=("colormnist_ae",), variants=("paper", "code"), unsupervised=("mnist",))
-    monkeypatch.setattr(report, "load_pipeline", lambda: pipeline)
+    expected = [("colormnist_ae", "paper"), ("colormnist_ae", "code"), ("mnist", "density")]
+    monkeypatch.setattr(report, "load_pipeline", lambda: SimpleNamespace(runs_of=lambda profile: expected))
     monkeypatch.setattr(report, "results", lambda profile: tmp_path / "results" / profile)
     return folder
 
