@@ -15,6 +15,7 @@ from reproduce.evaluation.measurements import Evaluation
 from reproduce.files import shown
 from reproduce.intake.sources import Sources, load_sources
 from reproduce.likelihood import Variance
+from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import FlowSize
 from reproduce.paths import CONFIGS, experiment_config
 from reproduce.schema import WORD_OR_SECTION, Strict, read_yaml, validated
@@ -42,6 +43,10 @@ class Network(Strict):
     precision: Literal["float16", "float32"]
     training: NetworkTraining
 
+    @property
+    def network_type(self) -> type[Autoencoder | Classifier]:
+        return Classifier
+
 
 class Judge(Network):
     """A classifier trained for judging decoded images alone; `balanced`: see `train_classifier`'s `frequencies`."""
@@ -57,6 +62,10 @@ class AutoencoderStage(Network):
     latent_dim: Count
     objective: AutoencoderObjective
     judge: Judge
+
+    @property
+    def network_type(self) -> type[Autoencoder | Classifier]:
+        return Autoencoder
 
     @model_validator(mode="after")
     def _reached(self) -> "AutoencoderStage":
@@ -74,6 +83,9 @@ class ClassifierStage(Network):
 
     kind: Literal["classifier"]
     latent_dim: Count
+
+
+AnyNetwork = AutoencoderStage | ClassifierStage | Judge
 
 
 class Pool(Strict):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import sys
 import tokenize
 import zipfile
@@ -74,6 +75,12 @@ def locked(lock: Path, *, busy: str, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a file's content."""
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from reproduce.evaluation.subject import Subject
 from reproduce.files import read_arrays, read_json, write_arrays, write_json
 from reproduce.intake.download import Downloads
 from reproduce.latents import load_posterior
-from reproduce.models.convolutional import Autoencoder, Classifier
+from reproduce.models.convolutional import Classifier
 from reproduce.models.flow import Flow
 from reproduce.models.weights import load_network
 from reproduce.paths import DOWNLOADS, MIRROR, RunPlaces
@@ -63,8 +63,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
 def load_subject(places: RunPlaces, config: Experiment) -> Subject:
     """What the stages before left of one run."""
     data = config.dataset.open(places.data)
-    kind: type[Autoencoder | Classifier] = Autoencoder if config.first_stage.kind == "autoencoder" else Classifier
-    network = load_network(places.first_stage / "network.safetensors", kind)
+    network = load_network(places.first_stage / "network.safetensors", config.first_stage.network_type)
     judge = places.first_stage / "judge.safetensors"
     return Subject(
         network=network,
