@@ -34,7 +34,7 @@ def main() -> None:
     if not check:
         readme.write_text(new, encoding="utf-8")
     elif new != old:
-        sys.exit("README.md: the table is not that of results/embedded/runs; `python tools/readme.py` writes it")
+        sys.exit("README.md: the table is not that of results/embedded/runs; `make readme` writes it")
 
 
 if __name__ == "__main__":
