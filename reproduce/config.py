@@ -33,7 +33,7 @@ class OfficialWeights(Strict):
 
 
 class Network(Strict):
-    """A network on images and where its weights come from: they are shipped (`pretrained/`), trained, or official."""
+    """A network on images; its weights are shipped (in `pretrained/`), trained, or the authors'."""
 
     source: Annotated[
         Annotated[Literal["shipped", "train"], Tag("word")] | Annotated[OfficialWeights, Tag("section")],
@@ -49,7 +49,7 @@ class Network(Strict):
 
 
 class Judge(Network):
-    """A classifier trained for judging decoded images alone; `balanced`: see `train_classifier`'s `frequencies`."""
+    """A classifier that is trained only to judge decoded images; `balanced`: see `train_classifier`'s `frequencies`."""
 
     source: Literal["shipped", "train"]
     balanced: bool
@@ -79,7 +79,7 @@ class AutoencoderStage(Network):
 
 
 class ClassifierStage(Network):
-    """A classifier as the interpreted network; it is judged by its own prediction."""
+    """A classifier as the interpreted network; its own prediction is what is looked at."""
 
     kind: Literal["classifier"]
     latent_dim: Count
@@ -89,7 +89,7 @@ AnyNetwork = AutoencoderStage | ClassifierStage | Judge
 
 
 class Pool(Strict):
-    """How many training images T learns from: `size` at random, or all (with `flip`, each mirrored as well)."""
+    """The number of training images that T learns from, drawn at random; or all, and with `flip` mirrored as well."""
 
     size: Count | Literal["all"]
 
