@@ -1,4 +1,4 @@
-"""The command line: one subcommand for each stage of `dvc.yaml`, and those that choose, compare and convert."""
+"""The command line: a subcommand for each stage of `dvc.yaml`, and some that choose, compare and convert."""
 
 import argparse
 import importlib
@@ -13,15 +13,15 @@ _STAGES = {
     "fetch": "images and labels of an experiment's data set (and the authors' network), onto this disk",
     "pairs": "the images that T learns from, and the held-out pairs",
     "first_stage": "the network that is interpreted, and the judge: shipped, trained or official",
-    "encode": "z = E(x) for all of them",
+    "encode": "z = E(x) of all images",
     "dimensions": "the size of each concept's factor",
-    "train": "T",
+    "train": "T, trained on pairs of latents",
     "evaluate": "the numbers, and what the figures show",
     "figures": "the numbers and figures of one run, into results/",
     "report": "tables and index.html, from all runs of a profile",
 }
 _OF_A_RUN = {"dimensions", "train", "evaluate", "figures"}
-_IN_PROCESSES = {"first_stage", "train"}  # they can share a batch out between processes
+_IN_PROCESSES = {"first_stage", "train"}  # several processes can share these
 _TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun sets it in what it starts
 
 
@@ -50,7 +50,7 @@ def _add_others(commands: Any) -> None:
     select.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all of the profile")
     select.add_argument("--variants", nargs="+", default=(), metavar="VARIANT", help="default: the paper's three")
     select.add_argument("--seeds", nargs="+", type=int, default=(0,), metavar="SEED", help="of T; default: 0")
-    select.add_argument("--add", action="store_true", help="beside what is selected already")
+    select.add_argument("--add", action="store_true", help="keep what is selected already")
     diff = commands.add_parser("diff", help="two variants side by side: every number that differs")
     diff.add_argument("variant_a")
     diff.add_argument("variant_b")

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pydantic import model_validator
+
 from reproduce.config import DENSITY, load_experiment, load_run
 from reproduce.errors import UserError
 from reproduce.files import shown, write_text
@@ -44,6 +46,14 @@ class Pipeline(Strict):
     profiles: tuple[str, ...]
     experiments: dict[str, ExperimentEntry]
     runs: dict[str, RunEntry]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Pipeline":
+        if set(self.profiles) != {run.profile for run in self.runs.values()}:
+            raise ValueError(
+                "profiles: they are not those of the runs; `reproduce select PROFILE` writes the file anew"
+            )
+        return self
 
     def runs_of(self, profile: str) -> list[tuple[str, str]]:
         """Experiment and run name of every run of a profile, in the order of the file."""
@@ -89,8 +99,8 @@ def select(
     lines = [_HEADER, "profiles:", *(f"- {name}" for name in dict.fromkeys([*before.profiles, profile]))]
     for section, content in (("experiments", entries), ("runs", runs)):  # with one line for each entry, as a table
         lines += ["", f"{section}:"]
-        for key, entry in content.items():
-            fields = ", ".join(f"{name}: {value}" for name, value in entry.model_dump().items())
+        for key, chosen in content.items():
+            fields = ", ".join(f"{name}: {value}" for name, value in chosen.model_dump().items())
             lines.append(f"  {key}: {{{fields}}}")
     write_text(PIPELINE, "\n".join(lines) + "\n")
     return f"{shown(PIPELINE)}: {len(entries)} experiment(s) in {len(runs)} run(s); `dvc repro` runs them"

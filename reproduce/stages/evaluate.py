@@ -61,7 +61,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
 
 
 def load_subject(places: RunPlaces, config: Experiment) -> Subject:
-    """What the stages before left of one run."""
+    """One run's networks, data and latents, as the earlier stages left them."""
     data = config.dataset.open(places.data)
     network = load_network(places.first_stage / "network.safetensors", config.first_stage.network_type)
     judge = places.first_stage / "judge.safetensors"

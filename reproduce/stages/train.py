@@ -24,7 +24,7 @@ from reproduce.training.loop import Log, Resume, log_as_csv
 
 @started()
 def run(profile: str, experiment: str, variant: str) -> None:
-    """Write `flow.safetensors`, `training.csv`, and to the machine notes how long the training took, on what."""
+    """Write `flow.safetensors` and `training.csv`, and into the machine notes the time and the machine that it took."""
     config, choice = load_run(profile, experiment, variant)
     places, device = RunPlaces(profile, experiment, variant), own_device(pick_device(config.device))
     dims = read_json(places.dimensions)["dims"]
