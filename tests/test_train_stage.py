@@ -49,7 +49,7 @@ def test_variants_of_the_same_sizes_share_one_training(
     for variant in ("paper", "normalised", "code"):
         train.run(*OF, variant)
     assert calls == [(0, 0, 8), (3, 2, 3)]
-    assert "T of code is that of normalised: copied" in capsys.readouterr().err
+    assert "code has the same T as normalised, which is copied" in capsys.readouterr().err
     paper, normalised, code = (trained(variant) for variant in ("paper", "normalised", "code"))
     assert code[:2] == normalised[:2]
     assert code[0] != paper[0]

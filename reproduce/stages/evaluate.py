@@ -89,8 +89,8 @@ def _inception(config: Experiment) -> Extract | None:
         return inception_features(downloads.obtain("inception"), pick_device(config.device))
     except ReproduceError as error:
         print(
-            f"reproduce: warning: no FID, since its network can't be had: {error}. "
-            "Once it is there, run this stage again with dvc repro -f -s",
+            f"reproduce: warning: there is no FID, since Inception's weights can't be had: {error}. "
+            "Once the file is there, run this stage again with dvc repro -f -s",
             file=sys.stderr,
         )
         return None

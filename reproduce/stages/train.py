@@ -68,7 +68,10 @@ def _copied(latest: dict[str, Any], places: RunPlaces) -> dict[str, Any] | None:
     flow = twin.flow / "flow.safetensors"
     if twin.flow == places.flow or not flow.exists() or sha256(flow) != latest["flow"]:
         return None
-    print(f"reproduce: {places.experiment}: T of {places.variant} is that of {twin.variant}: copied", file=sys.stderr)
+    print(
+        f"reproduce: {places.experiment}: {places.variant} has the same T as {twin.variant}, which is copied",
+        file=sys.stderr,
+    )
     for name in ("flow.safetensors", "training.csv"):
         copy(twin.flow / name, places.flow / name)
     notes = read_json(twin.machine_notes) if twin.machine_notes.exists() else {}
