@@ -442,7 +442,7 @@ def test_a_missing_shipped_file_shows_in_the_status(project):
 
 def test_from_a_subfolder_dvc_needs_the_file_and_our_commands_need_nothing(project):
     folder = project / "paper_configs"
-    assert "'dvc.yaml' does not exist" in run(folder, "dvc", "repro").stderr
+    assert "dvc.yaml' does not exist" in run(folder, "dvc", "repro").stderr
     assert "up to date" in run(folder, "dvc", "repro", "../dvc.yaml").stdout
     assert run(folder, "reproduce", "validate").returncode == 0
 
