@@ -1,6 +1,7 @@
 # make reproduce   everything the embedded profile shows, from nothing      make install   only what that needs, into .venv
 # make test        the tests                                                make check     lint and types
-.PHONY: reproduce install test check format clean
+# make readme      README's table, from results/embedded
+.PHONY: reproduce install test check format readme clean
 .DEFAULT_GOAL := reproduce
 
 PYTHON ?= python3
@@ -37,6 +38,9 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+readme: $(STAMP)
+	$(BIN)/python tools/readme.py
 
 clean:
 	rm -rf .venv .work artifacts .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -3,17 +3,27 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from reproduce.dimensions import DimensionEstimate, PairMoments, estimate_dimensions
-    from reproduce.errors import ReproduceError, UserError
-    from reproduce.factors import factor_slices
-    from reproduce.interpret import interpolate, swap
-    from reproduce.likelihood import density_nll, pair_nll
-    from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
-    from reproduce.models.flow import Flow
-    from reproduce.official.checkpoints import load_official_autoencoder, load_official_classifier, load_official_flow
-    from reproduce.pairs import ConceptPairs
-    from reproduce.training.flow import train_density, train_flow
+if TYPE_CHECKING:  # `as` marks what a type checker lets others import
+    from reproduce.dimensions import DimensionEstimate as DimensionEstimate
+    from reproduce.dimensions import PairMoments as PairMoments
+    from reproduce.dimensions import estimate_dimensions as estimate_dimensions
+    from reproduce.errors import ReproduceError as ReproduceError
+    from reproduce.errors import UserError as UserError
+    from reproduce.factors import factor_slices as factor_slices
+    from reproduce.interpret import interpolate as interpolate
+    from reproduce.interpret import swap as swap
+    from reproduce.likelihood import density_nll as density_nll
+    from reproduce.likelihood import pair_nll as pair_nll
+    from reproduce.models.convolutional import Autoencoder as Autoencoder
+    from reproduce.models.convolutional import Classifier as Classifier
+    from reproduce.models.convolutional import Posterior as Posterior
+    from reproduce.models.flow import Flow as Flow
+    from reproduce.official.checkpoints import load_official_autoencoder as load_official_autoencoder
+    from reproduce.official.checkpoints import load_official_classifier as load_official_classifier
+    from reproduce.official.checkpoints import load_official_flow as load_official_flow
+    from reproduce.pairs import ConceptPairs as ConceptPairs
+    from reproduce.training.flow import train_density as train_density
+    from reproduce.training.flow import train_flow as train_flow
 
 _HOMES = {
     "dimensions": ("DimensionEstimate", "PairMoments", "estimate_dimensions"),
@@ -28,28 +38,7 @@ _HOMES = {
     "training.flow": ("train_density", "train_flow"),
 }
 
-__all__ = [
-    "Autoencoder",
-    "Classifier",
-    "ConceptPairs",
-    "DimensionEstimate",
-    "Flow",
-    "PairMoments",
-    "Posterior",
-    "ReproduceError",
-    "UserError",
-    "density_nll",
-    "estimate_dimensions",
-    "factor_slices",
-    "interpolate",
-    "load_official_autoencoder",
-    "load_official_classifier",
-    "load_official_flow",
-    "pair_nll",
-    "swap",
-    "train_density",
-    "train_flow",
-]
+__all__ = sorted(name for names in _HOMES.values() for name in names)
 
 
 def __getattr__(name: str) -> Any:

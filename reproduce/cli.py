@@ -1,4 +1,4 @@
-"""The command line: one subcommand for each stage of `dvc.yaml`, and those that choose, compare and convert."""
+"""The command line: a subcommand for each stage of `dvc.yaml`, and some that choose, compare and convert."""
 
 import argparse
 import importlib
@@ -13,15 +13,15 @@ _STAGES = {
     "fetch": "images and labels of an experiment's data set (and the authors' network), onto this disk",
     "pairs": "the images that T learns from, and the held-out pairs",
     "first_stage": "the network that is interpreted, and the judge: shipped, trained or official",
-    "encode": "z = E(x) for all of them",
+    "encode": "z = E(x) of all images",
     "dimensions": "the size of each concept's factor",
-    "train": "T",
+    "train": "T, trained on pairs of latents",
     "evaluate": "the numbers, and what the figures show",
     "figures": "the numbers and figures of one run, into results/",
     "report": "tables and index.html, from all runs of a profile",
 }
 _OF_A_RUN = {"dimensions", "train", "evaluate", "figures"}
-_IN_PROCESSES = {"first_stage", "train"}  # they can share a batch out between processes
+_IN_PROCESSES = {"first_stage", "train"}  # several processes can share these
 _TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun sets it in what it starts
 
 
@@ -50,7 +50,7 @@ def _add_others(commands: Any) -> None:
     select.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all of the profile")
     select.add_argument("--variants", nargs="+", default=(), metavar="VARIANT", help="default: the paper's three")
     select.add_argument("--seeds", nargs="+", type=int, default=(0,), metavar="SEED", help="of T; default: 0")
-    select.add_argument("--add", action="store_true", help="beside what is selected already")
+    select.add_argument("--add", action="store_true", help="keep what is selected already")
     diff = commands.add_parser("diff", help="two variants side by side: every number that differs")
     diff.add_argument("variant_a")
     diff.add_argument("variant_b")
@@ -69,88 +69,72 @@ def _add_others(commands: Any) -> None:
     convert.add_argument("out", type=Path, metavar="OUT.safetensors", help="a file that does not exist yet")
 
 
-def _processes() -> int:
-    """How many processes share a training; no argument, since to DVC another command is another stage."""
-    from reproduce.errors import UserError
-
-    value = os.environ.get("REPRODUCE_PROCESSES", "1")
-    if not value.isdecimal() or int(value) < 1:
-        raise UserError(f"REPRODUCE_PROCESSES={value}: it is the number of processes that share a training, 1 or more")
-    return int(value)
-
-
-def _convert(arguments: dict[str, Any]) -> int:
-    from reproduce.errors import UserError
-    from reproduce.official.convert import convert_official
-
-    if (out := arguments["out"]).exists():
-        raise UserError(f"{out} exists already: delete it, or name another file")
-    convert_official(**arguments)
-    return 0
-
-
-def _compare(command: str, arguments: dict[str, Any]) -> int:
-    from reproduce.paths import ROOT, results
-
-    if command == "diff":
-        from reproduce.report.diff import main_diff
-
-        print(main_diff(results_dir=results(arguments.pop("profile")), **arguments), end="")
-        return 0
-    from reproduce.report.check import main_check
-
-    text, within = main_check(root=ROOT, **arguments)
-    print(text, end="", flush=True)
-    return 0 if within else 1
-
-
-def _stage(command: str, arguments: dict[str, Any], argv: Sequence[str]) -> int:
-    from reproduce.errors import MissingFileError, UserError
-
-    if command in _IN_PROCESSES and _TORCHRUN not in os.environ and (processes := _processes()) > 1:
-        from reproduce.launch import launch
-
-        return launch(argv, processes=processes)
-    if command not in _IN_PROCESSES and _TORCHRUN in os.environ:
-        raise UserError(f"torchrun is for {' and '.join(sorted(_IN_PROCESSES))}: run {command} without it")
-    try:
-        importlib.import_module(f"reproduce.stages.{command}").run(**arguments)
-    except MissingFileError as error:
-        raise MissingFileError(f"{error}: {_advice(arguments)}") from None
-    return 0
-
-
-def _advice(arguments: dict[str, Any]) -> str:
-    """What to do where a file of an earlier stage is missing or damaged."""
-    from reproduce.pipeline import load_pipeline
-
-    name = "-".join(arguments[key] for key in ("profile", "experiment", "variant") if key in arguments)
-    pipeline = load_pipeline()
-    if name in (pipeline.runs | pipeline.experiments) or name in pipeline.profiles:
-        return "`dvc repro` runs the stage that writes it"
-    chosen = f"{arguments.get('profile')} {arguments.get('experiment', '')}".strip()
-    return f"paper_configs/pipeline.yaml does not have {name}; `reproduce select {chosen}` and `dvc repro` make it"
-
-
 def _run(command: str, arguments: dict[str, Any], argv: Sequence[str]) -> int:
     from reproduce.errors import UserError
-    from reproduce.paths import ROOT
+    from reproduce.paths import ROOT, results
 
     if command == "convert-official":
-        return _convert(arguments)
+        from reproduce.official.convert import convert_official
+
+        if (out := arguments["out"]).exists():
+            raise UserError(f"{out} exists already: delete it, or name another file")
+        convert_official(**arguments)
+        return 0
     if not (ROOT / "dvc.yaml").is_file():
         raise UserError("this command works in a checkout of the project (a folder with dvc.yaml): change to it first")
     if (against := arguments.get("against")) is not None:
         arguments["against"] = against.absolute()
     os.chdir(ROOT)  # so that relative paths in configs, and those in messages, begin at the checkout
-    if command in ("diff", "check"):
-        return _compare(command, arguments)
-    if command == "select":
+    if command == "diff":
+        from reproduce.report.diff import main_diff
+
+        print(main_diff(results_dir=results(arguments.pop("profile")), **arguments), end="")
+    elif command == "check":
+        from reproduce.report.check import main_check
+
+        text, within = main_check(root=ROOT, **arguments)
+        print(text, end="", flush=True)
+        return 0 if within else 1
+    elif command == "select":
         from reproduce.pipeline import select
 
         print(select(**arguments))
-        return 0
-    return _stage(command, arguments, argv)
+    else:
+        return _stage(command, arguments, argv)
+    return 0
+
+
+def _stage(command: str, arguments: dict[str, Any], argv: Sequence[str]) -> int:
+    from reproduce.errors import MissingFileError, UserError
+
+    if command in _IN_PROCESSES and _TORCHRUN not in os.environ:
+        # a variable and no argument, since to DVC another command is another stage
+        value = os.environ.get("REPRODUCE_PROCESSES", "1")
+        if not value.isdecimal() or int(value) < 1:
+            raise UserError(f"REPRODUCE_PROCESSES={value}: it needs the number of processes for a training, 1 or more")
+        if int(value) > 1:
+            from reproduce.launch import launch
+
+            return launch(argv, processes=int(value))
+    elif command not in _IN_PROCESSES and _TORCHRUN in os.environ:
+        raise UserError(f"torchrun is for {' and '.join(sorted(_IN_PROCESSES))}: run {command} without it")
+    try:
+        importlib.import_module(f"reproduce.stages.{command}").run(**arguments)
+    except MissingFileError as error:
+        raise MissingFileError(f"{error}: {_advice(**arguments)}") from None
+    return 0
+
+
+def _advice(profile: str = "", experiment: str = "", variant: str = "") -> str:
+    """What to do where a file of an earlier stage is missing or damaged."""
+    from reproduce.pipeline import load_pipeline
+
+    pipeline = load_pipeline()
+    name = "-".join(filter(None, (profile, experiment, variant)))
+    if name in {*pipeline.profiles, *pipeline.experiments, *pipeline.runs}:
+        return "`dvc repro` runs the stage that writes it"
+    chosen = f"{profile} {experiment}".strip()
+    return f"paper_configs/pipeline.yaml does not have {name}; `reproduce select {chosen}` and `dvc repro` make it"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

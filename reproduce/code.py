@@ -1,8 +1,8 @@
-"""Which source files decide a stage's result: those that its module imports, directly or not.
+"""The source files that decide a stage's result: those that its module imports, directly or not.
 
 `dvc.yaml` names them as dependencies (a test compares the two), and an interrupted training continues only under the
-same ones. What only decides where files lie and how they are read is left out; the values of configs are compared
-themselves.
+same ones. Modules that only decide where files lie and how they are read are left out; so are the configs' schemas,
+since the configs themselves are compared.
 """
 
 import ast
@@ -12,25 +12,22 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
 _NEUTRAL = {"errors", "files", "paths", "config", "schema", "machine", "device", "code", "pipeline"}
-_ROOMS_OF_FETCH = {"intake", "official", "rendered"}  # what they do is in the fetched files, compared by their hashes
-
-
-@cache
-def _imports(path: Path) -> frozenset[Path]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == _PACKAGE.name:
-            names = [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names if alias.name.split(".")[0] == _PACKAGE.name]
-        else:
-            continue
-        found |= {file for name in names if (file := _file(name)).is_file()}
-    return frozenset(found)
+_ROOMS_OF_FETCH = {"intake", "official", "rendered"}  # they decide the fetched files, which are compared by hash
 
 
 def _file(module: str) -> Path:
     return _PACKAGE.parent / (module.replace(".", "/") + ".py")
+
+
+@cache
+def _imports(path: Path) -> set[Path]:
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            names += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    return {file for name in names if name.startswith(f"{_PACKAGE.name}.") and (file := _file(name)).is_file()}
 
 
 def sources(stage: str, *, data: str | None = None) -> list[Path]:
@@ -41,7 +38,7 @@ def sources(stage: str, *, data: str | None = None) -> list[Path]:
     skipped = {_PACKAGE / f"{name}.py" for name in _NEUTRAL}
     rooms = set() if stage == "fetch" else {_PACKAGE / name for name in _ROOMS_OF_FETCH}
     seen: set[Path] = set()
-    todo = [_file(f"{_PACKAGE.name}.stages.{stage}"), *([_file(f"{_PACKAGE.name}.data.{data}")] if data else [])]
+    todo = [_PACKAGE / f"stages/{stage}.py", *([_PACKAGE / f"data/{data}.py"] if data else [])]
     while todo:
         path = todo.pop()
         if path not in seen and path not in skipped and path.parent not in rooms:

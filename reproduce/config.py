@@ -15,6 +15,7 @@ from reproduce.evaluation.measurements import Evaluation
 from reproduce.files import shown
 from reproduce.intake.sources import Sources, load_sources
 from reproduce.likelihood import Variance
+from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import FlowSize
 from reproduce.paths import CONFIGS, experiment_config
 from reproduce.schema import WORD_OR_SECTION, Strict, read_yaml, validated
@@ -32,7 +33,7 @@ class OfficialWeights(Strict):
 
 
 class Network(Strict):
-    """A network on images and where its weights come from: they are shipped (`pretrained/`), trained, or official."""
+    """A network on images; its weights are shipped (in `pretrained/`), trained, or the authors'."""
 
     source: Annotated[
         Annotated[Literal["shipped", "train"], Tag("word")] | Annotated[OfficialWeights, Tag("section")],
@@ -42,9 +43,13 @@ class Network(Strict):
     precision: Literal["float16", "float32"]
     training: NetworkTraining
 
+    @property
+    def network_type(self) -> type[Autoencoder | Classifier]:
+        return Classifier
+
 
 class Judge(Network):
-    """A classifier trained for judging decoded images alone; `balanced`: see `train_classifier`'s `frequencies`."""
+    """A classifier that is trained only to judge decoded images; `balanced`: see `train_classifier`'s `frequencies`."""
 
     source: Literal["shipped", "train"]
     balanced: bool
@@ -58,6 +63,10 @@ class AutoencoderStage(Network):
     objective: AutoencoderObjective
     judge: Judge
 
+    @property
+    def network_type(self) -> type[Autoencoder | Classifier]:
+        return Autoencoder
+
     @model_validator(mode="after")
     def _reached(self) -> "AutoencoderStage":
         adversarial = self.objective.adversarial
@@ -70,14 +79,17 @@ class AutoencoderStage(Network):
 
 
 class ClassifierStage(Network):
-    """A classifier as the interpreted network; it is judged by its own prediction."""
+    """A classifier as the interpreted network; its own prediction is what is looked at."""
 
     kind: Literal["classifier"]
     latent_dim: Count
 
 
+AnyNetwork = AutoencoderStage | ClassifierStage | Judge
+
+
 class Pool(Strict):
-    """How many training images T learns from: `size` at random, or all (with `flip`, each mirrored as well)."""
+    """The number of training images that T learns from, drawn at random; or all, and with `flip` mirrored as well."""
 
     size: Count | Literal["all"]
 

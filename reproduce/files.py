@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import sys
 import tokenize
 import zipfile
@@ -76,6 +77,12 @@ def locked(lock: Path, *, busy: str, wait: bool = False) -> Iterator[None]:
         held.release()
 
 
+def copy(source: Path, target: Path) -> None:
+    """Copy a file's content."""
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 with Unix line ends."""
     with atomic_path(path) as temporary:
@@ -83,7 +90,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON with the keys in the order they have; ValueError for NaN, which JSON has not."""
+    """Write JSON with the keys in their order; ValueError for NaN, which JSON does not have."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -144,7 +151,7 @@ def sha256(path: Path) -> str:
 
 
 def is_web_page(path: Path) -> bool:
-    """Whether the file is a web page, as servers send in place of a file that they don't give."""
+    """Whether the file is a web page, as servers send in place of a file that they refuse."""
     with path.open("rb") as file:
         start = file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")) or b"<html" in start

@@ -4,7 +4,7 @@ import os
 import platform
 import resource
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
@@ -20,5 +20,13 @@ def describe_machine() -> dict[str, object]:
         "python": platform.python_version(),
         "cpu_count": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
-        "packages": {name: version(name) for name in _PACKAGES},
+        "packages": {name: _version(name) for name in _PACKAGES},
     }
+
+
+def _version(package: str) -> str | None:
+    """None for a package that is not installed: a stage that is called by itself needs no DVC."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

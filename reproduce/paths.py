@@ -1,7 +1,6 @@
 """Every path that the project reads or writes, below the checkout that the command is run in."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -31,69 +30,34 @@ def results(profile: str) -> Path:
     return ROOT / "results" / profile
 
 
-@dataclass(frozen=True)
 class ExperimentPlaces:
-    """The artifacts of one experiment, which its variants share."""
+    """The artifacts of one experiment, which its runs share."""
 
-    profile: str
-    experiment: str
+    def __init__(self, profile: str, experiment: str) -> None:
+        self.profile, self.experiment = profile, experiment
+        self.data = self.folder / "data"
+        self.pairs = self.folder / "pairs"
+        self.first_stage = self.folder / "first_stage"
+        self.latents = self.folder / "latents"
 
     @property
     def folder(self) -> Path:
         return ROOT / "artifacts" / self.profile / self.experiment
 
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
 
-    @property
-    def pairs(self) -> Path:
-        return self.folder / "pairs"
-
-    @property
-    def first_stage(self) -> Path:
-        return self.folder / "first_stage"
-
-    @property
-    def latents(self) -> Path:
-        return self.folder / "latents"
-
-
-@dataclass(frozen=True)
 class RunPlaces(ExperimentPlaces):
     """The artifacts and results of one run: a variant, and for a further seed its number, as in `code-seed1`."""
 
-    variant: str
-
-    @property
-    def dimensions(self) -> Path:
-        return self.folder / self.variant / "dimensions.json"
-
-    @property
-    def flow(self) -> Path:
-        return self.folder / self.variant / "flow"
-
-    @property
-    def evaluation(self) -> Path:
-        return self.folder / self.variant / "evaluation"
-
-    @property
-    def machine_notes(self) -> Path:
+    def __init__(self, profile: str, experiment: str, variant: str) -> None:
+        super().__init__(profile, experiment)
+        self.variant = variant
+        own, shown = self.folder / variant, results(profile)
+        self.dimensions = own / "dimensions.json"
+        self.flow = own / "flow"
+        self.evaluation = own / "evaluation"
         # no DVC out: how long a training took must neither rerun what follows nor make a checkout look changed
-        return self.folder / self.variant / "machine.json"
-
-    @property
-    def metrics(self) -> Path:
-        return results(self.profile) / "runs" / self.experiment / f"{self.variant}.json"
-
-    @property
-    def machine(self) -> Path:
-        return self.metrics.with_name(f"{self.variant}.machine.json")
-
-    @property
-    def headline(self) -> Path:
-        return results(self.profile) / "metrics" / self.experiment / f"{self.variant}.json"
-
-    @property
-    def figures(self) -> Path:
-        return results(self.profile) / "figures" / self.experiment / self.variant
+        self.machine_notes = own / "machine.json"
+        self.metrics = shown / "runs" / experiment / f"{variant}.json"
+        self.machine = shown / "runs" / experiment / f"{variant}.machine.json"
+        self.headline = shown / "metrics" / experiment / f"{variant}.json"
+        self.figures = shown / "figures" / experiment / variant

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pydantic import model_validator
+
 from reproduce.config import DENSITY, load_experiment, load_run
 from reproduce.errors import UserError
 from reproduce.files import shown, write_text
@@ -24,7 +26,7 @@ _HEADER = """\
 
 
 class ExperimentEntry(Strict):
-    """A file `paper_configs/<profile>/<experiment>.yaml`; `data` is the module of its data set."""
+    """The file `paper_configs/<profile>/<experiment>.yaml`; `data` is the module of its data set."""
 
     profile: str
     experiment: str
@@ -45,6 +47,14 @@ class Pipeline(Strict):
     experiments: dict[str, ExperimentEntry]
     runs: dict[str, RunEntry]
 
+    @model_validator(mode="after")
+    def _consistent(self) -> "Pipeline":
+        if set(self.profiles) != {run.profile for run in self.runs.values()}:
+            raise ValueError(
+                "profiles: they are not those of the runs; `reproduce select PROFILE` writes the file anew"
+            )
+        return self
+
     def runs_of(self, profile: str) -> list[tuple[str, str]]:
         """Experiment and run name of every run of a profile, in the order of the file."""
         return [(run.experiment, run.name) for run in self.runs.values() if run.profile == profile]
@@ -63,27 +73,21 @@ def select(
     seeds: Sequence[int] = (0,),
     add: bool = False,
 ) -> str:
-    """Write pipeline.yaml; return what it holds now, in a sentence.
+    """Write pipeline.yaml, and return a sentence that says what it holds.
 
-    Arguments:
-        experiments: those of the profile; all when empty.
-        variants: entries of variants.yaml; the paper's three, or for an experiment without concepts `density`, when
-            empty.
-        add: keep what the file has already.
+    Without `experiments` all of the profile are selected; without `variants` the paper's three. An experiment without
+    concepts always has the one variant `density`. `add` keeps the entries that the file has.
 
     Raises UserError for a profile, an experiment or a variant that does not exist, before anything is written.
     """
     if not (CONFIGS / profile).is_dir():
-        known = ", ".join(sorted(path.name for path in CONFIGS.iterdir() if path.is_dir()))
-        raise UserError(f"there is no profile {profile!r} in {shown(CONFIGS)}; there are {known}")
+        profiles = ", ".join(sorted(path.name for path in CONFIGS.iterdir() if path.is_dir()))
+        raise UserError(f"there is no profile {profile!r} in {shown(CONFIGS)}; there are {profiles}")
+    known = {name: place for place, name in enumerate(_ORDER)}
     there = sorted(path.stem for path in (CONFIGS / profile).glob("*.yaml"))
-    names = list(experiments) or [
-        *(name for name in _ORDER if name in there),
-        *(name for name in there if name not in _ORDER),
-    ]
     before = load_pipeline() if add else Pipeline(profiles=(), experiments={}, runs={})
     entries, runs = dict(before.experiments), dict(before.runs)
-    for name in names:
+    for name in experiments or sorted(there, key=lambda name: known.get(name, len(known))):
         config = load_experiment(profile, name)
         entry = {"profile": profile, "experiment": name, "data": config.dataset.name}
         entries[f"{profile}-{name}"] = ExperimentEntry(**entry)
@@ -92,17 +96,11 @@ def select(
                 run = variant if seed == 0 else f"{variant}-seed{seed}"
                 load_run(profile, name, run)
                 runs[f"{profile}-{name}-{run}"] = RunEntry(**entry, variant=variant, name=run)
-    whole = Pipeline(profiles=tuple(dict.fromkeys([*before.profiles, profile])), experiments=entries, runs=runs)
-    write_text(PIPELINE, _as_yaml(whole))
-    return f"{shown(PIPELINE)}: {len(entries)} experiment(s) in {len(runs)} run(s); `dvc repro` runs them"
-
-
-def _as_yaml(pipeline: Pipeline) -> str:
-    """One line for each entry, so that the file reads as a table."""
-    lines = [_HEADER, "profiles:", *(f"- {name}" for name in pipeline.profiles)]
-    for section in ("experiments", "runs"):
+    lines = [_HEADER, "profiles:", *(f"- {name}" for name in dict.fromkeys([*before.profiles, profile]))]
+    for section, content in (("experiments", entries), ("runs", runs)):  # with one line for each entry, as a table
         lines += ["", f"{section}:"]
-        for key, entry in getattr(pipeline, section).items():
-            fields = ", ".join(f"{name}: {value}" for name, value in entry.model_dump().items())
+        for key, chosen in content.items():
+            fields = ", ".join(f"{name}: {value}" for name, value in chosen.model_dump().items())
             lines.append(f"  {key}: {{{fields}}}")
-    return "\n".join(lines) + "\n"
+    write_text(PIPELINE, "\n".join(lines) + "\n")
+    return f"{shown(PIPELINE)}: {len(entries)} experiment(s) in {len(runs)} run(s); `dvc repro` runs them"

@@ -76,8 +76,9 @@ def copy_project(folder, experiments, variants, *, git=False):
         shutil.copytree(ROOT / name, folder / name, ignore=skip)
     for name in ("dvc.yaml", ".dvcignore", ".gitignore", "README.md"):
         shutil.copy(ROOT / name, folder / name)
-    for profile in ("embedded", "full"):  # nothing shipped is used, but where it would lie has to be there
+    for profile in ("embedded", "full", "other"):  # nothing shipped is used, but where it would lie has to be there
         (folder / "pretrained" / profile).mkdir(parents=True)
+    (folder / "pretrained/embedded/sha256.txt").touch()
     for experiment in experiments:
         edit(folder / f"paper_configs/embedded/{experiment}.yaml", shrink)
     edit(folder / "paper_configs/variants.yaml", lambda c: [c[name].update(n_pairs=2000) for name in c])
@@ -430,6 +431,22 @@ def test_a_damaged_shipped_file_is_named(project):
     assert "pretrained/embedded" in status.stdout  # a file more or less there shows
 
 
+def test_a_missing_shipped_file_shows_in_the_status(project):
+    listed = project / "pretrained/embedded/sha256.txt"
+    listed.unlink()
+    status = run(project, "dvc", "status")
+    listed.touch()
+    assert "first_stage@embedded-colormnist_ae" in status.stdout
+    assert "pretrained/embedded" in status.stdout
+
+
+def test_from_a_subfolder_dvc_needs_the_file_and_our_commands_need_nothing(project):
+    folder = project / "paper_configs"
+    assert "dvc.yaml' does not exist" in run(folder, "dvc", "repro").stderr
+    assert "up to date" in run(folder, "dvc", "repro", "../dvc.yaml").stdout
+    assert run(folder, "reproduce", "validate").returncode == 0
+
+
 def results_of(folder):
     """The bytes of everything in results/."""
     return {path: path.read_bytes() for path in (folder / "results").rglob("*") if path.is_file()}
@@ -503,6 +520,24 @@ def test_a_selection_and_back_reruns_no_experiment(project):
     done = run(project, "dvc", "repro")
     ran = {line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")}
     assert ran <= {"report@embedded", "validate"}
+    assert results_of(project) == results
+
+
+def test_another_profile_and_back_reruns_nothing(project):
+    configs, results = project / "paper_configs", results_of(project)
+    before = (configs / "pipeline.yaml").read_text()
+    (configs / "other").mkdir()
+    shutil.copy(configs / "embedded/mnist.yaml", configs / "other/mnist.yaml")
+    assert run(project, "reproduce", "select", "other").returncode == 0
+    done = run(project, "dvc", "repro")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (project / "results/other/index.html").exists()
+    shutil.rmtree(configs / "other")
+    (configs / "pipeline.yaml").write_text(before)
+    done = run(project, "dvc", "repro")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Running stage" not in done.stdout
+    shutil.rmtree(project / "results/other")
     assert results_of(project) == results
 
 

@@ -103,7 +103,7 @@ def test_readers_name_a_missing_or_damaged_file(tmp_path):
         path = tmp_path / name
         reader(path)
         path.write_bytes(path.read_bytes()[:-9])
-        with pytest.raises(ReproduceError, match=f"{name} is damaged .*delete it, and `dvc repro` runs the stage"):
+        with pytest.raises(ReproduceError, match=f"{name} is damaged .* and must be deleted"):
             reader(path)
         path.unlink()
         with pytest.raises(ReproduceError, match=f"{name} does not exist"):

@@ -157,6 +157,14 @@ def test_an_experiment_is_selected_with_its_own_variants_and_seeds(own: Path) ->
     assert load_pipeline().profiles == ("sample",)
 
 
+def test_a_profile_that_is_only_named_is_refused(own: Path) -> None:
+    """As by `dvc exp run -S 'paper_configs/pipeline.yaml:profiles=[full]'`, which names no runs."""
+    select("embedded", ["mnist"])
+    own.write_text(own.read_text().replace("- embedded", "- full"))
+    with pytest.raises(UserError, match=r"pipeline\.yaml: profiles: .*`reproduce select PROFILE` writes the file anew"):
+        load_pipeline()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

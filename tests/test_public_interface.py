@@ -1,7 +1,9 @@
 """`import reproduce` is light, and every name that it promises is there."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -23,8 +25,11 @@ def test_every_public_name_resolves(name: str) -> None:
     assert value.__doc__
 
 
-def test_names_are_sorted_and_have_one_home_each() -> None:
-    assert list(reproduce.__all__) == sorted(name for names in reproduce._HOMES.values() for name in names)
+def test_names_have_one_home_each_and_type_checkers_see_the_same() -> None:
+    homes = {name: home for home, names in reproduce._HOMES.items() for name in names}
+    assert list(reproduce.__all__) == sorted(homes)
+    imported = re.findall(r"from reproduce\.(\S+) import (\w+) as \2\n", Path(reproduce.__file__).read_text())
+    assert {name: home for home, name in imported} == homes
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

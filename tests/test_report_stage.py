@@ -22,8 +22,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save(folder, make_run("colormnist_ae", "stale", DIMS))
     save(folder, make_density("mnist"))
     expected = [("colormnist_ae", "paper"), ("colormnist_ae", "code"), ("mnist", "density")]
-    pipeline = SimpleNamespace(runs_of=lambda profile: expected)
-    monkeypatch.setattr(report, "load_pipeline", lambda: pipeline)
+    monkeypatch.setattr(report, "load_pipeline", lambda: SimpleNamespace(runs_of=lambda profile: expected))
     monkeypatch.setattr(report, "results", lambda profile: tmp_path / "results" / profile)
     return folder
 

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from reproduce.config import load_pipeline
 from reproduce.errors import ReproduceError, UserError
 from reproduce.paths import ROOT, results
+from reproduce.pipeline import load_pipeline
 from reproduce.report.runs import load_runs
 from reproduce.report.tables import readme_table
 
@@ -26,7 +26,7 @@ def main() -> None:
     check = parser.parse_args().check
     readme = ROOT / "README.md"
     try:
-        expected = [(name, variant) for name in load_pipeline().experiments for variant in ("paper", "code")]
+        expected = [run for run in load_pipeline().runs_of("embedded") if run[1] in ("paper", "code")]
         old = readme.read_text(encoding="utf-8")
         new = inject(old, readme_table(load_runs(results("embedded") / "runs", expected)))
     except ReproduceError as error:
@@ -34,7 +34,7 @@ def main() -> None:
     if not check:
         readme.write_text(new, encoding="utf-8")
     elif new != old:
-        sys.exit("README.md: the table is not that of results/embedded/runs; `python tools/readme.py` writes it")
+        sys.exit("README.md: the table is not that of results/embedded/runs; `make readme` writes it")
 
 
 if __name__ == "__main__":

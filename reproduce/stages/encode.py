@@ -7,7 +7,6 @@ from reproduce.data.shared.base import rows
 from reproduce.device import pick_device
 from reproduce.files import read_arrays
 from reproduce.latents import encode_images, save_posterior
-from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.weights import load_network
 from reproduce.paths import ExperimentPlaces
 from reproduce.seeds import torch_generator
@@ -21,8 +20,7 @@ def run(profile: str, experiment: str) -> None:
     config = load_experiment(profile, experiment)
     places = ExperimentPlaces(profile, experiment)
     data = config.dataset.open(places.data)
-    kind: type[Autoencoder | Classifier] = Autoencoder if config.first_stage.kind == "autoencoder" else Classifier
-    network = load_network(places.first_stage / "network.safetensors", kind)
+    network = load_network(places.first_stage / "network.safetensors", config.first_stage.network_type)
     pool, heldout = (read_arrays(places.pairs / f"{name}.npz") for name in ("pool", "heldout"))
 
     def of_pool(part: slice) -> Tensor:

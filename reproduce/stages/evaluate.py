@@ -13,7 +13,7 @@ from reproduce.evaluation.subject import Subject
 from reproduce.files import read_arrays, read_json, write_arrays, write_json
 from reproduce.intake.download import Downloads
 from reproduce.latents import load_posterior
-from reproduce.models.convolutional import Autoencoder, Classifier
+from reproduce.models.convolutional import Classifier
 from reproduce.models.flow import Flow
 from reproduce.models.weights import load_network
 from reproduce.paths import DOWNLOADS, MIRROR, RunPlaces
@@ -61,10 +61,9 @@ def run(profile: str, experiment: str, variant: str) -> None:
 
 
 def load_subject(places: RunPlaces, config: Experiment) -> Subject:
-    """What the stages before left of one run."""
+    """One run's networks, data and latents, as the earlier stages left them."""
     data = config.dataset.open(places.data)
-    kind: type[Autoencoder | Classifier] = Autoencoder if config.first_stage.kind == "autoencoder" else Classifier
-    network = load_network(places.first_stage / "network.safetensors", kind)
+    network = load_network(places.first_stage / "network.safetensors", config.first_stage.network_type)
     judge = places.first_stage / "judge.safetensors"
     return Subject(
         network=network,
@@ -90,8 +89,8 @@ def _inception(config: Experiment) -> Extract | None:
         return inception_features(downloads.obtain("inception"), pick_device(config.device))
     except ReproduceError as error:
         print(
-            f"reproduce: warning: no FID, since its network can't be had: {error}. "
-            "Once it is there, run this stage again with dvc repro -f -s",
+            f"reproduce: warning: there is no FID, since Inception's weights can't be had: {error}. "
+            "Once the file is there, run this stage again with dvc repro -f -s",
             file=sys.stderr,
         )
         return None

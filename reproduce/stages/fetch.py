@@ -12,13 +12,11 @@ def run(profile: str, experiment: str) -> None:
     places, work = ExperimentPlaces(profile, experiment), WORK / "fetch" / profile / experiment
     sources = all_sources()
     downloads = Downloads(sources=sources.sources, folder=DOWNLOADS, mirror=MIRROR)
-    names = list(config.dataset.sources(downloads))
-    official = isinstance(config.first_stage.source, OfficialWeights)
-    if isinstance(config.first_stage.source, OfficialWeights):
-        checkpoint = config.first_stage.source.checkpoint
-        names.insert(0, sources.archive_of(checkpoint))
+    names, weights = [*config.dataset.sources(downloads)], config.first_stage.source
+    if isinstance(weights, OfficialWeights):
+        names.insert(0, sources.archive_of(weights.checkpoint))
     downloads.announce(names, profile=profile, disk_gb=sources.disk_gb.get(profile))
-    if official:  # first, since the authors' archive is the source that may be gone
+    if isinstance(weights, OfficialWeights):  # first, since the authors' archive is the source that may be gone
         out = places.data / "network.safetensors"
-        fetch_checkpoint(downloads, archive=names[0], name=checkpoint, out=out, work=work)
+        fetch_checkpoint(downloads, archive=names[0], name=weights.checkpoint, out=out, work=work)
     config.dataset.fetch(folder=places.data, downloads=downloads, work=work)

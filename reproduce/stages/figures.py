@@ -1,14 +1,12 @@
 """figures: draws one run, and publishes its numbers; computes nothing."""
 
-import shutil
-
 import pandas as pd
 
 from reproduce.config import load_run
 from reproduce.figures.curves import training_curve
 from reproduce.figures.registry import draw_all, save_as
 from reproduce.figures.style import Titles, save, styled
-from reproduce.files import atomic_path, read_json
+from reproduce.files import copy, read_json
 from reproduce.paths import RunPlaces
 
 
@@ -27,12 +25,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
         save(training_curve(log, titles, of=of), places.figures / "training.png")
         for name, drawn in draw_all(places.evaluation, results, titles):
             save_as(places.figures / name, drawn)
-    published = {
-        places.evaluation / "run.json": places.metrics,
-        places.evaluation / "main.json": places.headline,
-        places.machine_notes: places.machine,
-    }
-    for source, target in published.items():
-        if source.exists():
-            with atomic_path(target) as temporary:
-                shutil.copyfile(source, temporary)
+    copy(places.evaluation / "run.json", places.metrics)
+    copy(places.evaluation / "main.json", places.headline)
+    if places.machine_notes.exists():
+        copy(places.machine_notes, places.machine)

@@ -1,11 +1,8 @@
 """train: T, on pairs of latents; or, without concepts, on single ones."""
 
-import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +10,7 @@ import torch
 from reproduce.code import digest
 from reproduce.config import Experiment, NamedVariant, Pairs, load_run
 from reproduce.device import pick_device
-from reproduce.files import atomic_path, read_arrays, read_json, sha256, write_json, write_text
+from reproduce.files import copy, read_arrays, read_json, sha256, write_json, write_text
 from reproduce.latents import LatentPairs, SingleLatents, load_posterior
 from reproduce.machine import describe_machine
 from reproduce.models.convolutional import Posterior
@@ -22,59 +19,81 @@ from reproduce.models.weights import save_network
 from reproduce.paths import WORK, RunPlaces
 from reproduce.training.distributed import any_process, is_first, own_device, processes, started
 from reproduce.training.flow import train_density, train_flow
-from reproduce.training.loop import Resume, log_as_csv
+from reproduce.training.loop import Log, Resume, log_as_csv
 
 
 @started()
 def run(profile: str, experiment: str, variant: str) -> None:
-    """Write `flow.safetensors`, `training.csv`, and beside DVC's outs how long it took, on what."""
+    """Write `flow.safetensors` and `training.csv`, and into the machine notes the time and the machine that it took."""
     config, choice = load_run(profile, experiment, variant)
     places, device = RunPlaces(profile, experiment, variant), own_device(pick_device(config.device))
     dims = read_json(places.dimensions)["dims"]
-    resume = Resume(folder=WORK / "train" / variant, recipe=_recipe(config, choice, places, dims, device=str(device)))
-    log: list[dict[str, float]] = []
-    began = time.monotonic()
-    with resume.locked():
-        if processes() == 1 and _copied(resume, places):
-            return
-        train = _training(config, choice, places, list(dims.values()), device=device)
-        flow = train(log=log, resume=resume, title=f"T {experiment} {variant}")
-        if is_first():
-            save_network(places.flow / "flow.safetensors", flow)
-            write_text(places.flow / "training.csv", log_as_csv(log))
-            seconds = round(time.monotonic() - began, 1)
-            where = {"device": str(device), "processes": processes(), **describe_machine()}
-            write_json(places.machine_notes, {"train_seconds": seconds, **where})
-            known = {"variant": variant, "flow": sha256(places.flow / "flow.safetensors")}
-            write_json(_trained(resume), {"experiment": experiment, "profile": profile, **known})
-        any_process(False)  # the others end when all is written
-
-
-def _recipe(
-    config: Experiment, choice: NamedVariant, places: RunPlaces, dims: dict[str, int], *, device: str
-) -> dict[str, Any]:
-    """All that decides the weights of T: two runs with the same recipe have the same T, to the last bit."""
-    return {
+    recipe = {  # all that decides the weights of T: two runs with the same recipe have the same T, to the last bit
         "training": config.training.model_dump(),
         "flow": config.flow.model_dump(),
         "pairs": config.pairs if config.pairs == "none" else config.pairs.model_dump(),
         "variant": {"seed": choice.seed, "variance": choice.variance, "half": choice.half, "dims": dims},
         "inputs": {path.name: sha256(path) for path in sorted(places.latents.glob("train_*.npy"))},
         "pool": sha256(places.pairs / "pool.npz"),
-        "device": device,
+        "device": str(device),
         "processes": processes(),
         "code": digest("train"),
     }
+    resume = Resume(folder=WORK / "train" / variant, recipe=recipe)
+    latest = WORK / "train" / f"{resume.key}.json"  # the run that has the T of this recipe
+    log: Log = []
+    began = time.monotonic()
+    with resume.locked():
+        notes = _copied(read_json(latest), places) if processes() == 1 and latest.exists() else None
+        if notes is None:
+            flow = _train(config, choice, places, dims=[*dims.values()], device=device, log=log, resume=resume)
+            seconds = round(time.monotonic() - began, 1)
+            notes = {"train_seconds": seconds, "device": str(device), "processes": processes(), **describe_machine()}
+            if is_first():
+                save_network(places.flow / "flow.safetensors", flow)
+                write_text(places.flow / "training.csv", log_as_csv(log))
+        if is_first():
+            write_json(places.machine_notes, notes)
+            known = {"profile": profile, "experiment": experiment, "variant": variant}
+            write_json(latest, {"run": known, "flow": sha256(places.flow / "flow.safetensors")})
+        any_process(False)  # the others end when all is written
 
 
-def _training(
-    config: Experiment, choice: NamedVariant, places: RunPlaces, dims: Sequence[int], *, device: torch.device
-) -> Callable[..., Flow]:
+def _copied(latest: dict[str, Any], places: RunPlaces) -> dict[str, Any] | None:
+    """Copy the T of another run with the same recipe and return its notes; None where it is gone or has changed.
+
+    Two variants have the same recipe where their estimators give the same sizes.
+    """
+    twin = RunPlaces(**latest["run"])
+    flow = twin.flow / "flow.safetensors"
+    if twin.flow == places.flow or not flow.exists() or sha256(flow) != latest["flow"]:
+        return None
+    print(
+        f"reproduce: {places.experiment}: {places.variant} has the same T as {twin.variant}, which is copied",
+        file=sys.stderr,
+    )
+    for name in ("flow.safetensors", "training.csv"):
+        copy(twin.flow / name, places.flow / name)
+    notes = read_json(twin.machine_notes) if twin.machine_notes.exists() else {}
+    return notes | {"copied_from": twin.variant}
+
+
+def _train(
+    config: Experiment,
+    choice: NamedVariant,
+    places: RunPlaces,
+    *,
+    dims: Sequence[int],
+    device: torch.device,
+    log: Log,
+    resume: Resume,
+) -> Flow:
     latents = load_posterior(places.latents, "train")
     posterior = Posterior(latents.mean.to(device), latents.logvar.to(device))
     settings: dict[str, Any] = {"seed": choice.seed, **config.flow.model_dump(), **config.training.model_dump()}
+    settings |= {"log": log, "resume": resume, "title": f"T {places.experiment} {places.variant}"}
     if not isinstance(config.pairs, Pairs):
-        return partial(train_density, SingleLatents(posterior), **settings)
+        return train_density(SingleLatents(posterior), **settings)
     draw = LatentPairs(
         posterior=posterior,
         values=torch.from_numpy(read_arrays(places.pairs / "pool.npz")["values"]),
@@ -83,27 +102,4 @@ def _training(
         balanced=config.pairs.balanced,
         sample=True,
     )
-    return partial(train_flow, draw, dims=dims, variance=choice.variance, half=choice.half, **settings)
-
-
-def _trained(resume: Resume) -> Path:
-    """Where it is noted which run this recipe was last trained for."""
-    return WORK / "train" / "trained" / f"{resume.key}.json"
-
-
-def _copied(resume: Resume, places: RunPlaces) -> bool:
-    """Copy the T of another variant with the same recipe, as where an estimator gives the same sizes; False if none."""
-    if not _trained(resume).exists():
-        return False
-    known = read_json(_trained(resume))
-    twin = RunPlaces(known["profile"], known["experiment"], known["variant"])
-    flow = twin.flow / "flow.safetensors"
-    if twin == places or not flow.exists() or sha256(flow) != known["flow"]:
-        return False
-    print(f"reproduce: {places.experiment}: T of {places.variant} is that of {twin.variant}: copied", file=sys.stderr)
-    for name in ("flow.safetensors", "training.csv"):
-        with atomic_path(places.flow / name) as temporary:
-            shutil.copyfile(twin.flow / name, temporary)
-    notes = read_json(twin.machine_notes) if twin.machine_notes.exists() else {}
-    write_json(places.machine_notes, notes | {"copied_from": twin.variant})
-    return True
+    return train_flow(draw, dims=dims, variance=choice.variance, half=choice.half, **settings)
