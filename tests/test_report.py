@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import runpy
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ from reproduce.report.formats import escape_latex, escape_markdown, kind_of, sho
 from reproduce.report.page import render_page
 from reproduce.report.published import load_published
 from reproduce.report.runs import factors, load_runs, missing_runs
-from reproduce.report.tables import build_tables, readme_table, table_files
+from reproduce.report.tables import build_tables, table_files
 
-CONFIGS = Path(__file__).parent.parent / "paper_configs"
+ROOT = Path(__file__).parent.parent
+CONFIGS = ROOT / "paper_configs"
 PUBLISHED, CLAIMS = CONFIGS / "published.yaml", CONFIGS / "claims.yaml"
+readme_table = runpy.run_path(str(ROOT / "tools/readme.py"))["readme_table"]
 OTHER_DISTANCE = "distance in our classifier's features (not FID)"
 MACHINE = {"train_seconds": 64.2, "device": "cpu", "peak_memory_mib": 892, "packages": {"torch": "2.14.1"}}
 AUTOENCODER, CLASSIFIER = "colormnist_ae", "colormnist_classifier"

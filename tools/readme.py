@@ -2,14 +2,47 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
+
+import pandas as pd
 
 from reproduce.errors import ReproduceError, UserError
 from reproduce.paths import ROOT, results
 from reproduce.pipeline import load_pipeline
-from reproduce.report.runs import load_runs
-from reproduce.report.tables import readme_table
+from reproduce.report.formats import Row, escape_markdown, markdown_grid, show
+from reproduce.report.runs import Run, concepts, load_runs, value
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+
+def _lowest(run: Run, swapped: Sequence[str], side: str) -> str:
+    """The lowest share under the swaps of the factors `swapped`: of their own concepts for `source`, else of others."""
+    pairs = [(factor, concept) for factor in swapped for concept in concepts([run])]
+    pairs = [(factor, concept) for factor, concept in pairs if (factor == concept) == (side == "source")]
+    shares = [value(run, "metrics", "swap", factor, concept, side) for factor, concept in pairs]
+    return show(min((share for share in shares if share is not None), default=None), "share")
+
+
+def readme_table(runs: Sequence[Run]) -> str:
+    """The paper's formula against the official code, in Markdown: a row per experiment with concepts and variant."""
+    rows: list[Row] = []
+    for run in runs:
+        if run["variant"] in ("paper", "code") and run["seed"] == 0 and concepts([run]):
+            *named, residual = run["dims"]
+            row = {"experiment": run["experiment"], "variant": run["variant"], "data": run["dataset"]}
+            row |= {"network": run["kind"], "dimensions": ", ".join(f"{key} {n}" for key, n in run["dims"].items())}
+            row |= {"swapped concept follows": _lowest(run, named, "source")}
+            row |= {"other concepts stay": _lowest(run, named, "target")}
+            rows.append(row | {"all stay under residual": _lowest(run, [residual], "target")})
+    legend = (
+        "A swap replaces one factor of an image by that of another image, the source. “Swapped concept follows”: the "
+        "share of swaps of a concept's factor after which the image shows the source's value of that concept. “Other "
+        "concepts stay”: the share of the same swaps after which another concept is unchanged. “All stay under "
+        "residual”: the share of swaps of the residual after which a concept is unchanged. Each is the lowest over the "
+        "concepts; a dash: there is nothing to measure."
+    )
+    frame = pd.DataFrame(rows, dtype=object)
+    return f"{markdown_grid(frame, [position > 4 for position in range(frame.shape[1])])}\n\n{escape_markdown(legend)}"
 
 
 def inject(text: str, table: str) -> str:

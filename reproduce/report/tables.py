@@ -4,11 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-import pandas as pd
-
 from reproduce.report.claims import Claim, count_claims, judge_claims
 from reproduce.report.diff import compared, difference
-from reproduce.report.formats import Kind, Row, Spread, Table, escape_markdown, framed, markdown_grid, show
+from reproduce.report.formats import Kind, Row, Spread, Table, framed, show
 from reproduce.report.numbers import Number, declarations, declared
 from reproduce.report.published import NOTHING, Published, PublishedDimensions
 from reproduce.report.runs import Run, concepts, experiments, run_name, value
@@ -204,33 +202,3 @@ def table_files(tables: Mapping[str, Table]) -> Iterator[tuple[str, str]]:
     """The name and the text of each table's files: CSV, Markdown and LaTeX."""
     for name, table in tables.items():
         yield from ((f"{name}.csv", table.csv()), (f"{name}.md", table.markdown()), (f"{name}.tex", table.latex()))
-
-
-def _lowest(run: Run, swapped: Sequence[str], side: str) -> str:
-    """The lowest share under the swaps of the factors `swapped`: of their own concepts for `source`, else of others."""
-    pairs = [(factor, concept) for factor in swapped for concept in concepts([run])]
-    pairs = [(factor, concept) for factor, concept in pairs if (factor == concept) == (side == "source")]
-    shares = [value(run, "metrics", "swap", factor, concept, side) for factor, concept in pairs]
-    return show(min((share for share in shares if share is not None), default=None), "share")
-
-
-def readme_table(runs: Sequence[Run]) -> str:
-    """The paper's formula against the official code, in Markdown: a row per experiment with concepts and variant."""
-    rows: list[Row] = []
-    for run in runs:
-        if run["variant"] in ("paper", "code") and run["seed"] == 0 and concepts([run]):
-            *named, residual = run["dims"]
-            row = {"experiment": run["experiment"], "variant": run["variant"], "data": run["dataset"]}
-            row |= {"network": run["kind"], "dimensions": ", ".join(f"{key} {n}" for key, n in run["dims"].items())}
-            row |= {"swapped concept follows": _lowest(run, named, "source")}
-            row |= {"other concepts stay": _lowest(run, named, "target")}
-            rows.append(row | {"all stay under residual": _lowest(run, [residual], "target")})
-    legend = (
-        "A swap replaces one factor of an image by that of another image, the source. “Swapped concept follows”: the "
-        "share of swaps of a concept's factor after which the image shows the source's value of that concept. “Other "
-        "concepts stay”: the share of the same swaps after which another concept is unchanged. “All stay under "
-        "residual”: the share of swaps of the residual after which a concept is unchanged. Each is the lowest over the "
-        "concepts; a dash: there is nothing to measure."
-    )
-    frame = pd.DataFrame(rows, dtype=object)
-    return f"{markdown_grid(frame, [position > 4 for position in range(frame.shape[1])])}\n\n{escape_markdown(legend)}"
