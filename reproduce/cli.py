@@ -10,15 +10,15 @@ from typing import Any
 
 _STAGES = {
     "validate": "read every config that the pipeline will use",
-    "fetch": "images and labels of an experiment's data set (and the authors' network), onto this disk",
-    "pairs": "the images that T learns from, and the held-out pairs",
-    "first_stage": "the network that is interpreted, and the judge: shipped, trained or official",
-    "encode": "z = E(x) of all images",
-    "dimensions": "the size of each concept's factor",
-    "train": "T, trained on pairs of latents",
-    "evaluate": "the numbers, and what the figures show",
-    "figures": "the numbers and figures of one run, into results/",
-    "report": "tables and index.html, from all runs of a profile",
+    "fetch": "get the images and labels of an experiment, and the authors' network if it is asked for",
+    "pairs": "choose the images that T learns from, and the held-out pairs",
+    "first_stage": "provide the network that is interpreted, and the judge: shipped, trained or official",
+    "encode": "compute z = E(x) of all images",
+    "dimensions": "estimate the size of each factor",
+    "train": "train T on pairs of latents",
+    "evaluate": "measure T on held-out images",
+    "figures": "draw the figures of one run, and copy its numbers to results/",
+    "report": "make the tables and index.html from all runs of a profile",
 }
 _OF_A_RUN = {"dimensions", "train", "evaluate", "figures"}
 _IN_PROCESSES = {"first_stage", "train"}  # several processes can share these
@@ -28,7 +28,7 @@ _TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun sets it in what it starts
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reproduce",
-        description="The stages of dvc.yaml, one by one (`dvc repro` runs those needed), and comparisons of results.",
+        description="Run a stage of dvc.yaml (`dvc repro` runs all that are needed), or choose, compare and convert.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in _STAGES.items():
@@ -45,25 +45,29 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_others(commands: Any) -> None:
-    select = commands.add_parser("select", help="what `dvc repro` runs: a profile, experiments, variants, seeds")
+    select = commands.add_parser("select", help="choose what `dvc repro` runs")
     select.add_argument("profile", help="a folder of paper_configs/")
-    select.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all of the profile")
+    select.add_argument(
+        "experiments", nargs="*", metavar="EXPERIMENT", help="default: all of the profile; name them before the options"
+    )
     select.add_argument("--variants", nargs="+", default=(), metavar="VARIANT", help="default: the paper's three")
     select.add_argument("--seeds", nargs="+", type=int, default=(0,), metavar="SEED", help="of T; default: 0")
     select.add_argument("--add", action="store_true", help="keep what is selected already")
-    diff = commands.add_parser("diff", help="two variants side by side: every number that differs")
+    diff = commands.add_parser("diff", help="show every number that differs between two variants")
     diff.add_argument("variant_a")
     diff.add_argument("variant_b")
     diff.add_argument("--profile", default="embedded", help="default: embedded")
     diff.add_argument("--experiment", help="one experiment; default: all")
-    diff.add_argument("--all", action="store_true", dest="everything", help="the numbers that are the same as well")
+    diff.add_argument("--all", action="store_true", dest="everything", help="show the numbers that are the same, too")
     diff.add_argument("--format", choices=("text", "csv", "json"), default="text")
-    check = commands.add_parser("check", help="the results against the committed ones: exit code 1 if a number moved")
+    check = commands.add_parser(
+        "check", help="compare the results with the committed ones; exit code 1 if a number moved"
+    )
     check.add_argument("--profile", default="embedded", help="default: embedded")
     earlier = check.add_mutually_exclusive_group()
     earlier.add_argument("--revision", default="HEAD", help="the Git revision to compare with; default: HEAD")
     earlier.add_argument("--against", type=Path, help="a folder like results/embedded to compare with instead")
-    convert = commands.add_parser("convert-official", help="a checkpoint of the official code, as safetensors")
+    convert = commands.add_parser("convert-official", help="convert a checkpoint of the official code to safetensors")
     convert.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     convert.add_argument("--kind", required=True, choices=("autoencoder", "classifier", "flow"))
     convert.add_argument("out", type=Path, metavar="OUT.safetensors", help="a file that does not exist yet")
@@ -108,10 +112,12 @@ def _stage(command: str, arguments: dict[str, Any], argv: Sequence[str]) -> int:
     from reproduce.errors import MissingFileError, UserError
 
     if command in _IN_PROCESSES and _TORCHRUN not in os.environ:
-        # a variable and no argument, since to DVC another command is another stage
+        # a variable and not an argument, because DVC reruns a stage whose command has changed
         value = os.environ.get("REPRODUCE_PROCESSES", "1")
         if not value.isdecimal() or int(value) < 1:
-            raise UserError(f"REPRODUCE_PROCESSES={value}: it needs the number of processes for a training, 1 or more")
+            raise UserError(
+                f"REPRODUCE_PROCESSES={value}: it is the number of processes that share a training, 1 or more"
+            )
         if int(value) > 1:
             from reproduce.launch import launch
 
@@ -133,8 +139,11 @@ def _advice(profile: str = "", experiment: str = "", variant: str = "") -> str:
     name = "-".join(filter(None, (profile, experiment, variant)))
     if name in {*pipeline.profiles, *pipeline.experiments, *pipeline.runs}:
         return "`dvc repro` runs the stage that writes it"
-    chosen = f"{profile} {experiment}".strip()
-    return f"paper_configs/pipeline.yaml does not have {name}; `reproduce select {chosen}` and `dvc repro` make it"
+    base, _, seed = variant.partition("-seed")
+    options = {"--variants": base, "--seeds": seed}
+    words = [profile, experiment, *(f"{option} {value}" for option, value in options.items() if value), "--add"]
+    command = f"reproduce select {' '.join(filter(None, words))}"
+    return f"paper_configs/pipeline.yaml does not have {name}; `{command}` and `dvc repro` make it"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

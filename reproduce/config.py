@@ -3,9 +3,10 @@
 What belongs to one data set, to T, to a training or to a measurement is defined where it is used; here it is composed.
 """
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, Tag, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from reproduce.data.registry import AnyDataSet
 from reproduce.data.shared.base import Count
@@ -13,12 +14,13 @@ from reproduce.dimensions import METHODS, Method
 from reproduce.errors import UserError
 from reproduce.evaluation.measurements import Evaluation
 from reproduce.files import shown
-from reproduce.intake.sources import Sources, load_sources
+from reproduce.intake.download import Downloads
+from reproduce.intake.sources import Sources
 from reproduce.likelihood import Variance
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import FlowSize
-from reproduce.paths import CONFIGS, experiment_config
-from reproduce.schema import WORD_OR_SECTION, Strict, read_yaml, validated
+from reproduce.paths import CONFIGS, DOWNLOADS, MIRROR, experiment_config
+from reproduce.schema import Strict, WordOrSection, read_yaml, validated
 from reproduce.training.objective import AutoencoderObjective
 from reproduce.training.optimisation import FlowTraining, NetworkTraining
 
@@ -35,17 +37,11 @@ class OfficialWeights(Strict):
 class Network(Strict):
     """A network on images; its weights are shipped (in `pretrained/`), trained, or the authors'."""
 
-    source: Annotated[
-        Annotated[Literal["shipped", "train"], Tag("word")] | Annotated[OfficialWeights, Tag("section")],
-        WORD_OR_SECTION,
-    ]
+    source: WordOrSection[Literal["shipped", "train"], OfficialWeights]
     width: PositiveInt
     precision: Literal["float16", "float32"]
     training: NetworkTraining
-
-    @property
-    def network_type(self) -> type[Autoencoder | Classifier]:
-        return Classifier
+    network_type: ClassVar[type[Autoencoder | Classifier]] = Classifier
 
 
 class Judge(Network):
@@ -62,10 +58,7 @@ class AutoencoderStage(Network):
     latent_dim: Count
     objective: AutoencoderObjective
     judge: Judge
-
-    @property
-    def network_type(self) -> type[Autoencoder | Classifier]:
-        return Autoencoder
+    network_type: ClassVar[type[Autoencoder | Classifier]] = Autoencoder
 
     @model_validator(mode="after")
     def _reached(self) -> "AutoencoderStage":
@@ -79,7 +72,7 @@ class AutoencoderStage(Network):
 
 
 class ClassifierStage(Network):
-    """A classifier as the interpreted network; its own prediction is what is looked at."""
+    """A classifier as the interpreted network; swaps are measured on its own prediction."""
 
     kind: Literal["classifier"]
     latent_dim: Count
@@ -89,7 +82,7 @@ AnyNetwork = AutoencoderStage | ClassifierStage | Judge
 
 
 class Pool(Strict):
-    """The number of training images that T learns from, drawn at random; or all, and with `flip` mirrored as well."""
+    """How many training images T learns from; `all` takes each of them once, and with `flip` its mirror image."""
 
     size: Count | Literal["all"]
 
@@ -106,11 +99,11 @@ class Experiment(Strict):
 
     title: str
     seed: NonNegativeInt
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")]
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:(0|[1-9]\d?))?)$")]
     dataset: AnyDataSet
     first_stage: Annotated[AutoencoderStage | ClassifierStage, Field(discriminator="kind")]
     pool: Pool
-    pairs: Annotated[Annotated[Literal["none"], Tag("word")] | Annotated[Pairs, Tag("section")], WORD_OR_SECTION]
+    pairs: WordOrSection[Literal["none"], Pairs]
     flow: FlowSize
     training: FlowTraining
     evaluation: Evaluation
@@ -119,11 +112,6 @@ class Experiment(Strict):
     def concepts(self) -> tuple[str, ...]:
         """The names of the concepts; none where T learns the density of the latents alone."""
         return () if self.pairs == "none" else self.dataset.concepts
-
-    @property
-    def pool_size(self) -> int | None:
-        """The number of training images that T learns from; None for all."""
-        return None if self.pool.size == "all" else self.pool.size
 
     @model_validator(mode="after")
     def _fits(self) -> "Experiment":
@@ -190,7 +178,20 @@ def load_experiment(profile: str, experiment: str) -> Experiment:
 
 def all_sources() -> Sources:
     """`paper_configs/sources.yaml`."""
-    return load_sources(CONFIGS / "sources.yaml")
+    path = CONFIGS / "sources.yaml"
+    return validated(Sources, read_yaml(path), path)
+
+
+def all_downloads() -> Downloads:
+    """The files of `paper_configs/sources.yaml`, below `downloads/`."""
+    return Downloads(sources=all_sources().sources, folder=DOWNLOADS, mirror=MIRROR)
+
+
+def obtain(name: str) -> Path:
+    """The file of the source `name`; it is fetched, and announced before, if it is not there."""
+    downloads = all_downloads()
+    downloads.announce([name])
+    return downloads.obtain(name)
 
 
 def load_variant(name: str) -> NamedVariant:
@@ -198,7 +199,7 @@ def load_variant(name: str) -> NamedVariant:
     base, _, seed = name.partition("-seed")
     variants = read_yaml(_VARIANTS)
     if not isinstance(variants, dict) or base not in variants:
-        raise UserError(f"{shown(_VARIANTS)} has no variant {base!r}; it has {', '.join(variants or ())}")
+        raise UserError(f"{shown(_VARIANTS)} has no variant {base!r}; it has {', '.join(map(str, variants or ()))}")
     if name != base and (not seed.isdecimal() or seed != str(int(seed)) or seed == "0"):
         raise UserError(f"variant {name!r}: a further seed is a number from 1 on, as in {base}-seed1")
     variant = validated(Variant, variants[base], _VARIANTS, prefix=base)

@@ -2,7 +2,7 @@
 
 
 class ReproduceError(Exception):
-    """A failure that is nobody's typing mistake: one line on stderr, exit code 1."""
+    """A failure that the user's input did not cause: one line on stderr, exit code 1."""
 
     exit_code = 1
 

@@ -18,6 +18,8 @@ def factor_slices(dims: Sequence[int]) -> list[slice]:
 
 def check_factor(factor: Tensor, n_concepts: int) -> None:
     """Raise unless every entry of `factor` `[B]` is the index of a concept (the residual is shared by no pair)."""
+    if factor.dtype not in (torch.int32, torch.int64):
+        raise UserError(f"factor must hold the concepts' indices as int64; it is {factor.dtype}")
     if len(bad := factor[(factor < 0) | (factor >= n_concepts)]):
         raise UserError(
             f"factor index {int(bad[0])} is out of range for n_concepts={n_concepts}: the concepts are numbered from 0"

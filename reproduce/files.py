@@ -50,12 +50,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(lock: Path, *, busy: str, wait: bool = False) -> Iterator[None]:
-    """Hold the file `lock` against other processes. It may stay behind: a file that nobody holds locks nothing out.
+    """Hold the file `lock` against other processes. The file may remain: it blocks no one once no process holds it.
 
     `busy` says what the process that holds it is doing. With `wait`, `busy` goes to stderr and the lock is waited for.
 
     Raises:
-        ReproduceError: without `wait`, that the lock is held; and where the folder's file system has no locks.
+        ReproduceError: the lock is held and `wait` is false, or the file system has no locks.
     """
     held = FileLock(lock)
     try:
@@ -101,8 +101,8 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise MissingFileError(f"{shown(path)} does not exist") from None
-    except (ValueError, EOFError, KeyError, tokenize.TokenError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0]
+    except (ValueError, EOFError, KeyError, NotImplementedError, tokenize.TokenError, zipfile.BadZipFile) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise MissingFileError(f"{shown(path)} is damaged ({reason}) and must be deleted") from None
 
 

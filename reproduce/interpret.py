@@ -58,7 +58,8 @@ def ornstein_uhlenbeck(start: Tensor, *, steps: int, rho: float, generator: torc
     distribution is N(0, 1), that of z̃. Source: the paper names the process; this discretisation is exact.
     """
     points = [start]
-    for noise in (1 - rho**2) ** 0.5 * torch.randn(steps, len(start), generator=generator, dtype=start.dtype):
+    noises = (1 - rho**2) ** 0.5 * torch.randn(steps, len(start), generator=generator, dtype=start.dtype)
+    for noise in noises.to(start.device):
         points.append(rho * points[-1] + noise)
     return torch.stack(points)[1:]
 
@@ -69,7 +70,7 @@ def vary(
     """`n` variants `[n, N]` of row `index` of z̃ `[m, N]`, which differ only in the factor that lies at `part`.
 
     Arguments:
-        how: "sources" takes the factor of other rows, in random order, and of each row as often as of any other;
+        how: "sources" takes the factor of the other rows in random order, and begins again after the last one;
             "normal" draws it from N(0, 1); "walk" starts at the row's own, see `ornstein_uhlenbeck`.
         rho: the walk's correlation between two steps.
     """

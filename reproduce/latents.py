@@ -1,17 +1,19 @@
 """Latents: they are encoded once, kept on disk, and drawn as pairs for training and for the estimators."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from reproduce.data.shared.base import IMAGES_AT_A_TIME
 from reproduce.errors import ReproduceError
 from reproduce.files import read_array, write_array
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.pairs import ConceptPairs
+
+IMAGES_AT_A_TIME = 500  # where no network is trained; a larger batch needs more memory and is no faster
 
 
 @torch.no_grad()
@@ -36,18 +38,18 @@ def encode_images(
 
 
 def _exact(z: Tensor) -> Posterior:
-    """The posterior that is z for certain."""
+    """The posterior without variance: its mean is z, its log-variance -inf."""
     return Posterior(z, torch.full_like(z, -torch.inf))
 
 
 def save_posterior(posterior: Posterior, folder: Path, name: str) -> None:
-    """Write `<name>_mean.npy` and, unless z is exactly the mean as a classifier's is, `<name>_logvar.npy`."""
+    """Write `<name>_mean.npy` and, unless the posterior has no variance as a classifier's, `<name>_logvar.npy`."""
     write_array(folder / f"{name}_mean.npy", posterior.mean.numpy())
     logvar = folder / f"{name}_logvar.npy"
     if torch.isfinite(posterior.logvar).all():
         write_array(logvar, posterior.logvar.numpy())
     else:
-        logvar.unlink(missing_ok=True)  # an autoencoder may have been encoded with before
+        logvar.unlink(missing_ok=True)  # an autoencoder's file may be left from an earlier call
 
 
 def load_posterior(folder: Path, name: str) -> Posterior:
@@ -57,44 +59,32 @@ def load_posterior(folder: Path, name: str) -> Posterior:
     return Posterior(mean, torch.from_numpy(read_array(logvar))) if logvar.exists() else _exact(mean)
 
 
+@dataclass(frozen=True)
 class LatentPairs:
-    """Pairs of latents that share one concept.
+    """Pairs of latents that share one concept: `pairs` draws the images, and `posterior` `[n, N]` has their latents.
 
-    Arguments:
-        posterior: those of the pool's images, `[n, N]`, on any device.
-        values: the pool's concept values `[n, K]`.
-        concepts, weights, balanced: see `ConceptPairs`.
-        sample: draw z from the posterior, anew each time (official in training), or take its mean (official in the
-            estimate).
+    `sample`: draw z from the posterior anew each time (official in training), or take its mean (official in the
+    estimate).
     """
 
-    def __init__(
-        self,
-        *,
-        posterior: Posterior,
-        values: Tensor,
-        concepts: Sequence[str],
-        weights: Sequence[float] | None,
-        balanced: bool,
-        sample: bool,
-    ) -> None:
-        self._pairs = ConceptPairs(values=values, concepts=concepts, weights=weights, balanced=balanced)
-        self._posterior, self._sample = posterior, sample
+    pairs: ConceptPairs
+    posterior: Posterior
+    sample: bool
 
     def __call__(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Draw `z_a`, `z_b` `[n, N]` on the posterior's device, and `factor` `[n]`."""
-        index_a, index_b, factor = self._pairs.draw(n, generator)
-        a, b = self._posterior[index_a], self._posterior[index_b]
-        return (a.sample(generator), b.sample(generator), factor) if self._sample else (a.mean, b.mean, factor)
+        index_a, index_b, factor = self.pairs.draw(n, generator)
+        a, b = self.posterior[index_a], self.posterior[index_b]
+        return (a.sample(generator), b.sample(generator), factor) if self.sample else (a.mean, b.mean, factor)
 
 
+@dataclass(frozen=True)
 class SingleLatents:
-    """Latents of any of the images of `posterior` `[n, N]`, drawn from it anew each time."""
+    """Latents of images that are drawn at random; z is drawn from the image's `posterior` anew each time."""
 
-    def __init__(self, posterior: Posterior) -> None:
-        self._posterior = posterior
+    posterior: Posterior
 
     def __call__(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw z `[n, N]` on the posterior's device."""
-        index = torch.randint(len(self._posterior.mean), (n,), generator=generator)
-        return self._posterior[index].sample(generator)
+        index = torch.randint(len(self.posterior.mean), (n,), generator=generator)
+        return self.posterior[index].sample(generator)

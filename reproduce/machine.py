@@ -4,7 +4,7 @@ import os
 import platform
 import resource
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 
 import torch
 
@@ -20,13 +20,5 @@ def describe_machine() -> dict[str, object]:
         "python": platform.python_version(),
         "cpu_count": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": dict(sorted((found.name, found.version) for found in distributions() if found.name in _PACKAGES)),
     }
-
-
-def _version(package: str) -> str | None:
-    """None for a package that is not installed: a stage that is called by itself needs no DVC."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -30,7 +30,7 @@ class ConceptPairs:
             expected = f"[n, {len(concepts)}] for the concepts {', '.join(concepts)}"
             raise UserError(f"values must be {expected}; they are {list(values.shape)}")
         weights = [1.0] * len(concepts) if weights is None else list(weights)
-        if len(weights) != len(concepts) or min(weights) < 0 or sum(weights) <= 0:
+        if not concepts or len(weights) != len(concepts) or min(weights) < 0 or sum(weights) <= 0:
             needed = f"one for each of {', '.join(concepts)}, none negative, not all 0"
             raise UserError(f"concept weights {weights}: {needed}")
         if len(values) < 2:

@@ -35,14 +35,11 @@ class ExperimentPlaces:
 
     def __init__(self, profile: str, experiment: str) -> None:
         self.profile, self.experiment = profile, experiment
+        self.folder = ROOT / "artifacts" / profile / experiment
         self.data = self.folder / "data"
         self.pairs = self.folder / "pairs"
         self.first_stage = self.folder / "first_stage"
         self.latents = self.folder / "latents"
-
-    @property
-    def folder(self) -> Path:
-        return ROOT / "artifacts" / self.profile / self.experiment
 
 
 class RunPlaces(ExperimentPlaces):
@@ -55,7 +52,7 @@ class RunPlaces(ExperimentPlaces):
         self.dimensions = own / "dimensions.json"
         self.flow = own / "flow"
         self.evaluation = own / "evaluation"
-        # no DVC out: how long a training took must neither rerun what follows nor make a checkout look changed
+        # not a DVC out: the time that a training took must neither rerun later stages nor make a checkout look changed
         self.machine_notes = own / "machine.json"
         self.metrics = shown / "runs" / experiment / f"{variant}.json"
         self.machine = shown / "runs" / experiment / f"{variant}.machine.json"

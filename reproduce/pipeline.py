@@ -1,6 +1,6 @@
 """`paper_configs/pipeline.yaml`: what `dvc repro` runs; and how it is written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pydantic import model_validator
 
@@ -11,7 +11,7 @@ from reproduce.paths import CONFIGS, PIPELINE
 from reproduce.schema import Strict, read_yaml, validated
 
 VARIANTS = ("paper", "normalised", "code")
-# the paper's order, in which the page shows them; others follow by name
+# the paper's order, in which the page shows them
 _ORDER = (
     *("colormnist_ae", "colormnist_classifier", "celeba_ae", "animalfaces_ae", "animalfaces_classifier"),
     *("mnist", "fashionmnist", "cifar10", "celeba"),
@@ -32,12 +32,20 @@ class ExperimentEntry(Strict):
     experiment: str
     data: str
 
+    @property
+    def key(self) -> str:
+        return f"{self.profile}-{self.experiment}"
+
 
 class RunEntry(ExperimentEntry):
     """One run: an entry of variants.yaml (`variant`), and its `name` in results/, as in `code-seed1`."""
 
     variant: str
     name: str
+
+    @property
+    def key(self) -> str:
+        return f"{super().key}-{self.name}"
 
 
 class Pipeline(Strict):
@@ -49,6 +57,14 @@ class Pipeline(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Pipeline":
+        for key, entry in (*self.experiments.items(), *self.runs.items()):
+            if key != entry.key:
+                raise ValueError(f"{key}: this entry describes {entry.key}; both must be the same")
+        for key, run in self.runs.items():
+            if f"{run.profile}-{run.experiment}" not in self.experiments:
+                raise ValueError(f"{key}: its experiment is not among `experiments`")
+            if run.name.partition("-seed")[0] != run.variant:
+                raise ValueError(f"{key}: the name {run.name} is not one of the variant {run.variant}")
         if set(self.profiles) != {run.profile for run in self.runs.values()}:
             raise ValueError(
                 "profiles: they are not those of the runs; `reproduce select PROFILE` writes the file anew"
@@ -63,6 +79,11 @@ class Pipeline(Strict):
 def load_pipeline() -> Pipeline:
     """The file; UserError where it is missing or broken."""
     return validated(Pipeline, read_yaml(PIPELINE), PIPELINE)
+
+
+def in_order(experiments: Iterable[str]) -> list[str]:
+    """The names in the paper's order; others follow by name."""
+    return sorted(experiments, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
 
 
 def select(
@@ -83,11 +104,10 @@ def select(
     if not (CONFIGS / profile).is_dir():
         profiles = ", ".join(sorted(path.name for path in CONFIGS.iterdir() if path.is_dir()))
         raise UserError(f"there is no profile {profile!r} in {shown(CONFIGS)}; there are {profiles}")
-    known = {name: place for place, name in enumerate(_ORDER)}
-    there = sorted(path.stem for path in (CONFIGS / profile).glob("*.yaml"))
+    there = [path.stem for path in (CONFIGS / profile).glob("*.yaml")]
     before = load_pipeline() if add else Pipeline(profiles=(), experiments={}, runs={})
     entries, runs = dict(before.experiments), dict(before.runs)
-    for name in experiments or sorted(there, key=lambda name: known.get(name, len(known))):
+    for name in experiments or in_order(there):
         config = load_experiment(profile, name)
         entry = {"profile": profile, "experiment": name, "data": config.dataset.name}
         entries[f"{profile}-{name}"] = ExperimentEntry(**entry)

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -14,8 +14,11 @@ from reproduce.files import shown
 
 M = TypeVar("M", bound=BaseModel)
 UnitInterval = Annotated[float, Field(gt=0, lt=1)]
-# for a union of a word and a section, tagged so: an error then says what is wrong with the form that was meant
-WORD_OR_SECTION = Discriminator(lambda value: "section" if isinstance(value, Mapping | BaseModel) else "word")
+W = TypeVar("W")
+S = TypeVar("S")
+_TAG = Discriminator(lambda value: "section" if isinstance(value, Mapping | BaseModel) else "word")
+# the tags make an error say what is wrong with the form that was meant
+WordOrSection: TypeAlias = Annotated[Annotated[W, Tag("word")] | Annotated[S, Tag("section")], _TAG]
 
 
 class Strict(BaseModel):
@@ -32,7 +35,7 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{shown(path)} does not exist") from None
     except UnicodeDecodeError:
         raise UserError(f"{shown(path)} is not a UTF-8 text file") from None
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:  # ValueError: a date that does not exist
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         raise UserError(f"{shown(path)}{line}: {getattr(error, 'problem', None) or 'not valid YAML'}") from None
@@ -40,9 +43,10 @@ def read_yaml(path: Path) -> Any:
 
 def validated(schema: type[M], value: Any, where: Path | str, *, prefix: str = "") -> M:
     """`value` as a `schema`; UserError names the file (or whatever `where` says) and the first wrong key."""
+    named = shown(where) if isinstance(where, Path) else where
     try:
         # as JSON, so that a strict schema takes YAML's lists as tuples
-        return schema.model_validate_json(json.dumps(value, default=str))
+        return schema.model_validate_json(json.dumps(value, default=_plain))
     except ValidationError as error:
         found = error.errors()
         # a misspelt key is also reported as missing under its right name; the unknown one tells the user what to do
@@ -57,8 +61,16 @@ def validated(schema: type[M], value: Any, where: Path | str, *, prefix: str = "
             reason += f" (it is {first['input']!r:.80})"
         if not key and first["type"] != "value_error":  # a check of the whole file names its key itself
             key = "the whole file"
-        named = shown(where) if isinstance(where, Path) else where
         raise UserError(": ".join([named, *([key] if key else []), reason])) from None
+    except (TypeError, ValueError) as error:  # JSON has no such value or key
+        raise UserError(f"{named}: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    """A number or an array of NumPy or torch as Python's own; TypeError for what no setting can be, such as a date."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{value!r:.80} is not a number, a text, a list or a section; put a text in quotes")
 
 
 def _keys(value: Any, location: tuple[int | str, ...]) -> list[str]:

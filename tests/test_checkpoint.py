@@ -17,10 +17,10 @@ from test_official import State, official_state
 from torch import nn
 
 from reproduce import Autoencoder, Classifier, Flow, cli, config, load_official_flow, paths
+from reproduce.config import all_sources
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import sha256
 from reproduce.intake.download import Downloads
-from reproduce.intake.sources import load_sources
 from reproduce.models.weights import load_network
 from reproduce.official.convert import fetch_checkpoint
 from reproduce.seeds import numpy_generator, torch_generator
@@ -135,7 +135,7 @@ def test_a_file_that_exists_is_not_written_over(
 
 # --- out of the authors' archive
 
-SOURCES = load_sources(ROOT / "paper_configs/sources.yaml").sources
+SOURCES = all_sources().sources
 MEMBERS = SOURCES["official_logs"].members
 
 

@@ -122,7 +122,7 @@ def test_what_an_earlier_stage_did_not_write_gets_one_line_and_what_to_do(
     assert error.count("\n") == 1
     advice = {
         "embedded": "`dvc repro` runs the stage that writes it",
-        "full": "`reproduce select full colormnist_ae` and `dvc repro` make it",
+        "full": "--add` and `dvc repro` make it",
     }
     assert error.endswith(f"{advice[profile]}\n")
     assert [path.name for path in elsewhere.iterdir()] == ["dvc.yaml"]

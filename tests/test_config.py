@@ -416,7 +416,7 @@ def test_colormnist_needs_a_pool_of_a_size_and_pairs() -> None:
     content = value()
     use(content, "rendered_animals")
     content["pool"]["size"] = "all"
-    assert validated(Experiment, content, PATH).pool_size is None
+    assert validated(Experiment, content, PATH).pool.size == "all"
     for section in ("swap", "probe", "embedding", "grid", "mix"):
         del content["evaluation"][section]
     content["pairs"] = "none"

@@ -244,6 +244,9 @@ def test_what_cannot_be_estimated_is_refused() -> None:
         bad[7] = index
         with pytest.raises(UserError, match=f"factor index {index} is out of range for n_concepts=2"):
             estimate_dimensions(a, b, bad, n_concepts=2)
+    for kind in (torch.float32, torch.bool):
+        with pytest.raises(UserError, match="factor must hold the concepts' indices as int64"):
+            estimate_dimensions(a, b, factor.to(kind), n_concepts=2)
     for value in (float("nan"), float("inf")):
         bad_latent = b.clone()
         bad_latent[3, 1] = value

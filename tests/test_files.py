@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -179,7 +180,7 @@ def test_nan_weights_and_weights_that_do_not_fit_are_named(tmp_path):
         load_network(path, Flow)
 
 
-@pytest.mark.parametrize("config", [{"colour": 3}, {"width": None}, None])
+@pytest.mark.parametrize("config", [{"colour": 3}, {"width": None}, {"n_classes": -1}, None])
 def test_a_header_that_no_network_fits_is_one_line(tmp_path, config):
     path = tmp_path / "net.safetensors"
     save_network(path, Classifier(width=4))
@@ -192,3 +193,20 @@ def test_a_header_that_no_network_fits_is_one_line(tmp_path, config):
     with pytest.raises(ReproduceError, match=r"net\.safetensors: its header describes no classifier") as caught:
         load_network(path, Classifier)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("header", ["[]", "null", "3"])
+def test_a_header_that_is_no_object_is_one_line(tmp_path, header):
+    path = tmp_path / "net.safetensors"
+    save_file({}, path, metadata={"network": header})
+    with pytest.raises(ReproduceError, match=r"net\.safetensors") as caught:
+        load_network(path, Classifier)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_error_without_words_is_named_by_its_kind(tmp_path, monkeypatch):
+    """As zipfile raises it on some damaged archives."""
+    (tmp_path / "a.npz").write_bytes(b"")
+    monkeypatch.setattr(np, "load", Mock(side_effect=EOFError()))
+    with pytest.raises(ReproduceError, match=r"a\.npz is damaged \(EOFError\)"):
+        read_arrays(tmp_path / "a.npz")

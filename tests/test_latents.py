@@ -9,6 +9,7 @@ from torch import Tensor
 from reproduce.errors import ReproduceError
 from reproduce.latents import LatentPairs, encode_images, load_posterior, save_posterior
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
+from reproduce.pairs import ConceptPairs
 from reproduce.seeds import torch_generator
 
 CPU = torch.device("cpu")
@@ -130,14 +131,8 @@ def pairs(*, sample: bool, logvar: float = 0.0, values: Tensor = VALUES, balance
     """Latents whose mean is the image's own number, 10 times it, and its two concept values."""
     number = torch.arange(len(values)).float()[:, None]
     mean = torch.cat([number, 10 * number, values.float()], 1)
-    return LatentPairs(
-        posterior=Posterior(mean, torch.full_like(mean, logvar)),
-        values=values,
-        concepts=["digit", "color"],
-        weights=None,
-        balanced=balanced,
-        sample=sample,
-    )
+    drawn = ConceptPairs(values=values, concepts=["digit", "color"], balanced=balanced)
+    return LatentPairs(drawn, Posterior(mean, torch.full_like(mean, logvar)), sample=sample)
 
 
 def test_modes_are_drawn_whole_and_partners_share_the_concept() -> None:
@@ -156,14 +151,8 @@ def test_modes_are_drawn_whole_and_partners_share_the_concept() -> None:
 def test_samples_have_the_posteriors_mean_and_variance() -> None:
     n = 40_000
     posterior = Posterior(torch.tensor([[1.0, -2], [1, -2]]), torch.tensor([[0.0, -2], [0, -2]]))
-    draw = LatentPairs(
-        posterior=posterior,
-        values=torch.zeros(2, 1, dtype=torch.int64),
-        concepts=["digit"],
-        weights=None,
-        balanced=False,
-        sample=True,
-    )
+    pairs = ConceptPairs(values=torch.zeros(2, 1, dtype=torch.int64), concepts=["digit"])
+    draw = LatentPairs(pairs, posterior, sample=True)
     z_a, z_b, _ = draw(n, torch_generator(0, "draw"))
     mean, deviation = posterior.mean[0], (0.5 * posterior.logvar[0]).exp()
     standard = [(z - mean) / deviation for z in (z_a, z_b)]

@@ -12,6 +12,7 @@ from reproduce.code import sources
 from reproduce.config import Experiment, Variant, load_experiment, load_variant
 from reproduce.errors import UserError
 from reproduce.pipeline import load_pipeline, select
+from reproduce.stages import validate
 
 ROOT = Path(__file__).parent.parent
 STAGES = {
@@ -66,7 +67,7 @@ def params(stage: str, ending: str) -> list[str] | None:
     return []
 
 
-DERIVED = {"concepts": {"pairs"}, "pool_size": {"pool"}}
+DERIVED = {"concepts": {"pairs"}}
 
 
 @pytest.mark.parametrize("stage", [name for name in STAGES if name not in ("validate", "report", "figures")])
@@ -179,3 +180,34 @@ def test_what_does_not_exist_is_not_selected(own: Path, arguments: dict, words: 
     with pytest.raises(UserError, match=words):
         select(**arguments)
     assert not own.exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            "  embedded-mnist-density: {",
+            "  embedded-mnist-other: {",
+            "embedded-mnist-other: this entry describes embedded-mnist-density",
+        ),
+        ("variant: density", "variant: code", "the name density is not one of the variant code"),
+        ("  embedded-mnist: {profile: embedded, experiment: mnist, data: mnist}", "  {}", "experiments"),
+    ],
+)
+def test_a_file_edited_by_hand_is_checked(own: Path, old: str, new: str, words: str) -> None:
+    select("embedded", ["mnist"])
+    text = own.read_text()
+    assert old in text
+    own.write_text(text.replace(old, new))
+    with pytest.raises(UserError, match=words):
+        load_pipeline()
+
+
+def test_a_data_set_that_is_not_the_configs_is_refused(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC would watch another module than the one that the stages use."""
+    monkeypatch.setattr(validate, "ROOT", own.parent)
+    select("embedded", ["mnist"])
+    validate.run()
+    own.write_text(own.read_text().replace("data: mnist", "data: celeba"))
+    with pytest.raises(UserError, match="embedded-mnist: the data set is mnist, not celeba; correct `data`"):
+        validate.run()

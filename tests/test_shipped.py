@@ -47,7 +47,7 @@ def test_a_shipped_network_is_copied(shipped: Path) -> None:
         ("missing", ReproduceError, r"network\.safetensors is missing: restore it, or set `source: train` in"),
         ("damaged", ReproduceError, r"is damaged: its sha256 is \w+, .*sha256\.txt expects \w+; restore the file"),
         ("unlisted", ReproduceError, r"sha256\.txt does not list it"),
-        ("size", UserError, r"colormnist_classifier\.yaml: width=8; .* has 4; put it back, or train"),
+        ("size", UserError, r"colormnist_classifier\.yaml: width is 8, but .* has 4: restore it, or train"),
         ("images", UserError, "was trained on other images than this data set's training part"),
     ],
 )

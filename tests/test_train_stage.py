@@ -62,13 +62,15 @@ def test_variants_of_the_same_sizes_share_one_training(
     assert trained("code")[:2] == code[:2]
 
 
-@pytest.mark.parametrize("change", ["seed", "half", "pool", "flow"])
+@pytest.mark.parametrize("change", ["seed", "half", "pool", "flow", "curve"])
 def test_what_was_trained_otherwise_is_not_taken(site: RunPlaces, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     train.run(*OF, "normalised")
     if change == "pool":
         write_arrays(site.pairs / "pool.npz", {"values": np.random.default_rng(1).integers(0, 3, (60, 2))})
     elif change == "flow":  # damaged since
         (RunPlaces(*OF, "normalised").flow / "flow.safetensors").write_bytes(b"")
+    elif change == "curve":  # gone since
+        (RunPlaces(*OF, "normalised").flow / "training.csv").unlink()
     else:
         config, choice = train.load_run(*OF, "code")
         changed = choice.model_copy(update={change: {"seed": 1, "half": False}[change]})
@@ -85,3 +87,14 @@ def test_what_a_copy_was_copied_from_may_be_a_copy(site: RunPlaces) -> None:
     train.run(*OF, "normalised")
     assert trained("normalised")[0] == before
     assert trained("normalised")[2]["copied_from"] == "code"
+
+
+def test_the_time_of_an_evaluation_stays_with_its_run(site: RunPlaces) -> None:
+    """A copied T brings no such time, and a training keeps the one of its own run."""
+    train.run(*OF, "normalised")
+    notes = RunPlaces(*OF, "normalised").machine_notes
+    write_json(notes, read_json(notes) | {"evaluate_seconds": 7.0})
+    train.run(*OF, "code")
+    assert "evaluate_seconds" not in trained("code")[2]
+    train.run(*OF, "normalised")
+    assert trained("normalised")[2]["evaluate_seconds"] == 7.0

@@ -38,7 +38,7 @@ def step_flop(train: Callable[[int], object]) -> float:
 
 @cache
 def network_flop(stage: Any, **sizes: int) -> float:
-    """The same for an autoencoder with all its terms, or a classifier; the number of outputs makes no difference."""
+    """Operations per example in a step of an autoencoder with all its terms, or of a classifier with any outputs."""
     objective = getattr(stage, "objective", None)
     network: Any = (Autoencoder if objective else Classifier)(width=stage.width, **sizes)
     lpips: Any = lpips_network(None) if objective else None
@@ -62,7 +62,7 @@ def network_flop(stage: Any, **sizes: int) -> float:
 
 @cache
 def flow_flop(dim: int, **sizes: Any) -> float:
-    """The same for T, per pair; the division of z into factors makes no difference."""
+    """Operations per pair in a step of T; the division of z into factors makes no difference."""
 
     def draw(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         return torch.randn(n, dim), torch.randn(n, dim), torch.zeros(n, dtype=torch.int64)

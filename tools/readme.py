@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from reproduce.errors import ReproduceError, UserError
+from reproduce.files import write_text
 from reproduce.paths import ROOT, results
-from reproduce.pipeline import load_pipeline
+from reproduce.pipeline import in_order
 from reproduce.report.formats import Row, escape_markdown, markdown_grid, show
 from reproduce.report.runs import Run, concepts, load_runs, value
 
@@ -16,7 +17,10 @@ BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
 def _lowest(run: Run, swapped: Sequence[str], side: str) -> str:
-    """The lowest share under the swaps of the factors `swapped`: of their own concepts for `source`, else of others."""
+    """The lowest share over the swaps of the factors `swapped`.
+
+    `side`: "source" for the swapped concept itself, "target" for the other concepts.
+    """
     pairs = [(factor, concept) for factor in swapped for concept in concepts([run])]
     pairs = [(factor, concept) for factor, concept in pairs if (factor == concept) == (side == "source")]
     shares = [value(run, "metrics", "swap", factor, concept, side) for factor, concept in pairs]
@@ -59,13 +63,14 @@ def main() -> None:
     check = parser.parse_args().check
     readme = ROOT / "README.md"
     try:
-        expected = [run for run in load_pipeline().runs_of("embedded") if run[1] in ("paper", "code")]
         old = readme.read_text(encoding="utf-8")
-        new = inject(old, readme_table(load_runs(results("embedded") / "runs", expected)))
+        runs = load_runs(results("embedded") / "runs")
+        order = in_order({run["experiment"] for run in runs})
+        new = inject(old, readme_table(sorted(runs, key=lambda run: order.index(run["experiment"]))))
     except ReproduceError as error:
         sys.exit(f"readme: {error}")
     if not check:
-        readme.write_text(new, encoding="utf-8")
+        write_text(readme, new)
     elif new != old:
         sys.exit("README.md: the table is not that of results/embedded/runs; `make readme` writes it")
 

@@ -9,11 +9,11 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from reproduce.data.shared.base import IMAGES_AT_A_TIME
 from reproduce.evaluation.embedding import Embeddings
 from reproduce.evaluation.subject import Measured, Subject, named_slices
 from reproduce.factors import factor_slices
 from reproduce.interpret import exchange
+from reproduce.latents import IMAGES_AT_A_TIME
 from reproduce.models.convolutional import Classifier
 from reproduce.schema import Strict
 

@@ -8,10 +8,10 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from reproduce.data.shared.base import IMAGES_AT_A_TIME
 from reproduce.errors import UserError
 from reproduce.evaluation.subject import Measured, Subject
 from reproduce.interpret import ornstein_uhlenbeck
+from reproduce.latents import IMAGES_AT_A_TIME
 from reproduce.models.convolutional import Autoencoder
 from reproduce.schema import Strict, UnitInterval
 from reproduce.seeds import torch_generator

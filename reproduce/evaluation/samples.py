@@ -9,10 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from reproduce.data.shared.base import IMAGES_AT_A_TIME, heldout_batches, rows, to_uint8
+from reproduce.data.shared.base import rows, to_uint8
 from reproduce.errors import ReproduceError
-from reproduce.evaluation.subject import Measured, Subject
+from reproduce.evaluation.subject import Measured, Subject, heldout_batches
 from reproduce.evaluation.swap import judge_rates
+from reproduce.latents import IMAGES_AT_A_TIME
 from reproduce.models.convolutional import Autoencoder
 from reproduce.schema import Strict
 from reproduce.seeds import torch_generator

@@ -1,6 +1,6 @@
 """What every measurement takes, and what it returns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproduce.data.shared.base import IMAGES_AT_A_TIME, HeldoutPairs, ImageData, Readings, Table, rows, to_uint8
+from reproduce.data.shared.base import HeldoutPairs, ImageData, Readings, Table, rows, to_uint8
 from reproduce.factors import factor_slices
+from reproduce.latents import IMAGES_AT_A_TIME
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.models.flow import Flow
 
@@ -125,6 +126,12 @@ class Subject:
             images = self.network.decode(part)
             found.append(self.data.read(self.judge(images), images))
         return {concept: torch.cat([part[concept] for part in found]) for concept in found[0]}
+
+
+def heldout_batches(data: ImageData, table: Table) -> Iterator[Tensor]:
+    """The images `[n, C, S, S]` of all rows of a held-out table, `IMAGES_AT_A_TIME` together."""
+    for start in range(0, len(table["values"]), IMAGES_AT_A_TIME):
+        yield data.render_heldout(rows(table, slice(start, start + IMAGES_AT_A_TIME)))
 
 
 def as_pictures(images: Tensor) -> np.ndarray:

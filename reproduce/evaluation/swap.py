@@ -8,9 +8,9 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from reproduce.data.shared.base import ImageData, Readings, heldout_batches
+from reproduce.data.shared.base import ImageData, Readings
 from reproduce.errors import UserError
-from reproduce.evaluation.subject import Measured, Subject
+from reproduce.evaluation.subject import Measured, Subject, heldout_batches
 from reproduce.interpret import exchange
 from reproduce.models.convolutional import Classifier
 from reproduce.schema import Strict

@@ -1,12 +1,11 @@
 """What can be downloaded: the schema of `paper_configs/sources.yaml`."""
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from reproduce.errors import UserError
-from reproduce.schema import Strict, read_yaml, validated
+from reproduce.schema import Strict
 
 
 class Member(Strict):
@@ -48,8 +47,3 @@ class Sources(Strict):
                 return name
         known = ", ".join(member for source in self.sources.values() for member in source.members)
         raise UserError(f"sources.yaml has no checkpoint {checkpoint!r}; it has {known}")
-
-
-def load_sources(path: Path) -> Sources:
-    """The sources in the YAML file `path`; UserError names the first wrong key."""
-    return validated(Sources, read_yaml(path), path)

@@ -80,7 +80,7 @@ class _ScaleAndShift(nn.Module):
 
 
 class DoubleCoupling(nn.Module):
-    r"""Two affine couplings: the first half conditions the second, and then the second the first.
+    r"""Two affine couplings: the first half conditions the second, and then the second conditions the first.
 
     Each is :math:`y_2 = x_2 \odot \exp(s(x_1)) + t(x_1)` with :math:`s \in (-1, 1)`.
     """

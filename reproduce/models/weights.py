@@ -49,7 +49,7 @@ def save_network(
         try:
             save_file(tensors, temporary, metadata=metadata)
         except SafetensorError as error:
-            raise ReproduceError(f"{path} cannot be written ({error}): is the disk full?") from error
+            raise ReproduceError(f"{shown(path)} cannot be written ({error}): is the disk full?") from error
 
 
 def trained_on(path: Path) -> str:
@@ -60,11 +60,11 @@ def trained_on(path: Path) -> str:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         with safe_open(str(path), framework="pt") as file:
-            header: dict[str, Any] = json.loads((file.metadata() or {}).get("network", "{}"))
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+            header = json.loads((file.metadata() or {}).get("network", "{}"))
+            return dict(header), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
     except FileNotFoundError:
         raise MissingFileError(f"{shown(path)} does not exist") from None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise ReproduceError(
             f"{shown(path)} is not a readable safetensors file ({error}): restore it and run again"
         ) from None
@@ -78,16 +78,17 @@ def load_network(path: Path, expected: type[N]) -> N:
     kind = expected.__name__.lower()
     header, tensors = _read(path)
     if header.get("kind") != kind:
-        raise ReproduceError(f"{path} holds a network of kind {header.get('kind')!r}, not {kind!r}")
+        raise ReproduceError(f"{shown(path)} holds a network of kind {header.get('kind')!r}, not {kind!r}")
     try:
         network = expected(**header["config"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ReproduceError(f"{path}: its header describes no {kind} ({error}): restore it and run again") from None
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = f"its header describes no {kind} ({error})"
+        raise ReproduceError(f"{shown(path)}: {reason}: restore it and run again") from None
     own = network.state_dict()
     for name in sorted(own.keys() | tensors.keys()):
         if name not in tensors or name not in own or tensors[name].shape != own[name].shape:
-            raise ReproduceError(f"{path}: the key {name!r} does not fit a {kind} with {header['config']}")
+            raise ReproduceError(f"{shown(path)}: the key {name!r} does not fit a {kind} with {header['config']}")
         if not torch.isfinite(tensors[name]).all():
-            raise ReproduceError(f"{path}: {name!r} holds NaN or infinity")
+            raise ReproduceError(f"{shown(path)}: {name!r} holds NaN or infinity")
     network.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
     return network.eval()

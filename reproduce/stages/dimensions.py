@@ -10,6 +10,7 @@ from reproduce.dimensions import equal_chunks, stream_estimate
 from reproduce.errors import UserError
 from reproduce.files import read_arrays, read_json, write_json
 from reproduce.latents import LatentPairs, load_posterior
+from reproduce.pairs import ConceptPairs
 from reproduce.paths import RunPlaces
 
 
@@ -35,9 +36,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
         dims = equal_chunks(len(factors), size)
     else:
         values = torch.from_numpy(read_arrays(places.pairs / "pool.npz")["values"])
-        draw = LatentPairs(
-            posterior=posterior, values=values, concepts=concepts, weights=None, balanced=False, sample=False
-        )
+        draw = LatentPairs(ConceptPairs(values=values, concepts=concepts), posterior, sample=False)
         estimate = stream_estimate(
             draw, n_pairs=choice.n_pairs, n_concepts=len(concepts), method=choice.dims, seed=config.seed
         )

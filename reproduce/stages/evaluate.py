@@ -2,8 +2,9 @@
 
 import sys
 import time
+from typing import Any
 
-from reproduce.config import Experiment, all_sources, load_run
+from reproduce.config import Experiment, load_run, obtain
 from reproduce.data.shared.base import HeldoutPairs, rows
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError
@@ -11,12 +12,11 @@ from reproduce.evaluation.measurements import headline, measure_all
 from reproduce.evaluation.samples import Extract, inception_features
 from reproduce.evaluation.subject import Subject
 from reproduce.files import read_arrays, read_json, write_arrays, write_json
-from reproduce.intake.download import Downloads
 from reproduce.latents import load_posterior
 from reproduce.models.convolutional import Classifier
 from reproduce.models.flow import Flow
 from reproduce.models.weights import load_network
-from reproduce.paths import DOWNLOADS, MIRROR, RunPlaces
+from reproduce.paths import RunPlaces
 
 
 def run(profile: str, experiment: str, variant: str) -> None:
@@ -56,7 +56,10 @@ def run(profile: str, experiment: str, variant: str) -> None:
             },
         },
     )
-    notes = read_json(places.machine_notes) if places.machine_notes.exists() else {}
+    # DVC does not restore the notes of a training that it did not run here; the published ones have them
+    notes: dict[str, Any] = next(
+        (read_json(path) for path in (places.machine_notes, places.machine) if path.exists()), {}
+    )
     write_json(places.machine_notes, {**notes, "evaluate_seconds": round(time.monotonic() - started, 1)})
 
 
@@ -83,14 +86,12 @@ def load_subject(places: RunPlaces, config: Experiment) -> Subject:
 
 def _inception(config: Experiment) -> Extract | None:
     """Inception's features; None, with a warning, where its weights cannot be had."""
-    downloads = Downloads(sources=all_sources().sources, folder=DOWNLOADS, mirror=MIRROR)
-    downloads.announce(["inception"])
     try:
-        return inception_features(downloads.obtain("inception"), pick_device(config.device))
+        return inception_features(obtain("inception"), pick_device(config.device))
     except ReproduceError as error:
         print(
             f"reproduce: warning: there is no FID, since Inception's weights can't be had: {error}. "
-            "Once the file is there, run this stage again with dvc repro -f -s",
+            "Once the file is there, run this stage again with dvc repro -f -s evaluate@PROFILE-EXPERIMENT-VARIANT",
             file=sys.stderr,
         )
         return None

@@ -1,17 +1,15 @@
 """fetch: the data set's images and labels, and the authors' network where it is asked for, onto this disk."""
 
-from reproduce.config import OfficialWeights, all_sources, load_experiment
-from reproduce.intake.download import Downloads
+from reproduce.config import OfficialWeights, all_downloads, all_sources, load_experiment
 from reproduce.official.convert import fetch_checkpoint
-from reproduce.paths import DOWNLOADS, MIRROR, WORK, ExperimentPlaces
+from reproduce.paths import WORK, ExperimentPlaces
 
 
 def run(profile: str, experiment: str) -> None:
     """Write `data/`; the authors' network, where the config asks for it, is `network.safetensors` there."""
     config = load_experiment(profile, experiment)
     places, work = ExperimentPlaces(profile, experiment), WORK / "fetch" / profile / experiment
-    sources = all_sources()
-    downloads = Downloads(sources=sources.sources, folder=DOWNLOADS, mirror=MIRROR)
+    sources, downloads = all_sources(), all_downloads()
     names, weights = [*config.dataset.sources(downloads)], config.first_stage.source
     if isinstance(weights, OfficialWeights):
         names.insert(0, sources.archive_of(weights.checkpoint))

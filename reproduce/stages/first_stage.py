@@ -1,7 +1,6 @@
 """first_stage: the network that is interpreted (E and G), and the judge; shipped, trained, or official."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,29 +8,20 @@ from typing import Any
 import torch
 
 from reproduce.code import digest
-from reproduce.config import (
-    AnyNetwork,
-    AutoencoderStage,
-    Experiment,
-    Judge,
-    OfficialWeights,
-    all_sources,
-    load_experiment,
-)
+from reproduce.config import AnyNetwork, AutoencoderStage, Experiment, Judge, OfficialWeights, load_experiment, obtain
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import copy, sha256, shown, write_text
-from reproduce.intake.download import Downloads
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.weights import load_network, save_network, trained_on
-from reproduce.paths import DOWNLOADS, MIRROR, PRETRAINED, WORK, ExperimentPlaces, experiment_config
+from reproduce.paths import PRETRAINED, WORK, ExperimentPlaces, experiment_config
 from reproduce.training.distributed import any_process, is_first, own_device, processes, started
 from reproduce.training.first_stage import train_autoencoder, train_classifier
 from reproduce.training.loop import Resume, log_as_csv
 from reproduce.training.perceptual import Perceptual, feature_distance, lpips_distance
 
 _CHECKSUMS = "sha256.txt"  # of a profile's shipped files, as sha256sum writes it
-# neither of the two has the other's weights or batches, nor those of the network whose images it sees
+# each network has its own seed, so that no two share initial weights or batches
 _SEED_OFFSETS = {"network": 0, "judge": 1, "perceptual": 2}
 
 
@@ -69,7 +59,7 @@ def _provide(config: Experiment, places: ExperimentPlaces, name: str, *, network
             copy(_checked_file(places, name, network=network, sizes=sizes, labels=labels), target)
         return
     device = own_device(pick_device(config.device))
-    distance_inputs, distance = _perceptual(network, places)
+    distance_inputs, distance = _perceptual(network, places, device)
     recipe = {
         "network": name,
         "settings": network.model_dump(),
@@ -86,7 +76,7 @@ def _provide(config: Experiment, places: ExperimentPlaces, name: str, *, network
         options: dict[str, Any] = {"training": network.training, "seed": seed, "resume": resume}
         trained: Autoencoder | Classifier
         if isinstance(network, AutoencoderStage):
-            options |= {"objective": network.objective, "perceptual": None if distance is None else distance(device)}
+            options |= {"objective": network.objective, "perceptual": distance}
             trained = Autoencoder(**sizes, seed=seed).to(device)
             log = train_autoencoder(trained, data.random_images, **options)
         else:
@@ -120,7 +110,7 @@ def _checked_file(
     found = load_network(file, network.network_type).config
     for key, size in sizes.items():
         if found[key] != size:
-            raise UserError(f"{where}: {key}={size}; {called} has {found[key]}; put it back, or train")
+            raise UserError(f"{where}: {key} is {size}, but {called} has {found[key]}: restore it, or train")
     return file
 
 
@@ -136,21 +126,13 @@ def _check_shipped(file: Path, where: str) -> None:
 
 
 def _perceptual(
-    network: AnyNetwork, places: ExperimentPlaces
-) -> tuple[dict[str, str], Callable[[torch.device], Perceptual] | None]:
-    """What makes the distance of the autoencoder's perceptual term on a device, and the inputs that it depends on."""
+    network: AnyNetwork, places: ExperimentPlaces, device: torch.device
+) -> tuple[dict[str, str], Perceptual | None]:
+    """The distance of the autoencoder's perceptual term, if it has one, after the inputs that it depends on."""
     term = network.objective.perceptual if isinstance(network, AutoencoderStage) else None
     if term is None:
         return {}, None
     if term.network == "vgg":
-        vgg16 = _vgg16()
-        return {"vgg16": sha256(vgg16), "lpips": version("lpips")}, partial(lpips_distance, vgg16)
-    file = places.first_stage / "perceptual.safetensors"
-    return {}, lambda device: feature_distance(load_network(file, Classifier).to(device))
-
-
-def _vgg16() -> Path:
-    """VGG16's weights, fetched if need be; several processes wait for the one that fetches."""
-    downloads = Downloads(sources=all_sources().sources, folder=DOWNLOADS, mirror=MIRROR)
-    downloads.announce(["vgg16"])
-    return downloads.obtain("vgg16")
+        vgg16 = obtain("vgg16")  # several processes wait for the one that fetches
+        return {"vgg16": sha256(vgg16), "lpips": version("lpips")}, lpips_distance(vgg16, device)
+    return {}, feature_distance(load_network(places.first_stage / "perceptual.safetensors", Classifier).to(device))

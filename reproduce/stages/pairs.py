@@ -14,7 +14,8 @@ def run(profile: str, experiment: str) -> None:
     config = load_experiment(profile, experiment)
     places = ExperimentPlaces(profile, experiment)
     data = config.dataset.open(places.data)
-    pool, heldout = data.pool(size=config.pool_size, seed=config.seed), data.heldout()
+    size = None if config.pool.size == "all" else config.pool.size
+    pool, heldout = data.pool(size=size, seed=config.seed), data.heldout()
     if isinstance(config.pairs, Pairs):
         ConceptPairs(values=torch.from_numpy(pool["values"]), concepts=data.concepts, weights=config.pairs.weights)
     for wanted in config.evaluation.images().values():  # what cannot be shown is refused now, not after T is trained

@@ -16,6 +16,7 @@ from reproduce.machine import describe_machine
 from reproduce.models.convolutional import Posterior
 from reproduce.models.flow import Flow
 from reproduce.models.weights import save_network
+from reproduce.pairs import ConceptPairs
 from reproduce.paths import WORK, RunPlaces
 from reproduce.training.distributed import any_process, is_first, own_device, processes, started
 from reproduce.training.flow import train_density, train_flow
@@ -29,9 +30,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     places, device = RunPlaces(profile, experiment, variant), own_device(pick_device(config.device))
     dims = read_json(places.dimensions)["dims"]
     recipe = {  # all that decides the weights of T: two runs with the same recipe have the same T, to the last bit
-        "training": config.training.model_dump(),
-        "flow": config.flow.model_dump(),
-        "pairs": config.pairs if config.pairs == "none" else config.pairs.model_dump(),
+        **config.model_dump(include={"training", "flow", "pairs"}),
         "variant": {"seed": choice.seed, "variance": choice.variance, "half": choice.half, "dims": dims},
         "inputs": {path.name: sha256(path) for path in sorted(places.latents.glob("train_*.npy"))},
         "pool": sha256(places.pairs / "pool.npz"),
@@ -53,7 +52,10 @@ def run(profile: str, experiment: str, variant: str) -> None:
                 save_network(places.flow / "flow.safetensors", flow)
                 write_text(places.flow / "training.csv", log_as_csv(log))
         if is_first():
-            write_json(places.machine_notes, notes)
+            before = read_json(places.machine_notes) if places.machine_notes.exists() else {}
+            write_json(
+                places.machine_notes, notes | {key: before[key] for key in ("evaluate_seconds",) if key in before}
+            )
             known = {"profile": profile, "experiment": experiment, "variant": variant}
             write_json(latest, {"run": known, "flow": sha256(places.flow / "flow.safetensors")})
         any_process(False)  # the others end when all is written
@@ -65,16 +67,17 @@ def _copied(latest: dict[str, Any], places: RunPlaces) -> dict[str, Any] | None:
     Two variants have the same recipe where their estimators give the same sizes.
     """
     twin = RunPlaces(**latest["run"])
-    flow = twin.flow / "flow.safetensors"
-    if twin.flow == places.flow or not flow.exists() or sha256(flow) != latest["flow"]:
+    flow, curve = (twin.flow / name for name in ("flow.safetensors", "training.csv"))
+    if twin.flow == places.flow or not (flow.exists() and curve.exists()) or sha256(flow) != latest["flow"]:
         return None
     print(
         f"reproduce: {places.experiment}: {places.variant} has the same T as {twin.variant}, which is copied",
         file=sys.stderr,
     )
-    for name in ("flow.safetensors", "training.csv"):
-        copy(twin.flow / name, places.flow / name)
+    for file in (flow, curve):
+        copy(file, places.flow / file.name)
     notes = read_json(twin.machine_notes) if twin.machine_notes.exists() else {}
+    notes.pop("evaluate_seconds", None)
     return notes | {"copied_from": twin.variant}
 
 
@@ -94,12 +97,7 @@ def _train(
     settings |= {"log": log, "resume": resume, "title": f"T {places.experiment} {places.variant}"}
     if not isinstance(config.pairs, Pairs):
         return train_density(SingleLatents(posterior), **settings)
-    draw = LatentPairs(
-        posterior=posterior,
-        values=torch.from_numpy(read_arrays(places.pairs / "pool.npz")["values"]),
-        concepts=config.concepts,
-        weights=config.pairs.weights,
-        balanced=config.pairs.balanced,
-        sample=True,
-    )
+    values = torch.from_numpy(read_arrays(places.pairs / "pool.npz")["values"])
+    pairs = ConceptPairs(values=values, concepts=config.concepts, **config.pairs.model_dump())
+    draw = LatentPairs(pairs, posterior, sample=True)
     return train_flow(draw, dims=dims, variance=choice.variance, half=choice.half, **settings)

@@ -74,7 +74,7 @@ def part(n: int) -> slice:
 def average(tensors: Sequence[Tensor], *, of: int) -> None:
     """Turn means over this process's `part(of)` into means over the whole batch of `of`, in place.
 
-    `tensors` lie on one device, and are as many, of the same shapes and in the same order in every process. They are
+    `tensors` lie on one device. Every process passes as many of them, of the same shapes, in the same order. They are
     summed in the first one's dtype.
     """
     if processes() == 1:
@@ -115,5 +115,5 @@ def from_first(state: Any) -> Any:
 def _together() -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:  # gloo and NCCL report a lost connection so
+    except RuntimeError as error:  # gloo and NCCL report a lost connection as RuntimeError
         raise ReproduceError("another process of this training has ended; its own message says why") from error

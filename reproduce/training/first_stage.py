@@ -44,19 +44,18 @@ def train_autoencoder(
 
     Raises UserError for an adversarial term in several processes.
     """
-    discriminator, adversarial = None, objective.adversarial
+    discriminator, others, adversarial = None, dict[str, Trained](), objective.adversarial
     if adversarial is not None:
         if processes() > 1:  # the BatchNorm and the calibrated weight need the whole batch
             raise UserError("an adversarial term is trained in one process: leave torchrun and REPRODUCE_PROCESSES out")
         channels, width, norm = model.config["in_channels"], adversarial.width, adversarial.spectral_norm
         discriminator = Discriminator(in_channels=channels, width=width, spectral_norm=norm, seed=seed)
         discriminator.to(model.last_layer.device)
-    loss = AutoencoderLoss(objective, perceptual=perceptual, discriminator=discriminator, last_layer=model.last_layer)
-    networks = {"autoencoder": Trained(nn.ModuleDict({"model": model, "objective": loss.scale}))}
-    if discriminator is not None and adversarial is not None:
-        networks["discriminator"] = Trained(
+        others["discriminator"] = Trained(
             discriminator, loss="discriminator", rate_factor=adversarial.rate_factor, start=adversarial.start
         )
+    loss = AutoencoderLoss(objective, perceptual=perceptual, discriminator=discriminator, last_layer=model.last_layer)
+    networks = {"autoencoder": Trained(nn.ModuleDict({"model": model, "objective": loss.scale})), **others}
     own = part(training.batch_size)
 
     def values_of(images: Tensor, _: Tensor, *, generator: torch.Generator, step: int) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from reproduce.device import widest
 from reproduce.errors import ReproduceError
-from reproduce.files import atomic_path, locked
+from reproduce.files import atomic_path, locked, shown
 from reproduce.training.distributed import any_process, average, from_first, is_first
 from reproduce.training.optimisation import Optimisation
 
@@ -31,7 +31,7 @@ class Resume:
     Arguments:
         folder: a folder that survives an interruption; DVC deletes a stage's outs before the stage runs. Each recipe
             has a subfolder of its own there, so that a training never continues the state of another.
-        recipe: all that decides the result, JSON-able: settings, hashes of the inputs, a digest of the code.
+        recipe: all that decides the result, as JSON values: settings, hashes of the inputs, a digest of the code.
         seconds: the time between two saves.
 
     Attributes:
@@ -55,7 +55,9 @@ class Resume:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = self.folder / "lock"
-        with locked(lock, busy=f"another process is training this already (it holds {lock}): wait for it, or end it"):
+        with locked(
+            lock, busy=f"another process is training this already (it holds {shown(lock)}): wait for it, or end it"
+        ):
             yield
             self.file.unlink(missing_ok=True)
 
@@ -65,7 +67,7 @@ class Resume:
             return torch.load(self.file, map_location="cpu", weights_only=True) if self.file.exists() else None
         except Exception as error:
             raise ReproduceError(
-                f"{self.file} cannot be read ({type(error).__name__}): delete it to start over"
+                f"{shown(self.file)} cannot be read ({type(error).__name__}): delete it to start over"
             ) from error
 
     def save(self, state: dict[str, Any]) -> None:
@@ -73,8 +75,8 @@ class Resume:
         with atomic_path(self.file) as temporary:
             try:
                 torch.save(state, temporary)
-            except RuntimeError as error:  # torch's writer reports a full disk so
-                raise ReproduceError(f"{self.file} cannot be written ({error}): is the disk full?") from error
+            except RuntimeError as error:  # torch reports a full disk as RuntimeError
+                raise ReproduceError(f"{shown(self.file)} cannot be written ({error}): is the disk full?") from error
 
 
 @contextmanager

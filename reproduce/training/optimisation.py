@@ -3,9 +3,9 @@
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, Tag, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from reproduce.schema import WORD_OR_SECTION, Strict, UnitInterval
+from reproduce.schema import Strict, UnitInterval, WordOrSection
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
@@ -14,12 +14,6 @@ class LinearDecay(Strict):
     """Linear decay of the learning rate from the step `decay_from` (0-based) on."""
 
     decay_from: NonNegativeInt
-
-
-Schedule = Annotated[
-    Annotated[Literal["linear_decay", "one_cycle"], Tag("word")] | Annotated[LinearDecay, Tag("section")],
-    WORD_OR_SECTION,
-]
 
 
 class Optimisation(Strict):
@@ -32,7 +26,7 @@ class Optimisation(Strict):
     steps: PositiveInt
     batch_size: PositiveInt = 25
     peak_rate: PositiveFloat = 1.125e-4
-    schedule: Schedule = "linear_decay"
+    schedule: WordOrSection[Literal["linear_decay", "one_cycle"], LinearDecay] = "linear_decay"
     betas: tuple[Beta, Beta] = (0.5, 0.9)
 
     @model_validator(mode="after")

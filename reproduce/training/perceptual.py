@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reproduce.errors import UserError
+from reproduce.files import shown
 from reproduce.models.convolutional import Classifier
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]  # two batches of images [B, C, S, S] to the distances [B]
@@ -32,7 +33,7 @@ def feature_distance(classifier: Classifier) -> Perceptual:
 
 
 def lpips_network(vgg16: Mapping[str, Tensor] | None) -> nn.Module:
-    """LPIPS 0.1 from its authors' package, on VGG16 with the weights in torchvision's state dict; None: random ones."""
+    """LPIPS 0.1 from its authors' package, on VGG16 with torchvision's state dict of it; None: random weights."""
     import lpips
 
     with warnings.catch_warnings():  # torchvision warns about an argument that the package passes
@@ -52,9 +53,10 @@ def lpips_distance(vgg16: Path, device: torch.device) -> Perceptual:
     holds another network.
     """
     try:
-        network = lpips_network(torch.load(vgg16, map_location="cpu", weights_only=True)).to(device)
+        network = lpips_network(torch.load(vgg16, map_location="cpu", weights_only=True))
     except Exception as error:  # what a damaged file raises depends on where the damage is
         raise UserError(
-            f"{vgg16} does not hold torchvision's VGG16 ({type(error).__name__}): fetch it again"
+            f"{shown(vgg16)} does not hold torchvision's VGG16 ({type(error).__name__}): fetch it again"
         ) from error
+    network.to(device)
     return lambda images, others: network(images, others).flatten()

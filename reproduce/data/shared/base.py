@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -21,7 +21,6 @@ from reproduce.schema import Strict
 Table = Mapping[str, np.ndarray]
 # concept -> its value in each image: int64 [n] for a class, bool [n] for an attribute, float [n, D] for a measurement
 Readings = dict[str, Tensor]
-IMAGES_AT_A_TIME = 500  # where no network is trained; a larger batch needs more memory and is no faster
 Count = Annotated[int, Field(ge=2)]
 _SPLITS = ("train", "heldout")
 _MAX_NAMED = 16
@@ -165,12 +164,6 @@ def same_class_partners(labels: np.ndarray, random: np.random.RandomState) -> np
     """
     members = {label: np.flatnonzero(labels == label) for label in np.unique(labels)}
     return np.array([random.choice(members[label]) for label in labels], np.int64)
-
-
-def heldout_batches(data: ImageData, table: Table) -> Iterator[Tensor]:
-    """The images `[n, C, S, S]` of all rows of a held-out table, `IMAGES_AT_A_TIME` together."""
-    for start in range(0, len(table["values"]), IMAGES_AT_A_TIME):
-        yield data.render_heldout(rows(table, slice(start, start + IMAGES_AT_A_TIME)))
 
 
 def rows(table: Table, part: slice | np.ndarray) -> Table:
