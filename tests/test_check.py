@@ -92,6 +92,13 @@ def test_a_decimal_at_the_edge_of_its_tolerance_is_within(declare: Declare, run:
     assert not compare(before, after).beyond
 
 
+def test_nan_is_beyond_any_tolerance(declare: Declare, run: dict[str, Any]) -> None:
+    declare(entry("metrics.*", 1e9, 1e9), *REST)
+    for before, after in ((run, changed(run, nll=float("nan"))), (changed(run, nll=float("nan")), run)):
+        (move,) = compare(before, after).beyond
+        assert move.quantity == "metrics.nll"
+
+
 def test_a_number_that_only_one_has_is_beyond(declare: Declare, run: dict[str, Any]) -> None:
     declare(entry("metrics.*", 1e9), *REST)
     for before, after in ((run, changed(run, new=1.0)), (changed(run, new=1.0), run), (run, changed(run, nll=None))):
@@ -237,6 +244,17 @@ def test_what_is_not_there_is_a_users_mistake(
     assert code == 2
     assert text.startswith("reproduce: error: ")
     assert text.count("\n") == 1
+
+
+def test_a_committed_run_of_an_older_form(checkout: Path, run: dict[str, Any]) -> None:
+    path = save(checkout / "results" / "embedded", {key: of for key, of in run.items() if key != "kind"})
+    git(checkout, "commit", "-q", "-a", "-m", "older")
+    save(checkout / "results" / "embedded", run)
+    where = path.relative_to(checkout).as_posix()
+    with pytest.raises(UserError) as caught:
+        main_check(root=checkout, profile="embedded", revision="HEAD")
+    reason = f"HEAD: its results cannot be read ({where}: kind: Field required): name another with --revision"
+    assert str(caught.value) == reason
 
 
 def test_a_profile_that_is_not_committed(checkout: Path, run: dict[str, Any]) -> None:

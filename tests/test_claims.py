@@ -8,6 +8,7 @@ from made_results import make_density, make_run
 
 from reproduce.errors import UserError
 from reproduce.report.claims import Claim, count_claims, judge_claims, load_claims
+from reproduce.report.numbers import declared
 from reproduce.report.tables import build_tables
 
 CLAIMS = Path(__file__).parent.parent / "paper_configs" / "claims.yaml"
@@ -40,7 +41,7 @@ def run_with(metrics: dict[str, Any], experiment: str = "a", variant: str = "cod
 )
 def test_comparisons(comparison: str, than: float, tolerance: float, holds: bool) -> None:
     (verdict,) = judge_claims([claim("metrics.x", comparison, than, tolerance=tolerance)], [run_with({"x": 0.5})])
-    assert (verdict.ours, verdict.against, verdict.holds) == (0.5, than, holds)
+    assert (verdict["ours"], verdict["against"], verdict["holds"]) == (0.5, than, holds)
 
 
 def test_of_several_numbers_the_one_that_speaks_most_against_the_claim_counts() -> None:
@@ -49,14 +50,14 @@ def test_of_several_numbers_the_one_that_speaks_most_against_the_claim_counts() 
     (verdict,) = judge_claims(
         [claim("metrics.reached.<concept>", "above", "metrics.bound.<concept>", tolerance=0.1)], [run_with(metrics)]
     )
-    assert (verdict.at, verdict.ours, verdict.against) == ("metrics.reached.color", 0.7, 0.9)
-    assert verdict.holds is False
+    assert (verdict["at"], verdict["ours"], verdict["against"]) == ("metrics.reached.color", 0.7, 0.9)
+    assert verdict["holds"] is False
 
 
 def test_placeholders() -> None:
     pairs = {"digit": {"digit": 9, "color": 1}, "color": {"digit": 2, "color": 9}, "residual": {"digit": 3, "color": 4}}
     found = [
-        judge_claims([claim(f"metrics.x.{path}", "below", 0.0)], [run_with({"x": pairs})])[0].at
+        judge_claims([claim(f"metrics.x.{path}", "below", 0.0)], [run_with({"x": pairs})])[0]["at"]
         for path in ("<concept>.<concept>", "<concept>.<other>", "<residual>.<concept>", "<factor>.digit")
     ]
     assert found == [
@@ -72,15 +73,15 @@ def test_the_ends_of_the_directions_whose_keys_have_dots() -> None:
     runs = [run_with({"directions": rates}), run_with({"directions": None})]
     for end, comparison, at, ours in (("highest", "above", "Hat.1.5", 0.8), ("lowest", "below", "Hat.-1.5", 0.1)):
         first, second = judge_claims([claim(f"metrics.directions.<attribute>.<{end}>", comparison, 0.5)], runs)
-        assert (first.at, first.ours, first.holds) == (f"metrics.directions.{at}", ours, True)
-        assert second.holds is None
+        assert (first["at"], first["ours"], first["holds"]) == (f"metrics.directions.{at}", ours, True)
+        assert second["holds"] is None
 
 
 def test_another_experiment_is_looked_up_in_the_same_variant() -> None:
     runs = [run_with({"x": k}, name, variant) for k, (name, variant) in enumerate([("a", "paper"), ("a", "code")])]
     runs += [run_with({"x": k}, "b", variant) for k, variant in ((2, "paper"), (0, "code"), (5, "half"))]
     verdicts = judge_claims([claim("metrics.x", "below", "metrics.x", experiments=("b",), of="a")], runs)
-    assert [(v.run["variant"], v.ours, v.against, v.holds) for v in verdicts] == [
+    assert [(v["run"], v["ours"], v["against"], v["holds"]) for v in verdicts] == [
         ("paper", 2, 0, False),
         ("code", 0, 1, True),
         ("half", None, None, None),
@@ -90,7 +91,7 @@ def test_another_experiment_is_looked_up_in_the_same_variant() -> None:
 def test_a_run_without_the_numbers_has_no_verdict_and_an_experiment_without_any_no_row() -> None:
     runs = [run_with({"x": None}, variant="paper"), run_with({"x": 1}), run_with({}, "b")]
     verdicts = judge_claims([claim("metrics.x", "above", 0.0)], runs)
-    assert [(v.run["experiment"], v.run["variant"], v.holds) for v in verdicts] == [
+    assert [(v["experiment"], v["run"], v["holds"]) for v in verdicts] == [
         ("a", "paper", None),
         ("a", "code", True),
     ]
@@ -116,7 +117,7 @@ def test_a_factor_without_dimensions_is_not_judged() -> None:
     ))  # fmt: skip
     partly["metrics"] = metrics | {"swap": stays | {"color": {"digit": {"target": 0.0}}}}
     verdicts = judge_claims(entries, [full, partly, empty])
-    found = [[verdict.holds for verdict in verdicts if verdict.claim == entry] for entry in entries]
+    found = [[verdict["holds"] for verdict in verdicts if verdict["quantity"] == entry.quantity] for entry in entries]
     assert found == [
         [True, True, None],  # of `partly` only the swap of the digit counts
         [True, None, None],
@@ -154,6 +155,7 @@ ENTRY = "says: s\n  source: p\n  quantity: dims.a\n  comparison: above\n  than: 
         (f"- {ENTRY}  tolerance: 0\n".replace("than: 1", "than: dims.<concept>"), "which quantity lacks"),
         (f"- {ENTRY}  tolerance: 0\n  of: b\n", "not to a number"),
         (f"- {ENTRY}  tolerance: 0\n".replace("above", "beside"), "comparison"),
+        (f"- {ENTRY}  tolerance: 0\n- {ENTRY}  tolerance: 1\n", "the claim 's' is listed 2 times for dims.a: keep one"),
         ("says: a mapping\n", "the whole file"),
     ],
 )
@@ -162,6 +164,13 @@ def test_a_file_that_is_wrong_is_a_users_mistake(tmp_path: Path, text: str, says
     path.write_text(text)
     with pytest.raises(UserError, match=says):
         load_claims(path)
+
+
+def test_the_places_of_the_committed_claims_are_declared() -> None:
+    for entry in load_claims(CLAIMS):
+        for place in (entry.quantity, entry.than):
+            if isinstance(place, str):
+                assert declared(place).place != "metrics.*", place
 
 
 def test_the_committed_claims_in_a_table() -> None:

@@ -153,3 +153,17 @@ def test_what_is_no_inception_is_refused_by_name(tmp_path):
             path.write_bytes(content)
         with pytest.raises(ReproduceError, match=r"pt_inception\.pth is not torch-fidelity's Inception"):
             inception_features(path, torch.device("cpu"))
+
+
+def test_a_device_that_is_full_is_not_blamed_on_the_file(tmp_path, monkeypatch):
+    class Full(torch.nn.Module):
+        def __init__(self, *arguments):
+            super().__init__()
+
+        def to(self, device):
+            raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr("torch_fidelity.feature_extractor_inceptionv3.FeatureExtractorInceptionV3", Full)
+    torch.save({}, tmp_path / "weights.pth")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        inception_features(tmp_path / "weights.pth", torch.device("cpu"))

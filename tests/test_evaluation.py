@@ -25,7 +25,7 @@ from reproduce.evaluation.latents import (
     probe_scores,
     round_trip,
 )
-from reproduce.evaluation.measurements import Evaluation, headline
+from reproduce.evaluation.measurements import Evaluation, headline, measure_all
 from reproduce.evaluation.subject import Subject, as_pictures
 from reproduce.evaluation.swap import (
     EvaluationPairs,
@@ -729,6 +729,15 @@ def test_a_t_that_diverged_is_one_line(value: float) -> None:
     assert not isinstance(caught.value, UserError)
 
 
+def test_a_t_that_diverged_is_named_before_anything_else_is_measured() -> None:
+    flow, _ = permutation_flow()
+    with torch.no_grad():
+        dict(flow.named_parameters())["layers.0.loc"][3] = float("nan")
+    subject = made_subject(flow=flow, z=torch.zeros(5, 8), heldout={"values": np.zeros((5, 1), int)})
+    with pytest.raises(ReproduceError, match=r"^T gives NaN or infinite values .* lower its peak_rate$"):
+        measure_all(subject, evaluation("swap", "probe", "embedding"), rho=0.9, inception=None)
+
+
 def test_one_latent_that_comes_back_as_nan_is_enough() -> None:
     class Failing(Drifting):
         def inverse(self, z_tilde: Tensor) -> tuple[Tensor, Tensor]:
@@ -752,16 +761,16 @@ def test_the_headline_is_the_lowest_share_of_each_kind_in_four_digits() -> None:
         "beard": {"hat": rates(0.5, 0.65), "smile": rates(0.0, 0.9), "beard": None},
         "residual": {"hat": rates(0.9, 0.95), "smile": rates(0.1, 0.93), "beard": None},
     }
-    found = headline({"swap": swap, "nll": -3.0, "judge": {"hat": 1.0}}, ["hat", "smile", "beard"])
+    found = headline({"swap": swap, "nll": -3.0, "judge": {"hat": 1.0}})
     assert found == {"follows": 0.1, "others_stay": 0.4001, "residual_stays": 0.93}
 
 
 def test_the_headline_has_only_what_was_measured() -> None:
     swap = {"class": {"class": rates(0.8, 0.1)}, "residual": {"class": rates(0.2, 0.7)}}
-    assert headline({"swap": swap, "nll": 1.0}, ["class"]) == {"follows": 0.8, "residual_stays": 0.7}
+    assert headline({"swap": swap, "nll": 1.0}) == {"follows": 0.8, "residual_stays": 0.7}
     distances = {"frechet": {"inception": None, "classifier": 5171.831062}}
-    assert headline({**distances, "nll": 1.0}, []) == {"frechet": 5171.8311}
-    assert headline({"nll": 1.0}, []) == {}
+    assert headline({**distances, "nll": 1.0}) == {"frechet": 5171.8311}
+    assert headline({"nll": 1.0}) == {}
 
 
 class Painter(Autoencoder):
@@ -943,6 +952,12 @@ def test_an_attribute_is_taken_from_an_image_without_and_one_with_it() -> None:
     # where there is no other, it is one of them
     arrays = mixed({"hat": hat[:2]}, {"hat": 3, "residual": 5}, [0, 1])
     assert arrays["tiles"][:4, 0, 0, 0].tolist() == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_attribute_that_all_or_none_of_the_held_out_images_have_cannot_be_mixed(there: bool) -> None:
+    with pytest.raises(UserError, match=r"evaluation.mix: all or none of the 3 held-out images have hat: take more"):
+        mixed({"hat": torch.full((3,), there)}, {"hat": 3, "residual": 5}, [0, 1])
 
 
 def test_a_class_is_called_by_its_name() -> None:

@@ -20,7 +20,7 @@ from reproduce.figures.embedding import embedding_figure, walk_figure
 from reproduce.figures.mix import mix_sheet
 from reproduce.figures.registry import save_as
 from reproduce.figures.response import response_figure
-from reproduce.figures.style import Titles, mosaic, save, styled
+from reproduce.figures.style import mosaic, save, styled
 from reproduce.figures.swap_grid import grid_figures
 from reproduce.files import read_json, write_arrays, write_json
 from reproduce.paths import RunPlaces
@@ -28,7 +28,8 @@ from reproduce.stages import figures
 
 ROWS, COLUMNS, SIZE = 2, 3, 4
 DATASET = "Drawn things (rendered stand-in)"
-TITLES = Titles(dataset=DATASET, variant="code")
+TITLES = {"dataset": DATASET, "name": "code"}
+PAIRS = {**TITLES, "dims": {"digit": 14, "residual": 50}}
 
 
 @pytest.fixture(autouse=True)
@@ -53,9 +54,9 @@ CELLS = plain(*((10 * r, 20 * c, 255) for r in range(ROWS) for c in range(COLUMN
 GRID = {"targets": TARGETS, "sources": SOURCES}
 
 
-def swaps(arrays: dict[str, np.ndarray], titles: Titles = TITLES, factor: str = "digit", size: int = 14) -> Figure:
-    run = {"kind": "autoencoder", "dims": {factor: size}}
-    return grid_figures({**GRID, "cells_0": CELLS, **arrays}, run, titles)[f"swap_{factor}.png"]
+def swaps(arrays: dict[str, np.ndarray], dataset: str = DATASET, factor: str = "digit", size: int = 14) -> Figure:
+    run = {**TITLES, "dataset": dataset, "kind": "autoencoder", "dims": {factor: size}}
+    return grid_figures({**GRID, "cells_0": CELLS, **arrays}, run)[f"swap_{factor}.png"]
 
 
 def by_place(figure: Figure) -> np.ndarray:
@@ -131,8 +132,8 @@ KINDS = [["source's", "target's", "neither"], ["target's", "source's", "both"]]
 def predictions(names: list[str] | None = None, size: int = 14) -> Figure:
     arrays = {**GRID, "target_classes": TARGET_CLASSES, "source_classes": SOURCE_CLASSES, "cells_0": PREDICTED}
     named = {} if names is None else {"class_names": np.array(names)}
-    run = {"kind": "classifier", "dims": {"digit": size}}
-    return grid_figures({**arrays, **named}, run, TITLES)["predictions_digit.png"]
+    run = {**TITLES, "kind": "classifier", "dims": {"digit": size}}
+    return grid_figures({**arrays, **named}, run)["predictions_digit.png"]
 
 
 def test_a_prediction_grid_writes_each_class_in_its_row_and_column() -> None:
@@ -181,7 +182,7 @@ def test_a_grid_names_factor_size_variant_and_dataset(kind: str, size: int) -> N
 
 @pytest.mark.parametrize("dataset", [DATASET, "Rendered faces, a stand-in for CelebA " * 4])
 def test_words_of_a_grid_overlap_neither_each_other_nor_an_image(dataset: str) -> None:
-    figure = swaps({}, Titles(dataset=dataset, variant="code"), factor="Wearing_Necklace", size=0)
+    figure = swaps({}, dataset, factor="Wearing_Necklace", size=0)
     figure.canvas.draw()
     assert " ".join(dataset.split()) in written(figure)
     boxes = [text.get_window_extent() for text in figure.texts]
@@ -209,7 +210,7 @@ def log(n: int = 40) -> pd.DataFrame:
 
 
 def test_a_training_curve_is_the_log() -> None:
-    (ax,) = training_curve(log(), TITLES, of="pairs").axes
+    (ax,) = training_curve(log(), PAIRS).axes
     (line,) = ax.lines
     np.testing.assert_array_equal(line.get_xdata(), log()["step"])
     np.testing.assert_array_equal(line.get_ydata(), log()["loss"])
@@ -224,14 +225,14 @@ def test_a_training_curve_is_the_log() -> None:
 def test_a_step_that_went_astray_does_not_flatten_a_training_curve() -> None:
     astray = log()
     astray.loc[len(astray) // 2, "loss"] = 4000.0
-    (ax,) = training_curve(astray, TITLES, of="latents").axes
+    (ax,) = training_curve(astray, {**TITLES, "dims": {"residual": 64}}).axes
     assert ax.get_ylim()[1] < 70
     assert "batch of latents" in ax.get_ylabel()
 
 
 def test_a_long_title_of_a_training_curve_stays_inside() -> None:
     dataset = "Rendered faces, a stand-in for CelebA, drawn by this package " * 3
-    figure = training_curve(log(), Titles(dataset=dataset, variant="normalised"), of="pairs")
+    figure = training_curve(log(), {**PAIRS, "dataset": dataset, "name": "normalised"})
     figure.canvas.draw()
     (ax,) = figure.axes
     (below,) = ax.texts
@@ -245,7 +246,7 @@ def test_a_long_title_of_a_training_curve_stays_inside() -> None:
 
 
 def test_a_training_curve_of_a_single_step_is_drawn() -> None:
-    figure = training_curve(log(1), TITLES, of="pairs")
+    figure = training_curve(log(1), PAIRS)
     figure.canvas.draw()
     assert len(figure.axes[0].lines[0].get_xdata()) == 1  # type: ignore[arg-type]
 
@@ -255,7 +256,7 @@ def test_a_training_curve_of_a_single_step_is_drawn() -> None:
     [
         lambda: swaps({}),
         predictions,
-        lambda: training_curve(log(), TITLES, of="pairs"),
+        lambda: training_curve(log(), PAIRS),
     ],
     ids=["swap", "predictions", "training"],
 )
@@ -359,7 +360,7 @@ def mixed(n: int = 30) -> dict[str, np.ndarray]:
 
 
 def test_the_sheet_of_mixtures_has_each_tile_where_the_json_says(tmp_path: Path) -> None:
-    for name, drawn in mix_sheet(mixed(), {}, TITLES).items():
+    for name, drawn in mix_sheet(mixed(), {}).items():
         save_as(tmp_path / name, drawn)
     known = read_json(tmp_path / "mix.json")
     with Image.open(tmp_path / "mix.png") as sheet:
@@ -384,8 +385,8 @@ def test_the_bars_are_the_counts_of_the_predictions() -> None:
     numbers = {name: {"sigma": k + 0.5, "flip_rate": 0.25, "entropy": 0.5} for k, name in enumerate("abc")}
     arrays = {"image": TARGETS[0], "own": np.array(1), "classes": classes, "log_softmax": log_softmax}
     arrays |= {"averaged": np.array(7), "class_names": np.array(["ant", "bee", "cat"])}
-    run = {"dims": {"a": 3, "b": 0, "c": 5}, "metrics": {"response": numbers, "response_mean": numbers}}
-    figure = response_figure(arrays, run, TITLES)
+    run = {**TITLES, "dims": {"a": 3, "b": 0, "c": 5}, "metrics": {"response": numbers, "response_mean": numbers}}
+    figure = response_figure(arrays, run)
     _, *panels = figure.axes
     heights = [[bar.get_height() for bar in ax.patches] for ax in panels]
     assert heights[0] == [1, 2, 3]
@@ -408,7 +409,7 @@ def embedded(
     arrays = {f"factor_{name}": array for name, array in places.items()}
     arrays |= {f"concept_{name}": array for name, array in truth.items()}
     arrays |= {"class_names": np.array(names or []), "neighbours": np.array(7)}
-    return embedding_figure(arrays, {"metrics": {"embedding": accuracy}}, TITLES)
+    return embedding_figure(arrays, {**TITLES, "metrics": {"embedding": accuracy}})
 
 
 def test_an_embedded_image_stands_at_its_factors_places() -> None:
@@ -426,7 +427,7 @@ def test_an_embedded_image_stands_at_its_factors_places() -> None:
     names = {text.get_text(): text.xy[1] for text in figure.axes[0].texts}  # type: ignore[attr-defined]
     middles = {name: np.median(places["digit"][truth["digit"] == k]) for k, name in enumerate("wxyz")}
     assert sorted(names, key=names.__getitem__) == sorted(middles, key=middles.__getitem__)
-    told = "the digit told from the factor, by 7 nearest neighbours in 1-D: digit 90.0 %, color 20.0 %"
+    told = "k-NN accuracy (k = 7) of the digit in each factor's 1-D embedding: digit 90.0 %, color 20.0 %"
     assert told in " ".join(written(figure).split())
 
 
@@ -437,7 +438,7 @@ def test_four_attributes_stand_two_by_two_and_each_is_told_from_its_own_factor()
     accuracy = {**dict.fromkeys(names, 0.75), "rest": None}
     figure = embedded(places, truth, accuracy)
     assert {ax.get_subplotspec().get_geometry()[:2] for ax in figure.axes} == {(2, 2)}  # type: ignore[union-attr]
-    assert "an attribute told from its factor" in " ".join(written(figure).split())
+    assert "of each attribute in its factor's 1-D embedding" in " ".join(written(figure).split())
 
 
 def test_an_attribute_is_told_in_its_own_panel_and_an_empty_factor_says_so() -> None:
@@ -457,15 +458,15 @@ def test_a_walk_is_drawn_from_its_start_on() -> None:
     places, path = rng.normal(size=(10, 2)), rng.normal(size=(5, 2))
     arrays = {"places": places, "classes": np.arange(10) % 2, "walk_a": path, "walk_b": np.empty((0, 2))}
     arrays |= {"start": np.array([1]), "class_names": np.array(["even", "odd"])}
-    run = {"dims": {"a": 4, "b": 0}, "metrics": {"walk": {"a": {"stays": 0.25, "classes": 2}, "b": None}}}
-    figure = walk_figure(arrays, run, TITLES)
+    run = {**TITLES, "dims": {"a": 4, "b": 0}, "metrics": {"walk": {"a": {"stays": 0.25, "classes": 2}, "b": None}}}
+    figure = walk_figure(arrays, run)
     first, second = figure.axes
     np.testing.assert_array_equal(first.lines[0].get_xydata(), path)
     data, _, start = first.collections
     np.testing.assert_array_equal(np.asarray(data.get_offsets()), places)
     np.testing.assert_array_equal(np.asarray(start.get_offsets()), path[:1])
-    assert first.get_xlabel() == "25 % of steps stay odd; classes seen: 2"
-    assert second.texts[0].get_text() == "0 dimensions:\nnowhere to walk"
+    assert first.get_xlabel() == "class odd is predicted in 25 % of the steps;\n2 classes occur"
+    assert second.texts[0].get_text() == "no dimension to walk in"
 
 
 def test_a_mosaic_has_each_image_in_its_row_and_column() -> None:
@@ -482,7 +483,7 @@ def test_a_mosaic_has_each_image_in_its_row_and_column() -> None:
 def test_the_samples_stand_under_their_own_titles() -> None:
     arrays = {name: CELLS + k for k, name in enumerate(("corners", "direct", "mapped"))}
     titles = ["between", "G(z)", "G(T⁻¹"]
-    for ax, name, title in zip(samples_figure(arrays, {}, TITLES).axes, arrays, titles, strict=True):
+    for ax, name, title in zip(samples_figure(arrays, TITLES).axes, arrays, titles, strict=True):
         np.testing.assert_array_equal(data_in(ax), mosaic(arrays[name]))
         assert ax.get_title().startswith(title)
 
@@ -492,8 +493,9 @@ def test_a_direction_shows_the_strength_and_the_rate_below_each_column() -> None
     arrays |= {"strengths": np.array([-1.5, 0.0, 1.5]), "judged": np.array(1234)}
     rates = {"hat": [0.0, 0.5, 1.0], "smile": [0.1, 0.2, 0.3]}
     metrics = {name: dict(zip(["-1.5", "0", "1.5"], shares, strict=True)) for name, shares in rates.items()}
-    figure = directions_figure(arrays, {"metrics": {"directions": metrics}}, TITLES)
-    assert "share of 1,234 held-out images" in " ".join(text.get_text() for text in figure.texts)
+    figure = directions_figure(arrays, {**TITLES, "metrics": {"directions": metrics}})
+    assert "s: mean z̃ of images with the attribute minus that of images without it" in " ".join(written(figure).split())
+    assert "share of 1,234 held-out images" in written(figure)
     first, second = figure.axes
     np.testing.assert_array_equal(data_in(first), mosaic(CELLS))
     np.testing.assert_array_equal(data_in(second), mosaic(CELLS[::-1]))
@@ -510,7 +512,7 @@ def test_walks_in_both_spaces_stand_side_by_side() -> None:
         arrays |= {f"straight_{name}": CELLS + k, f"random_{name}": CELLS[0] + k}
         arrays |= {f"plane_{name}": rng.normal(size=(6, 2)), f"sure_{name}": rng.random(4)}
     confidence = {"z_tilde": {"softmax": 0.91, "sigmoid": 0.8}, "z": {"softmax": 0.52, "sigmoid": 0.4}}
-    figure = linear_figure(arrays, {"metrics": {"linear": confidence}}, TITLES)
+    figure = linear_figure(arrays, {**TITLES, "metrics": {"linear": confidence}})
     mapped, mapped_random, plain, plain_random, plane, sureness = figure.axes
     for ax, images in (
         (mapped, arrays["straight_z_tilde"]),

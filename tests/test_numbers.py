@@ -109,6 +109,8 @@ def test_a_place_outside_the_runs_numbers() -> None:
         ("column: mean", "column: variance", "more than one column 'variance'"),
         ("    title: Linear walks\n", "", "figures.linear.png.title: missing"),
         ("    title: Linear walks\n", "    titel: Linear walks\n", "figures.linear.png.titel: unknown key"),
+        ("{metrics.nll} nats", "−3 nats", "figures.training.png: numbers: 'On held-out data, the mean NLL is −3 nats"),
+        ("{metrics.nll} nats", "{metrics.nll} of {metrics.pairs}", "a sentence has exactly one place in braces"),
     ],
 )
 def test_a_file_that_is_wrong_is_a_users_mistake(

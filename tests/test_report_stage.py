@@ -71,6 +71,12 @@ def test_nothing_is_written_before_all_is_computed(results: Path, monkeypatch: p
     assert written(results) == set()
 
 
+def test_a_profile_that_the_pipeline_does_not_run(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "load_pipeline", lambda: SimpleNamespace(runs_of=lambda profile: []))
+    with pytest.raises(UserError, match=r"pipeline.yaml has no run of the profile full; run `reproduce select full`$"):
+        report.run("full")
+
+
 def test_no_run_at_all(results: Path, rendered: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="no runs; run `dvc repro`"):
         report.run("full")

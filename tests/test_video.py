@@ -6,7 +6,7 @@ from PIL import Image
 
 from reproduce.evaluation.grid import factor_path
 from reproduce.figures.animation import Animation, animation_pages
-from reproduce.figures.style import Titles, styled
+from reproduce.figures.style import styled
 
 
 def test_each_factor_goes_to_the_others_and_back_while_the_rest_waits():
@@ -38,7 +38,7 @@ def animation():
         "class_names": np.array(["a", "b", "c"]),
     }
     with styled():
-        return animation_pages(arrays, Titles(dataset="d", variant="v"))
+        return animation_pages(arrays, {"dataset": "d", "name": "v"})
 
 
 def circle(before, after):

@@ -101,6 +101,19 @@ def test_every_step_of_the_random_walks_is_judged_but_the_start():
     assert found.metrics["random_walk"]["z"]["softmax"] == pytest.approx(share)
 
 
+def test_held_out_images_that_are_sorted_by_class(monkeypatch):
+    monkeypatch.setattr("reproduce.evaluation.linear._IMAGES", 4)
+    z = torch.rand(6, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    settings = LinearSettings(start=0, ends=(2,), rows=3, steps=11, rho=0.5, n_pairs=4)
+    known = subject(z=z, heldout={"values": np.array([[0], [0], [1], [1], [2], [2]])})
+    found = measure_linear(known, settings, shown=[[0], [5]])  # 5 is none of the first four
+    np.testing.assert_array_equal(found.arrays["straight_z"][2, 0].ravel(), grey(z[5]))
+    assert found.arrays["plane_data"].shape == (4, 2)
+    known = subject(z=z, heldout={"values": np.array([[0]] * 4 + [[1]] * 2)})
+    with pytest.raises(UserError, match=r"evaluation.linear: the first 4 held-out images are of one class: take more"):
+        measure_linear(known, settings, shown=[[0], [5]])
+
+
 def test_the_pictures_of_the_walks_are_those_latents_decoded():
     z = torch.rand(12, 4, generator=torch.Generator().manual_seed(0)) * 2 - 1
     walks = walks_of(z[[3, 5, 7]], 20, 0.9)

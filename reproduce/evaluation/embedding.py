@@ -75,7 +75,7 @@ def measure_embedding(subject: Subject, chosen: np.ndarray) -> tuple[Measured, E
     """The metric `embedding`, the arrays of its figure, and the embeddings of the measured images `chosen`.
 
     `factor_<name>`: each image's place `[n]`, empty for a factor of size 0; `concept_<name>`: the image's value;
-    `class_names`; `neighbours`: how many vote.
+    `class_names`; `neighbours`: the number of neighbours that vote.
     """
     truth = {concept: value[chosen].numpy() for concept, value in subject.truth.items()}
     embeddings = embed_factors(subject.z_tilde[chosen].numpy(), dims=subject.dims, seed=subject.seed)

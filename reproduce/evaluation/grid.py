@@ -9,6 +9,7 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
+from reproduce.errors import UserError
 from reproduce.evaluation.embedding import Embeddings
 from reproduce.evaluation.subject import Measured, Subject, named_slices
 from reproduce.factors import factor_slices
@@ -71,41 +72,36 @@ def measure_mix(subject: Subject, images: list[int]) -> Measured:
     `factors`: their names; for each factor k `labels_k` and `inputs_k`: each option's label and its input's tile.
     """
     options = [factor_options(subject, factor, images) for factor in subject.dims]
-    inputs = list(dict.fromkeys(image for option in options for image in option))
-    chosen = torch.tensor(list(product(*options)))
+    images_of = [[image for _, image in several] for several in options]
+    inputs = list(dict.fromkeys(image for several in images_of for image in several))
+    chosen = torch.tensor(list(product(*images_of)))
     parts = [subject.z_tilde[chosen[:, k], part] for k, part in enumerate(factor_slices(subject.sizes))]
     mixtures = [subject.pictures(subject.to_z(some)) for some in torch.cat(parts, 1).split(IMAGES_AT_A_TIME)]
     arrays = {"tiles": np.concatenate([*mixtures, subject.inputs(inputs)]), "factors": np.array(list(subject.dims))}
-    for k, (factor, option) in enumerate(zip(subject.dims, options, strict=True)):
-        arrays[f"labels_{k}"] = np.array(_labels(subject, factor, option))
-        arrays[f"inputs_{k}"] = np.array([len(chosen) + inputs.index(image) for image in option])
+    for k, several in enumerate(options):
+        arrays[f"labels_{k}"] = np.array([label for label, _ in several])
+        arrays[f"inputs_{k}"] = np.array([len(chosen) + inputs.index(image) for _, image in several])
     return Measured(arrays=arrays)
 
 
-def factor_options(subject: Subject, factor: str, images: list[int]) -> list[int]:
-    """The measured images that a factor may be taken from.
+def factor_options(subject: Subject, factor: str, images: list[int]) -> list[tuple[str, int]]:
+    """The label and the measured image of each option for a factor.
 
-    For an attribute, they are the first image without and the first with it, where possible none of `images`; otherwise
-    they are `images`.
+    An attribute is taken from the first image without and the first image with it, where possible none of `images`; any
+    other factor is taken from each of `images`. UserError where all or none of the images have the attribute.
     """
     truth = subject.truth.get(factor)
-    if truth is None or truth.dtype != torch.bool:
-        return images
-    found = []
-    for there in (False, True):
-        having = truth.eq(there).nonzero()[:, 0].tolist()
-        found.append(next((image for image in having if image not in images), having[0]))
-    return found
-
-
-def _labels(subject: Subject, factor: str, option: list[int]) -> list[str]:
-    """The label of each option: a class's name, "without" or "with" an attribute, and otherwise a number."""
-    truth = subject.truth.get(factor)
     if truth is None or truth.ndim > 1:
-        return [str(number) for number in range(1, len(option) + 1)]
-    if truth.dtype == torch.bool:
-        return ["without", "with"]
-    return [str(subject.class_names[k]) for k in truth[option].tolist()]
+        return [(str(number), image) for number, image in enumerate(images, 1)]
+    if truth.dtype != torch.bool:
+        return [(str(subject.class_names[truth[image]]), image) for image in images]
+    if truth.all() or not truth.any():
+        raise UserError(f"evaluation.mix: all or none of the {len(truth)} held-out images have {factor}: take more")
+    found = []
+    for label, there in (("without", False), ("with", True)):
+        having = truth.eq(there).nonzero()[:, 0].tolist()
+        found.append((label, next((image for image in having if image not in images), having[0])))
+    return found
 
 
 _STEPS = 8  # from one image to the next

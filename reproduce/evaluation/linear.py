@@ -17,7 +17,7 @@ from reproduce.schema import Strict, UnitInterval
 from reproduce.seeds import torch_generator
 
 _SURE = 0.9
-_IMAGES = 2000  # measured images that walks start from and end at, and that the figure shows in the plane
+_IMAGES = 2000  # measured images whose midpoints are judged, and that the figure shows in the plane
 _MOVED = 300  # measured images that are moved along directions and judged
 
 
@@ -44,8 +44,8 @@ def measure_linear(subject: Subject, settings: LinearSettings, *, shown: list[li
     """
     z, values = subject.z[:_IMAGES], subject.heldout["values"][:_IMAGES]
     (start,), ends = shown
-    walks = random_walks(subject, z[[start, *ends]], settings)
-    arrays = walk_pictures(subject, (z[start], z[ends]), walks, z=z, rows=settings.rows)
+    walks = random_walks(subject, subject.z[[start, *ends]], settings)
+    arrays = walk_pictures(subject, (subject.z[start], subject.z[ends]), walks, z=z, rows=settings.rows)
     metrics = {"linear": midpoint_confidence(subject, z, values[:, 0], n_pairs=settings.n_pairs), "random_walk": {}}
     for space, latents in walks.items():
         logits = judged(subject, latents[:, 1:].flatten(0, 1))  # the starts are no steps
@@ -93,6 +93,8 @@ def midpoint_confidence(
     first = torch.randint(len(z), (4 * n_pairs,), generator=generator)
     second = torch.randint(len(z), (4 * n_pairs,), generator=generator)
     differ = (label[first] != label[second]).nonzero()[:n_pairs, 0]
+    if not len(differ):
+        raise UserError(f"evaluation.linear: the first {len(z)} held-out images are of one class: take more classes")
     start, end = z[first[differ]], z[second[differ]]
     places = {space: walk[1] for space, walk in straight_walks(subject, start, end, steps=3).items()}
     places["ends"] = torch.cat([start, end])
@@ -145,8 +147,8 @@ class DirectionSettings(Strict):
 def measure_directions(subject: Subject, settings: DirectionSettings) -> Measured:
     """The metric `directions`: by attribute and λ, the share of images z̃ + λ·s that are judged to have the attribute.
 
-    `attribute_<name>`: the decoded z̃ + λ·s, uint8 `[n_images, L, S, S, C]`; `strengths` `[L]`; `judged`: how many
-    images the shares are of.
+    `attribute_<name>`: the decoded z̃ + λ·s, uint8 `[n_images, L, S, S, C]`; `strengths` `[L]`; `judged`: the
+    number of images that the shares are taken over.
     """
     truth = subject.data.truth(subject.pool)
     directions = attribute_directions(subject.to_z_tilde(subject.pool_z), truth)

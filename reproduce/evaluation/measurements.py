@@ -1,6 +1,6 @@
 """All measurements: the section `evaluation` of a config file, and what it asks for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -68,19 +68,13 @@ class Evaluation(Strict):
 
     def images(self) -> dict[str, dict[str, Values]]:
         """The values of the held-out images that each section shows, by key; a section's are for one `pick_images`."""
+        keys = {"grid": ("targets", "sources"), "response": ("shown",), "mix": ("images",), "linear": ("start", "ends")}
         found: dict[str, dict[str, Values]] = {}
-        if self.grid:
-            found["grid"] = {"targets": self.grid.targets, "sources": self.grid.sources}
-        if self.response:
-            found["response"] = {"shown": (self.response.shown,)}
-        if self.mix:
-            found["mix"] = {"images": self.mix.images}
-        if self.linear:
-            found["linear"] = {"start": (self.linear.start,), "ends": self.linear.ends}
-        return {
-            section: {f"evaluation.{section}.{key}": values for key, values in wanted.items()}
-            for section, wanted in found.items()
-        }
+        for section, settings in ((name, getattr(self, name)) for name in keys):
+            if settings is not None:
+                values = {f"evaluation.{section}.{key}": getattr(settings, key) for key in keys[section]}
+                found[section] = {key: of if isinstance(of, tuple) else (of,) for key, of in values.items()}
+        return found
 
 
 @torch.no_grad()
@@ -92,6 +86,7 @@ def measure_all(
     `rho`: the correlation within a pair that T was trained for, None without concepts; `inception`: see
     `measure_samples`.
     """
+    latents = measure_latents(subject, rho=rho)  # before what NaN would end in an error of sklearn's
     found: dict[str, Measured] = {}
     shown = {name: pick_images(subject.heldout["values"], wanted) for name, wanted in evaluation.images().items()}
     if evaluation.swap:
@@ -100,7 +95,7 @@ def measure_all(
         found["probe"] = measure_probe(subject, evaluation.probe)
     if evaluation.samples:
         found["samples"] = measure_samples(subject, evaluation.samples, inception=inception)
-    found["latents"] = measure_latents(subject, rho=rho)
+    found["latents"] = latents
     if evaluation.grid:
         found["grid"] = measure_grid(subject, *shown["grid"])
     if evaluation.embedding:
@@ -124,7 +119,7 @@ def measure_all(
     return found
 
 
-def headline(metrics: Mapping[str, Any], concepts: Sequence[str]) -> dict[str, float]:
+def headline(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The main numbers, for `dvc metrics show`, as far as they were measured.
 
     The lowest swap rates: `follows`, where the swapped concept is the source's; `others_stay`, where another concept
@@ -139,7 +134,7 @@ def headline(metrics: Mapping[str, Any], concepts: Sequence[str]) -> dict[str, f
             if factor == concept:
                 shares["follows"].append(rates["source"])
             else:
-                shares["others_stay" if factor in concepts else "residual_stays"].append(rates["target"])
+                shares["others_stay" if factor in row else "residual_stays"].append(rates["target"])
     found = {name: round(min(values), 4) for name, values in shares.items() if values}
     if "frechet" in metrics:
         found["frechet"] = round(metrics["frechet"]["classifier"], 4)

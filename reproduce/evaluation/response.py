@@ -37,8 +37,8 @@ def measure_response(subject: Subject, settings: ResponseSettings, *, shown: int
     """The metrics `response`, of measured image `shown`, and `response_mean`; and the arrays of the figure.
 
     `image` uint8 `[S, S, C]`; `own`: the class predicted from its own latent; `classes` int64 `[K+1, n]`: the class
-    predicted from each variant; `log_softmax` `[K+1, n]`: the log-softmax of `own`; `averaged`: how many images the
-    means are over. `rho`: the correlation of two steps where variants are those of a walk.
+    predicted from each variant; `log_softmax` `[K+1, n]`: the log-softmax of `own`; `averaged`: the number of
+    images that the means are taken over. `rho`: the correlation of two steps where variants are those of a walk.
     """
     of = partial(respond, subject, how=settings.vary, rho=rho)
     averaged = numpy_generator(subject.seed, "varied images").permutation(len(subject.z))[: settings.n_inputs].tolist()

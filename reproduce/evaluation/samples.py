@@ -57,7 +57,6 @@ def _inputs(subject: Subject, n: int) -> Iterator[Tensor]:
     return (images.to(subject.device) for images in batches)
 
 
-@torch.no_grad()
 def sample_distances(subject: Subject, n: int, inception: Extract | None) -> dict[str, dict[str, float | None]]:
     """The Fréchet distances of `n` images from as many held-out ones, by `inception` and our `classifier`'s features.
 
@@ -131,11 +130,12 @@ def inception_features(weights: Path, device: torch.device) -> Extract:
 
     try:
         torch.load(weights, map_location="cpu", weights_only=True)  # torch-fidelity would run code in the file
-        network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(weights)).to(device)
+        network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(weights))
     except Exception as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise ReproduceError(
             f"{weights} is not torch-fidelity's Inception ({reason}): delete it and fetch again"
         ) from error
 
+    network.to(device)
     return lambda images: network(to_uint8(images).to(device).expand(-1, 3, -1, -1))[0]

@@ -40,7 +40,7 @@ class Subject:
         pool: the rows of the training images that T learned from, `[m]`.
         pool_z: the mode of q(z|x) of each of them, `[m, N]`.
         seed: the evaluation's.
-        device: where networks on images run if there are many images; everything else is on the CPU.
+        device: where `measure_samples` runs the networks on images; all else runs on the CPU.
     """
 
     network: Autoencoder | Classifier
@@ -55,11 +55,6 @@ class Subject:
     pool_z: Tensor
     seed: int
     device: torch.device
-
-    @property
-    def concepts(self) -> list[str]:
-        """The factors without the residual."""
-        return list(self.dims)[:-1]
 
     @property
     def sizes(self) -> list[int]:

@@ -8,9 +8,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from PIL import Image, ImageDraw
 
-from reproduce.figures.style import Arrays, Titles, class_colors, empty_panel, named
+from reproduce.figures.style import ATTRIBUTE_COLORS, Arrays, class_colors, empty_panel, named
 from reproduce.files import atomic_path
 
 # inches: the side of the image, which is also a strip's height; a strip's width; the space between; the title's height
@@ -43,23 +44,23 @@ class Animation:
             )
 
 
-def animations(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> dict[str, Animation]:
+def animations(arrays: Arrays, run: Mapping[str, Any]) -> dict[str, Animation]:
     """`factors.webp`, and for the page `factors_small.webp`, which has half the size and half the pages.
 
     `arrays`: see `evaluation.grid.measure_factor_path` and `evaluation.embedding.measure_embedding`.
     """
-    pages = animation_pages(arrays, titles)
+    pages = animation_pages(arrays, run)
     small = [page.resize((page.width // 2, page.height // 2), Image.Resampling.LANCZOS) for page in pages[::2]]
     return {"factors.webp": Animation(pages), "factors_small.webp": Animation(small, slower=2)}
 
 
-def animation_pages(arrays: Arrays, titles: Titles) -> list[Image.Image]:
+def animation_pages(arrays: Arrays, run: Mapping[str, Any]) -> list[Image.Image]:
     """A page for each of the decoded `images`, with a strip for each factor in which a point moves.
 
     A strip is coloured by its own concept, the residual's by the first one.
     """
     factors, moving, paths = list(named(arrays, "factor_")), arrays["moving"].tolist(), named(arrays, "path_")
-    backgrounds = {k: _background(arrays, k, titles) for k in sorted(set(moving))}
+    backgrounds = {k: _background(arrays, k, run) for k in sorted(set(moving))}
     side, corner = round(_DPI * _IMAGE), (round(_DPI * _GAP), round(_DPI * _HEAD))
     pages = []
     for i, (image, k) in enumerate(zip(arrays["images"], moving, strict=True)):
@@ -77,12 +78,12 @@ def animation_pages(arrays: Arrays, titles: Titles) -> list[Image.Image]:
     return pages
 
 
-def _background(arrays: Arrays, moving: int, titles: Titles) -> tuple[Image.Image, dict[str, Axes]]:
+def _background(arrays: Arrays, moving: int, run: Mapping[str, Any]) -> tuple[Image.Image, dict[str, Axes]]:
     """The page without image and points while factor number `moving` moves, and each factor's strip."""
     places, truth = named(arrays, "factor_"), named(arrays, "concept_")
     width, height = _IMAGE + (_STRIP + _GAP) * len(places) + 2 * _GAP, _HEAD + _IMAGE + _GAP
     figure = plt.figure(figsize=(width, height), dpi=_DPI)
-    title = f"{titles.dataset}, {titles.variant}"
+    title = f"{run['dataset']}, {run['name']}"
     figure.text(0.5, 1 - 0.06 / height, title, ha="center", va="top", fontsize=8, color="#555555")
     strips = {}
     for k, (factor, points) in enumerate(places.items()):
@@ -107,7 +108,7 @@ def _strip(ax: Axes, places: np.ndarray, truth: np.ndarray, *, n_classes: int) -
     if truth.ndim == 2:
         color = truth
     elif truth.dtype == bool:
-        color = np.array([[0.34, 0.71, 0.91], [0.84, 0.37, 0.0]])[truth.astype(int)]
+        color = np.array([to_rgb(color) for color in ATTRIBUTE_COLORS]).round(2)[truth.astype(int)]
     else:
         color = class_colors(n_classes)[truth]
     ax.scatter(spread, places, s=3, c=color, linewidths=0)

@@ -7,13 +7,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from reproduce.figures.style import Arrays, Titles, headed, named, panels, show_images
+from reproduce.figures.style import Arrays, headed, named, panels, show_images
 
 _SPACES = {"z_tilde": "in z̃, mapped back", "z": "in z"}
 _WIDTH = 5.2
 
 
-def samples_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
+def samples_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
     """`arrays`: see `evaluation.samples.sample_pictures`."""
     figure, axes = plt.subplots(1, 3, figsize=(10.4, 3.7), layout="constrained")
     words = {
@@ -23,11 +23,11 @@ def samples_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Fi
     }
     for ax, (name, title) in zip(axes, words.items(), strict=True):
         show_images(ax, arrays[name], title)
-    headed(figure, f"Interpolation and samples, {titles.variant}", titles.dataset)
+    headed(figure, f"Interpolation and samples, {run['name']}", run["dataset"])
     return figure
 
 
-def linear_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
+def linear_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
     """`arrays`: see `evaluation.linear.measure_linear`; the metric `linear` of `run` stands above the walks."""
     confidence, threshold = run["metrics"]["linear"], float(arrays["threshold"])
     steps, columns = arrays["straight_z"].shape[:2]
@@ -55,15 +55,15 @@ def linear_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Fig
     sigmoid = ", ".join(f"{100 * confidence[name]['sigmoid']:.0f} % {words}" for name, words in _SPACES.items())
     headed(
         figure,
-        f"Linear walks, {titles.variant}",
+        f"Linear walks, {run['name']}",
         "columns from one image (top) to another (bottom);"
         f" sure: largest softmax at least {threshold:g} (sigmoid: {sigmoid})",
-        titles.dataset,
+        run["dataset"],
     )
     return figure
 
 
-def directions_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
+def directions_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
     """A block for each attribute, a row for each image, a column for each λ.
 
     `arrays`: see `evaluation.linear.measure_directions`; the metric `directions` of `run` stands below the columns.
@@ -80,9 +80,9 @@ def directions_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) ->
         ax.tick_params(length=0)
     headed(
         figure,
-        f"Attributes as directions in z̃, {titles.variant}",
-        "s: mean of images with the attribute minus mean of those without; below: λ, and the share of"
+        f"Attributes as directions in z̃, {run['name']}",
+        "s: mean z̃ of images with the attribute minus that of images without it; below: λ, and the share of"
         f" {int(arrays['judged']):,} held-out images judged to show it",
-        titles.dataset,
+        run["dataset"],
     )
     return figure

@@ -8,12 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from reproduce.figures.style import Arrays, Titles, class_colors, empty_panel, headed, named, panels
+from reproduce.figures.style import (
+    ATTRIBUTE_COLORS,
+    MOST_NAMES,
+    Arrays,
+    class_colors,
+    empty_panel,
+    headed,
+    named,
+    panels,
+)
 
-_MOST_NAMES = 10
 
-
-def embedding_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
+def embedding_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
     """A panel for each concept: its factor upward; the next concept's factor, of the last the first's, to the right.
 
     `arrays`: see `evaluation.embedding.measure_embedding`; the metric `embedding` of `run` stands above.
@@ -33,7 +40,7 @@ def embedding_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> 
         ax.set(xticks=[], yticks=[])
         points, names = np.stack([places[other], places[concept]], 1), arrays["class_names"]
         _draw_points(ax, points, truth=truth[concept], concept=concept, n_classes=len(names))
-        if truth[concept].dtype.kind == "i" and len(names) <= _MOST_NAMES:
+        if truth[concept].dtype.kind == "i" and len(names) <= MOST_NAMES:
             middles = _middles(points, truth[concept])
             low, high = ax.get_ylim()
             heights = _apart(np.array([y for _, y in middles.values()]), 0.045 * (high - low))
@@ -42,7 +49,7 @@ def embedding_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> 
                     names[number], (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=9,
                     fontweight="bold", annotation_clip=False,
                 )  # fmt: skip
-    headed(figure, f"Embedded factors, {titles.variant}", *_accuracies(arrays, run), titles.dataset)
+    headed(figure, f"Embedded factors, {run['name']}", *_accuracies(arrays, run), run["dataset"])
     return figure
 
 
@@ -53,16 +60,16 @@ def _accuracies(arrays: Arrays, run: Mapping[str, Any]) -> list[str]:
         return []
     truth = named(arrays, "concept_")
     of_class = next((concept for concept, values in truth.items() if values.dtype.kind == "i"), None)
-    asked = "an attribute told from its factor" if of_class is None else f"the {of_class} told from the factor"
+    asked = "each attribute in its factor's" if of_class is None else f"the {of_class} in each factor's"
     shares = ", ".join(f"{name} {100 * value:.1f} %" for name, value in found.items())
-    return [f"{asked}, by {arrays['neighbours']} nearest neighbours in 1-D: {shares}"]
+    return [f"k-NN accuracy (k = {arrays['neighbours']}) of {asked} 1-D embedding: {shares}"]
 
 
 def _draw_points(ax: Axes, points: np.ndarray, *, truth: np.ndarray, concept: str, n_classes: int) -> None:
     """Draw `points` `[n, 2]` in the colours of their `truth`, and write which concept that is."""
     x, y = points.T
     if truth.dtype == bool:
-        for value, color, word in ((False, "#56B4E9", "without"), (True, "#D55E00", "with")):
+        for value, color, word in zip((False, True), ATTRIBUTE_COLORS, ("without", "with"), strict=True):
             shown = truth == value
             ax.scatter(x[shown], y[shown], s=9, color=color, linewidths=0, alpha=0.8, label=f"{word} {concept}")
         ax.legend(  # in the title's place, away from the points
@@ -94,7 +101,7 @@ def _apart(values: np.ndarray, least: float) -> np.ndarray:
     return moved[np.argsort(order)]
 
 
-def walk_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
+def walk_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
     """A panel for each factor.
 
     `arrays`: see `evaluation.response.measure_walk`; the `dims` and the metric `walk` of `run` are written.
@@ -105,11 +112,11 @@ def walk_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figur
     for ax, (factor, path) in zip(axes, walks.items(), strict=True):
         found = run["metrics"]["walk"][factor]
         if found is None:
-            empty_panel(ax, "0 dimensions:\nnowhere to walk")
+            empty_panel(ax, "no dimension to walk in")
         else:
             ax.set(xticks=[], yticks=[])
             _draw_points(ax, arrays["places"], truth=classes, concept="class", n_classes=len(names))
-            middles = _middles(arrays["places"], classes) if len(names) <= _MOST_NAMES else {}
+            middles = _middles(arrays["places"], classes) if len(names) <= MOST_NAMES else {}
             stroke = [withStroke(linewidth=2.5, foreground="white")]
             for k, (x, y) in middles.items():
                 ax.text(x, y, names[k], ha="center", va="center", fontsize=10, fontweight="bold", path_effects=stroke)
@@ -117,8 +124,9 @@ def walk_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figur
             ax.plot(x, y, color="black", linewidth=0.7, alpha=0.75, zorder=1.5)
             ax.scatter(x[1:], y[1:], color="black", s=3, linewidths=0, zorder=1.6)
             ax.scatter(x[0], y[0], marker="*", s=170, color="white", edgecolors="black", linewidths=1.2, zorder=4)
-            ax.set_xlabel(f"{100 * found['stays']:.0f} % of steps stay {start}; classes seen: {found['classes']}")
+            occur = "1 class occurs" if found["classes"] == 1 else f"{found['classes']} classes occur"
+            ax.set_xlabel(f"class {start} is predicted in {100 * found['stays']:.0f} % of the steps;\n{occur}")
         ax.set_title(f"walk in {factor} ({run['dims'][factor]} dims)", fontsize=11)
-    title = f"Ornstein-Uhlenbeck walk in one factor, {titles.variant}"
-    headed(figure, title, f"z in 2-D UMAP, ☆ the input; {titles.dataset}")
+    title = f"Ornstein-Uhlenbeck walk in one factor, {run['name']}"
+    headed(figure, title, f"z in 2-D UMAP, ☆ the input; {run['dataset']}")
     return figure

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from reproduce.figures.style import Arrays, Titles
+from reproduce.figures.style import Arrays
 
 _COLUMNS = 24
 
 
-def mix_sheet(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> dict[str, Any]:
+def mix_sheet(arrays: Arrays, run: Mapping[str, Any]) -> dict[str, Any]:
     """`mix.png`, the tiles row by row, `_COLUMNS` in a row; and `mix.json`, which says what each tile is.
 
     The mixtures begin at tile `first`; the option of the last of the `axes` changes fastest. An option's `tile` is the

@@ -12,7 +12,7 @@ from reproduce.figures.density import directions_figure, linear_figure, samples_
 from reproduce.figures.embedding import embedding_figure, walk_figure
 from reproduce.figures.mix import mix_sheet
 from reproduce.figures.response import response_figure
-from reproduce.figures.style import Titles, save
+from reproduce.figures.style import save
 from reproduce.figures.swap_grid import grid_figures
 from reproduce.files import atomic_path, read_arrays, write_arrays, write_json
 
@@ -31,13 +31,13 @@ DRAWINGS = (
 _UNPUBLISHED = ("grid", "mix")  # the figure holds all that the arrays hold
 
 
-def draw_all(evaluation: Path, run: Mapping[str, Any], titles: Titles) -> Iterator[tuple[str, Any]]:
+def draw_all(evaluation: Path, run: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Each figure that has its .npz files in the folder `evaluation`, and its first file's arrays, by file name."""
     for needs, draw in DRAWINGS:
         files = [evaluation / f"{name}.npz" for name in needs]
         if all(file.exists() for file in files):
             several = [read_arrays(file) for file in files]
-            drawn = draw({key: array for arrays in several for key, array in arrays.items()}, run, titles)
+            drawn = draw({key: array for arrays in several for key, array in arrays.items()}, run)
             yield from (drawn if isinstance(drawn, dict) else {f"{needs[0]}.png": drawn}).items()
             if needs[0] not in _UNPUBLISHED:
                 yield files[0].name, several[0]

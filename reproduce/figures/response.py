@@ -9,13 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reproduce.figures.style import Arrays, Titles, empty_panel, headed, show_image
+from reproduce.figures.style import MOST_NAMES, Arrays, empty_panel, headed, show_image
 
-_MOST_NAMES = 12
 _BINS = 60
 
 
-def response_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> Figure:
+def response_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
     """A row for each factor: how often each class is predicted, and the original class's log-softmax.
 
     `arrays`: see `evaluation.response.measure_response`; the `dims` and the metrics `response`, of this input, and
@@ -46,7 +45,7 @@ def response_figure(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> F
     _name_classes(left, names)
     left.set_xlabel(f"predicted class, of {log_softmax.shape[1]:,} variants")
     right.set_xlabel(f"log-softmax of the original class, {names[int(arrays['own'])]}")
-    headed(figure, f"Response to each factor, {titles.variant}", titles.dataset)
+    headed(figure, f"Response to each factor, {run['name']}", run["dataset"])
     return figure
 
 
@@ -66,7 +65,7 @@ def _draw_row(left: Axes, right: Axes, arrays: Arrays, *, row: int, low: float) 
 
 def _name_classes(ax: Axes, names: Sequence[str]) -> None:
     """Write the classes' names below the bars, or some of their numbers where there are many classes."""
-    few = len(names) <= _MOST_NAMES
+    few = len(names) <= MOST_NAMES
     ticks = np.arange(len(names)) if few else np.linspace(0, len(names) - 1, 6).round().astype(int)
     words = [names[k] if few else str(k) for k in ticks]
     long = max(map(len, words)) > 2

@@ -1,8 +1,7 @@
 """The style that every figure shares, and how a figure becomes a file."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import matplotlib
@@ -24,15 +23,10 @@ _CLASSES = (
     "#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677", "#AA4499", "#44AA99", "#999933", "#882255", "#AAAAAA",
 )  # fmt: skip
 
+ATTRIBUTE_COLORS = ("#56B4E9", "#D55E00")  # of the images without and with an attribute
+MOST_NAMES = 10  # of more classes a figure does not write the names, and their colours are not colour-blind-safe
+
 Arrays = Mapping[str, np.ndarray]  # the arrays of a measurement
-
-
-@dataclass(frozen=True)
-class Titles:
-    """What every title names: the variant, and the data set, whose name says where it is a stand-in."""
-
-    dataset: str
-    variant: str
 
 
 def named(arrays: Arrays, prefix: str) -> dict[str, np.ndarray]:
@@ -40,11 +34,9 @@ def named(arrays: Arrays, prefix: str) -> dict[str, np.ndarray]:
     return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
 
-@contextmanager
-def styled() -> Iterator[None]:
-    """Within this, figures have the project's style."""
-    with plt.style.context(str(Path(__file__).with_name("style.mplstyle"))):
-        yield
+def styled() -> AbstractContextManager[None]:
+    """A context in which figures have the project's style."""
+    return plt.style.context(str(Path(__file__).with_name("style.mplstyle")))
 
 
 def save(figure: Figure, path: Path) -> None:

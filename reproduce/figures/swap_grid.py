@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from reproduce.figures.style import Arrays, Titles, show_image, wrapped
+from reproduce.figures.style import Arrays, show_image, wrapped
 
 _TRANSFERRED = 3  # rows and columns of the paper's class transfer
 # the lines of a title: factor, variant, data set
@@ -26,7 +26,7 @@ _TINTS = {
 }
 
 
-def grid_figures(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> dict[str, Figure]:
+def grid_figures(arrays: Arrays, run: Mapping[str, Any]) -> dict[str, Figure]:
     """For each factor `swap_<factor>.png`, or `predictions_<factor>.png` of a classifier.
 
     `transfer.png`, as in the paper, is the upper left corner of the grid of the factor `class`.
@@ -35,7 +35,7 @@ def grid_figures(arrays: Arrays, run: Mapping[str, Any], titles: Titles) -> dict
     figures = {}
     for k, (factor, size) in enumerate(run["dims"].items()):
         effect = f"{size} dimensions" if size else "0 dimensions: nothing to swap"
-        title = (f"{factor} from the top row", f"{titles.variant}: {effect}", titles.dataset)
+        title = (f"{factor} from the top row", f"{run['name']}: {effect}", run["dataset"])
         shown = {**arrays, "cells": arrays[f"cells_{k}"]}
         if run["kind"] != "autoencoder":
             figures[f"predictions_{factor}.png"] = _prediction_grid(shown, title)

@@ -48,7 +48,7 @@ class Comparison(NamedTuple):
     @property
     def beyond(self) -> list[Move]:
         """The moves that exceed their tolerance."""
-        return [move for move in self.moves if move.used > 1]
+        return [move for move in self.moves if not move.used <= 1]  # NaN, too
 
 
 def compare(before: Run, after: Run) -> Comparison:
@@ -87,7 +87,13 @@ def _committed(root: Path, revision: str, profile: str) -> dict[str, Run]:
     archive = _git(root, "archive", "--format=tar", found.decode().strip(), "--", folder)
     with TemporaryDirectory() as temporary, tarfile.open(fileobj=io.BytesIO(archive)) as files:
         files.extractall(temporary, filter="data")
-        return _runs_in(Path(temporary) / folder)
+        try:
+            return _runs_in(Path(temporary) / folder)
+        except UserError as error:
+            reason = str(error).removeprefix(f"{temporary}/").partition("; ")[0]
+            raise UserError(
+                f"{revision}: its results cannot be read ({reason}): name another with --revision"
+            ) from None
 
 
 def _report(name: str, comparison: Comparison) -> list[str]:

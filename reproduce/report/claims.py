@@ -1,7 +1,7 @@
 """What the paper says can be seen (`paper_configs/claims.yaml`), held against the numbers of the runs."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -9,7 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 import pandas as pd
 from pydantic import Field, NonNegativeFloat, RootModel, model_validator
 
-from reproduce.report.formats import kind_of
+from reproduce.report.formats import Row, kind_of
 from reproduce.report.numbers import Text, declared
 from reproduce.report.runs import Run, experiments, is_number, run_name, value
 from reproduce.schema import Strict, read_yaml, validated
@@ -70,20 +70,12 @@ class Claim(Strict):
 class _File(RootModel[tuple[Claim, ...]]):
     """The whole file."""
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """A claim in one run: the number that speaks most against it, its place, and what it is compared with.
-
-    All are None where the run has nothing to judge: it lacks the numbers, or they are of factors without dimensions.
-    """
-
-    claim: Claim
-    run: Run
-    at: str | None = None
-    ours: float | None = None
-    against: float | None = None
-    holds: bool | None = None
+    @model_validator(mode="after")
+    def _each_once(self) -> "_File":
+        for (says, quantity), times in Counter((claim.says, claim.quantity) for claim in self.root).items():
+            if times > 1:
+                raise ValueError(f"the claim {says!r} is listed {times} times for {quantity}: keep one")
+        return self
 
 
 def load_claims(path: Path) -> tuple[Claim, ...]:
@@ -118,8 +110,15 @@ def _number(run: Run, keys: Sequence[str]) -> float | None:
     return found if is_number(found) else None
 
 
-def _judge(claim: Claim, run: Run, other: Run) -> Verdict:
-    worst, lowest = Verdict(claim, run), float("inf")
+def _judge(claim: Claim, run: Run, other: Run) -> Row:
+    """A claim in one run: the number that speaks most against it, its place, and what it is compared with.
+
+    All are None where the run has nothing to judge: it lacks the numbers, or they are of factors without dimensions.
+    """
+    verdict: Row = {"experiment": run["experiment"], "dataset": run["dataset"], "run": run_name(run)}
+    verdict |= {"claim": claim.says, "source": claim.source, "wanted": claim.wanted, "quantity": claim.quantity}
+    verdict |= {"tolerance": claim.tolerance, "at": None, "ours": None, "against": None, "holds": None}
+    lowest = float("inf")
     for binding in _bindings(run, _placeholders(claim.quantity)):
         # the parts are replaced one by one: an amount such as -1.5 has a dot in it
         keys = [binding.get(part, part) for part in claim.quantity.split(".")]
@@ -133,19 +132,20 @@ def _judge(claim: Claim, run: Run, other: Run) -> Verdict:
         margin = claim.margin(ours, against)
         if margin < lowest:
             holds = margin >= 0 if claim.comparison == "near" else margin > 0
-            worst, lowest = Verdict(claim, run, ".".join(keys), ours, against, holds), margin
-    return worst
+            verdict |= {"at": ".".join(keys), "ours": ours, "against": against, "holds": holds}
+            lowest = margin
+    return verdict
 
 
-def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Verdict]:
+def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Row]:
     """By experiment and claim, a verdict for each run, if some run of the experiment has the claim's numbers."""
     grouped = experiments(runs)
-    verdicts: list[Verdict] = []
+    verdicts: list[Row] = []
     for (experiment, own), claim in product(grouped.items(), claims):
         if claim.experiments is None or experiment in claim.experiments:
             others = {run_name(run): run for run in (grouped.get(claim.of, []) if claim.of else own)}
             found = [_judge(claim, run, others.get(run_name(run), {})) for run in own]
-            if any(verdict.holds is not None for verdict in found):
+            if any(verdict["holds"] is not None for verdict in found):
                 verdicts += found
     return verdicts
 
@@ -167,7 +167,8 @@ class Count(NamedTuple):
 def count_claims(frame: pd.DataFrame) -> list[Count]:
     """The counts for each run name in the table of claims, whose frame this is.
 
-    Names that share an experiment have the same total: in an experiment without a run of a name, it measures nothing.
+    Run names that occur in a common experiment get the same total; a claim of an experiment where a name has no run
+    counts as not measured.
     """
     where = frame.groupby("run", sort=False)["experiment"].agg(set)
     claims = frame.drop_duplicates(["experiment", "claim", "quantity"])["experiment"]

@@ -36,7 +36,7 @@ def _settings(run: Run) -> dict[str, Any]:
 
 
 def difference(a: Any, b: Any) -> int | float | None:
-    """`b - a` to 12 digits, which leaves out what only rounding put there; None unless both are numbers."""
+    """`b - a` rounded to 12 digits, which hides rounding errors; None unless both are numbers."""
     if not (is_number(a) and is_number(b)):
         return None
     return b - a if isinstance(b - a, int) else float(f"{b - a:.12g}")

@@ -13,7 +13,8 @@ from reproduce.report.numbers import declared
 NULL = "–"
 
 Kind = Literal["text", "count", "offset", "share", "number", "deviation", "quantity", "difference"]
-"""`offset`, `deviation`: a count and a number with their sign. `quantity`, `difference`: see the column `quantity`."""
+"""`offset`, `deviation`: a count and a number with their sign. `quantity`: written as the number that the row's column
+`quantity` names; `difference`: the same with its sign."""
 
 Row = dict[str, Any]
 
@@ -62,8 +63,9 @@ def framed(rows: Sequence[Row], kinds: Mapping[str, Kind]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Spread:
-    """How a long table is read: what stands in `column` heads the columns `values`, which `column` is followed by.
+    """How a long table becomes a wide one.
 
+    Each value of `column` gets a group of the columns `values`, at the place of `column`:
     `digit: follows source, digit: stays with target, color: …`; with `by_value`: `score: digit, score: color`.
     """
 

@@ -1,6 +1,6 @@
 "use strict";
 for (const form of document.querySelectorAll("form.mix")) {
-  const { columns, first } = form.dataset;
+  const { columns } = form.dataset;
   const axes = [...form.querySelectorAll("fieldset")].map((axis) => [...axis.querySelectorAll("input")]);
   const chosen = [...form.querySelectorAll(".chosen .tile")];
   const result = form.querySelector(".result");
@@ -12,8 +12,7 @@ for (const form of document.querySelectorAll("form.mix")) {
       chosen[k].style.cssText = options[at].nextElementSibling.querySelector(".tile").style.cssText;
       return `${options[at].name} from ${options[at].dataset.label}`;
     });
-    const tile = Number(first) + index;
-    result.style.cssText = `--x: ${tile % columns}; --y: ${Math.floor(tile / columns)}`;
+    result.style.cssText = `--x: ${index % columns}; --y: ${Math.floor(index / columns)}`;
     result.setAttribute("aria-label", `Mixture: ${names.join(", ")}`);
   };
   axes.forEach((options, k) => { options[k % options.length].checked = true; });

@@ -26,7 +26,6 @@ class Number(Strict):
     table: Text | None = None
     column: Text | None = None
     column_without_concepts: Text | None = None
-    csv_only: bool = False
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -67,6 +66,18 @@ class Figure(Strict):
     how: Text
     numbers: Text
     paper: str = ""
+
+    @property
+    def sentences(self) -> list[str]:
+        """Those of `numbers`."""
+        return re.split(r"(?<=\.) ", self.numbers)
+
+    @model_validator(mode="after")
+    def _one_place_each(self) -> "Figure":
+        for sentence in self.sentences:
+            if not re.fullmatch(r"[^{}]*\{[^{}]+\}[^{}]*", sentence):
+                raise ValueError(f"numbers: {sentence!r}: a sentence has exactly one place in braces")
+        return self
 
 
 class Declarations(Strict):

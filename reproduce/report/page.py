@@ -37,7 +37,7 @@ def _tone(row: Row, column: str, collapsed: Iterable[str]) -> str:
 
 
 def _grid(table: Table, caption: str, *, collapsed: Iterable[str] = ()) -> dict[str, Any]:
-    """A table without parts for the template, without columns that are null throughout or tell nothing apart.
+    """A table without parts for the template, without columns that are empty or the same in every row.
 
     `groups` are headings with the number of columns below them. `headings` say whether their column holds numbers. The
     rows of each of the `bodies` share the text in their first column; a cell is its text, its classes and its style.
@@ -65,12 +65,12 @@ def _grid(table: Table, caption: str, *, collapsed: Iterable[str] = ()) -> dict[
     return {"caption": caption, "groups": groups, "headings": headings, "bodies": bodies}
 
 
-def _parts(table: Table, runs: Sequence[Run], collapsed: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
+def _parts(table: Table, collapsed: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Any]]:
     """The parts of a table by experiment, or the whole under its own name."""
-    data, found = {run["experiment"]: run["dataset"] for run in runs}, {}
+    found = {}
     for part in table.parts():
         own = part.name.removeprefix(f"{table.name}-")
-        caption = f"{own}: {table.title}. Data: {data[own]}" if own in data else part.title
+        caption = f"{part.title}. {part.data}"
         found[own] = _grid(part, caption, collapsed=[run for run, where in collapsed.items() if own in where])
     return found
 
@@ -171,7 +171,7 @@ def render_page(
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         seeds=sorted({run["seed"] for run in runs}),
-        variants={run_name(run): run["description"] for run in runs if run["seed"] == 0},
+        variants={run["variant"]: run["description"] for run in runs},
         missing=missing,
         hero=_hero(runs, figures_dir),
         summary=_summary(tables),
@@ -180,8 +180,8 @@ def render_page(
             name: _experiment(own, details=details[name], figures_dir=figures_dir, published=published)
             for name, own in grouped.items()
         },
-        swaps=_parts(tables["swaps"], runs, collapsed) if "swaps" in tables else {},
-        sections={name: _parts(tables[name], runs, collapsed) for name in _ENDING if name in tables},
+        swaps=_parts(tables["swaps"], collapsed) if "swaps" in tables else {},
+        sections={name: _parts(tables[name], collapsed) for name in _ENDING if name in tables},
         sources={of.source: of.url for entry in theirs for of in (*entry.dimensions, *entry.response, *entry.fid)},
         tables=tables,
     )

@@ -2,23 +2,20 @@
 
 import base64
 import io
-import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from reproduce.files import read_json
 from reproduce.report.formats import kind_of, show
 from reproduce.report.numbers import Figure, declarations
 from reproduce.report.published import NOTHING, Published
-from reproduce.report.runs import Run, concepts, factors, run_name, value
+from reproduce.report.runs import Run, concepts, run_name, value
 
 _QUALITY, _MIX_QUALITY = 75, 80  # an eighth of the PNG, which stands beside the page
-_FRAMES, _FRAME_WIDTH, _FRAME_QUALITY = 16, 400, 50  # of an animation, which stands beside the page as a whole
 _WIDE = 1000  # a picture of more pixels is legible only over the width of the whole column
 _NAMES = {"z_tilde": "z̃", "inception": "FID, Inception features", "classifier": "features of our own classifier"}
 
@@ -27,30 +24,22 @@ Picture = dict[str, Any]
 whether it `moves` and is `wide`, which is shown over the width of the whole column."""
 
 
-def _encoded(image: Image.Image, *, quality: int = _QUALITY) -> tuple[str, tuple[int, int]]:
-    """As WebP in a data URI, with its size; an animation has a few small frames at the pace that keeps its length."""
-    small, count, size = io.BytesIO(), getattr(image, "n_frames", 1), image.size
-    if count == 1:
-        image.convert("RGB").save(small, "WEBP", quality=quality, method=6)
-    else:
-        step = math.ceil(count / _FRAMES)
-        size = min(size, (_FRAME_WIDTH, round(image.height * _FRAME_WIDTH / image.width)))
-        frames, milliseconds = [], 0
-        for k, frame in enumerate(ImageSequence.Iterator(image)):
-            if k % step == 0:
-                frames.append(frame.convert("RGB").resize(size, Image.Resampling.LANCZOS))
-            frame.load()  # the duration is known only after this
-            milliseconds += frame.info["duration"]
-        options = {"duration": round(milliseconds / len(frames)), "loop": 0, "quality": _FRAME_QUALITY, "method": 4}
-        frames[0].save(small, "WEBP", save_all=True, append_images=frames[1:], **options)
-    return f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode('ascii')}", size
+def _encoded(path: Path, *, quality: int = _QUALITY) -> tuple[str, tuple[int, int]]:
+    """A picture as WebP in a data URI, with its size; a file that is WebP already (an animation) as it is."""
+    small = io.BytesIO(path.read_bytes())
+    with Image.open(path) as image:
+        if image.format != "WEBP":
+            small = io.BytesIO()
+            image.convert("RGB").save(small, "WEBP", quality=quality, method=6)
+        return f"data:image/webp;base64,{base64.b64encode(small.getvalue()).decode('ascii')}", image.size
 
 
 def _numbers(run: Run, place: str) -> str:
-    """The number at `place`, or those at every name that `*` stands for: `91.0 % (digit), 12.0 % (color)`."""
+    """What stands at `place`, or at every name that `*` stands for: `91.0 % (digit), 12.0 % (color)`, or nothing."""
     before, *after = (part.strip(".").split(".") for part in place.split("*"))
     if not after:
-        return show(value(run, *before), kind_of(place))
+        number = value(run, *before)
+        return "" if number is None else show(number, kind_of(place))
     parts = []
     for name in value(run, *before) or {}:
         number = value(run, *before, name, *filter(None, after[0]))
@@ -87,7 +76,7 @@ def _directions(run: Run) -> str:
 def _caption(figure: Figure, run: Run, factor: str) -> str:
     """The sentences of `figure.numbers` for which the run has numbers."""
     said = []
-    for sentence in re.split(r"(?<=\.) ", figure.numbers):
+    for sentence in figure.sentences:
         place = sentence.partition("{")[2].partition("}")[0]
         special = {"outcome": _outcome(run, factor or "class"), "directions": _directions(run)}
         found = special[place] if place in special else _numbers(run, place)
@@ -104,8 +93,7 @@ def picture(run: Run, figures_dir: Path, file: str, *, factor: str = "") -> Pict
     whole, caption = path.with_name(path.name.replace("_small", "")), _caption(figure, run, factor)
     link = (whole if whole.is_file() else path).relative_to(figures_dir).as_posix()
     title = ", ".join(filter(None, [figure.title, factor, run["experiment"], f"variant {run_name(run)}"]))
-    with Image.open(path) as image:
-        uri, size = _encoded(image)
+    uri, size = _encoded(path)
     about = {"name": run_name(run), "uri": uri, "size": size, "alt": f"{title}. {caption}".strip(), "caption": caption}
     return {**about, "link": quote(f"figures/{link}"), "moves": path.suffix == ".webp", "wide": size[0] > _WIDE}
 
@@ -134,7 +122,7 @@ def blocks(runs: Sequence[Run], figures_dir: Path, published: Published) -> list
     """
     found, experiment = [], runs[0]["experiment"]
     for file, figure in declarations().figures.items():
-        names = factors(runs) if "{factor}" in file else [""]
+        names = list(runs[0]["dims"]) if "{factor}" in file else [""]
         groups: dict[str, list[Picture]] = {}
         for run in runs:
             pictures = [of for name in names if (of := picture(run, figures_dir, file, factor=name))]
@@ -157,8 +145,7 @@ def mix(runs: Sequence[Run], figures_dir: Path) -> dict[str, Any] | None:
         path = figures_dir / run["experiment"] / run_name(run) / "mix.png"
         if path.is_file():
             sheet = read_json(path.with_suffix(".json"))
-            with Image.open(path) as image:
-                uri, (_, height) = _encoded(image, quality=_MIX_QUALITY)
+            uri, (_, height) = _encoded(path, quality=_MIX_QUALITY)
             about = {"name": run["experiment"], "dataset": run["dataset"], "rows": height // sheet["tile"]}
             return {**sheet, **about, "uri": uri}
     return None

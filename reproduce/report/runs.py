@@ -48,11 +48,6 @@ def concepts(runs: Iterable[Run]) -> list[str]:
     return [*dict.fromkeys(name for run in runs for name in list(run["dims"])[:-1])]
 
 
-def factors(runs: Sequence[Run]) -> list[str]:
-    """The factors of these runs: the concepts, then the residuals."""
-    return [*dict.fromkeys([*concepts(runs), *(list(run["dims"])[-1] for run in runs)])]
-
-
 def experiments(runs: Iterable[Run]) -> dict[str, list[Run]]:
     """The runs of each experiment, in the order given."""
     grouped: dict[str, list[Run]] = {}

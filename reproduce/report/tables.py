@@ -18,34 +18,23 @@ def _run_cells(run: Run) -> Row:
     return {column: run[column] for column in _RUN}
 
 
-def _table(
-    name: str, runs: Sequence[Run], rows: Sequence[Row], *, kinds: Mapping[str, Kind], more: str = "", **reading: Any
-) -> Table:
+def _table(name: str, rows: Sequence[Row], *, kinds: Mapping[str, Kind], more: str = "", **reading: Any) -> Table:
     """The table of that name in `numbers.yaml`; `more` is added to its note, and `reading` says how it is read."""
     # a stand-in must say so wherever its numbers stand
-    data = "; ".join(dict.fromkeys(f"{run['experiment']}: {run['dataset']}" for run in runs))
+    data = "; ".join(dict.fromkeys(f"{row['experiment']}: {row['dataset']}" for row in rows if row.get("dataset")))
     table = declarations().tables[name]
     note = f"{table.note} {more}".strip()
     return Table(name, table.title, note, f"Data: {data}.", framed(rows, kinds), kinds, **reading)
 
 
-def _chance(runs: Sequence[Run]) -> str:
-    """A sentence that gives the probe score of a guess, for each concept."""
-    known = {name: value(run, "metrics", "chance", name) for run in runs for name in concepts([run])}
-    listed = ", ".join(f"{name} {show(level, 'number')}" for name, level in known.items() if level is not None)
-    return f"A guess scores: {listed}." if listed else "A guess scores 0.5 for an attribute and 0 in R²."
-
-
-def _explained(name: str, numbers: Sequence[Number], *, rows: Sequence[Row], runs: Sequence[Run]) -> Iterator[str]:
-    """A sentence for each column that is not empty, and for the probes what a guess scores."""
+def _explained(numbers: Sequence[Number], rows: Sequence[Row]) -> Iterator[str]:
+    """A sentence for each column that is not empty."""
     if any("dimensions" in row for row in rows):
         yield f"Dimensions: {declared('dims.<factor>').words}."
     for number in numbers:
         filled = " and ".join(column for column in number.columns if any(row[column] is not None for row in rows))
-        if filled and not number.csv_only:
+        if filled:
             yield f"{filled[0].upper()}{filled[1:]}: {number.words}."
-    if name == "probes":
-        yield _chance(runs)
 
 
 def _declared(name: str, runs: Sequence[Run]) -> Table:
@@ -67,12 +56,11 @@ def _declared(name: str, runs: Sequence[Run]) -> Table:
             row = {column: row.get(column) for column in kinds}
             if row not in rows:  # what has a row per experiment is the same in each of its runs
                 rows.append(row)
-    columns = [column for number in numbers if not number.csv_only for column in number.columns]
-    hidden = [column for number in numbers if number.csv_only for column in number.columns]
-    reading: dict[str, Any] = {"more": " ".join(_explained(name, numbers, rows=rows, runs=runs))}
+    columns = [column for number in numbers for column in number.columns]
+    reading: dict[str, Any] = {"more": " ".join(_explained(numbers, rows))}
     if "concept" in per and "factor" in per:
         reading |= {"split": True, "spread": Spread("concept", columns, by_value=len(columns) == 1)}
-    return _table(name, runs, rows, kinds=kinds, csv_only=("dataset", *hidden), **reading)
+    return _table(name, rows, kinds=kinds, **reading)
 
 
 def _for(published: Published, run: Run) -> Sequence[PublishedDimensions]:
@@ -104,7 +92,7 @@ def _dimensions(runs: Sequence[Run], published: Published) -> Table:
             row |= {"variant": theirs.source}
             rows += [row | {"factor": name, "dimensions": size} for name, size in theirs.dims.items()]
     spread, hidden = Spread("factor", ["dimensions", "score"], by_value=True), ["network", "dataset"]
-    return _table("dimensions", runs, rows, kinds=kinds, csv_only=hidden, split=True, spread=spread)
+    return _table("dimensions", rows, kinds=kinds, csv_only=hidden, split=True, spread=spread)
 
 
 def _published(runs: Sequence[Run], published: Published) -> Table:
@@ -117,7 +105,7 @@ def _published(runs: Sequence[Run], published: Published) -> Table:
                 row = _run_cells(run) | {"source": theirs.source, "factor": name, "ours": run["dims"].get(name)}
                 row |= {"published": theirs.dims[name], "derived": name in theirs.derived, "difference": off}
                 rows.append(row | {"tolerance": theirs.tolerance, "holds": theirs.holds(off)})
-    return _table("published", runs, rows, kinds=kinds)
+    return _table("published", rows, kinds=kinds)
 
 
 def _variants(runs: Sequence[Run]) -> Table:
@@ -135,22 +123,17 @@ def _variants(runs: Sequence[Run]) -> Table:
             offsets = {label: difference(cells.get(name), cells.get(base)) for name, label in differences.items()}
             row = {"experiment": experiment, "dataset": dataset, "seed": seed, "quantity": place}
             rows.append(row | cells | offsets)
-    return _table("variants", runs, rows, kinds=kinds, split=True)
+    return _table("variants", rows, kinds=kinds, split=True)
 
 
 def _claims(runs: Sequence[Run], claims: Sequence[Claim]) -> Table:
     kinds: dict[str, Kind] = {"experiment": "text", "dataset": "text", "claim": "text", "run": "text"}
     kinds |= {"ours": "quantity", "against": "quantity", "holds": "text", "wanted": "text", "tolerance": "quantity"}
     kinds |= {"quantity": "text", "at": "text", "source": "text"}
-    rows: list[Row] = []
-    for verdict in judge_claims(claims, runs):
-        claim, row = verdict.claim, _run_cells(verdict.run) | {"run": run_name(verdict.run)}
-        row |= {"claim": claim.says, "source": claim.source, "wanted": claim.wanted, "quantity": claim.quantity}
-        row |= {"tolerance": claim.tolerance, "at": verdict.at, "ours": verdict.ours}
-        rows.append(row | {"against": verdict.against, "holds": verdict.holds})
+    rows = judge_claims(claims, runs)
     counts = "".join(f"{count}. " for count in count_claims(framed(rows, kinds)))
     spread, hidden = Spread("run", ["ours", "against", "holds"]), ["dataset", "at", "tolerance"]
-    return _table("claims", runs, rows, kinds=kinds, more=counts, csv_only=hidden, split=True, spread=spread)
+    return _table("claims", rows, kinds=kinds, more=counts, csv_only=hidden, split=True, spread=spread)
 
 
 _SAMPLES = {
@@ -158,7 +141,16 @@ _SAMPLES = {
     "frechet_prior": "ours: samples of the autoencoder's prior",
     "frechet_reconstruction": "ours: reconstructions",
 }
+_NO_FID = {
+    False: "the configuration has inception: false there, which saves the download of the Inception network",
+    True: "the Inception network could not be fetched",
+}
 _OTHER_DISTANCE = "distance in our classifier's features (not FID)"
+
+
+def _lacks_fid(run: Run, *, wanted: bool) -> bool:
+    asked = bool(value(run, "config", "evaluation", "samples", "inception"))
+    return value(run, "metrics", "frechet", "inception") is None and asked == wanted
 
 
 def _frechet(runs: Sequence[Run], published: Published) -> Table:
@@ -177,12 +169,12 @@ def _frechet(runs: Sequence[Run], published: Published) -> Table:
             fid, other = (value(run, "metrics", key, features) for features in ("inception", "classifier"))
             row = _run_cells(run) | {"method": method, "source": run_name(run), "FID": fid, _OTHER_DISTANCE: other}
             rows.append(row | {"FID − paper's": difference(paper, fid) if key == "frechet" else None})
-    lacking = [run["experiment"] for run in measured if value(run, "metrics", "frechet", "inception") is None]
-    more = (
-        f"There is no FID of ours on {', '.join(dict.fromkeys(lacking))}: the configuration has inception: false "
-        "there, which saves the download of the Inception network."
+    more = " ".join(
+        f"There is no FID of ours on {', '.join(names)}: {why}."
+        for wanted, why in _NO_FID.items()
+        if (names := dict.fromkeys(run["experiment"] for run in measured if _lacks_fid(run, wanted=wanted)))
     )
-    return _table("frechet", measured, rows, kinds=kinds, more=more if lacking else "", split=True)
+    return _table("frechet", rows, kinds=kinds, more=more, split=True)
 
 
 def build_tables(runs: Sequence[Run], published: Published, claims: Sequence[Claim] = ()) -> dict[str, Table]:

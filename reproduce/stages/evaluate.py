@@ -37,7 +37,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
         if measured.arrays:
             write_arrays(places.evaluation / f"{name}.npz", measured.arrays)
     metrics = {key: value for measured in found.values() for key, value in measured.metrics.items()}
-    write_json(places.evaluation / "main.json", headline(metrics, subject.concepts))
+    write_json(places.evaluation / "main.json", headline(metrics))
     write_json(
         places.evaluation / "run.json",
         {

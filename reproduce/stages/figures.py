@@ -5,7 +5,7 @@ import pandas as pd
 from reproduce.config import load_run
 from reproduce.figures.curves import training_curve
 from reproduce.figures.registry import draw_all, save_as
-from reproduce.figures.style import Titles, save, styled
+from reproduce.figures.style import save, styled
 from reproduce.files import copy, read_json
 from reproduce.paths import RunPlaces
 
@@ -17,13 +17,11 @@ def run(profile: str, experiment: str, variant: str) -> None:
     """
     load_run(profile, experiment, variant)  # UserError for a name that is not known
     places = RunPlaces(profile, experiment, variant)
-    results = read_json(places.evaluation / "run.json")
-    titles = Titles(dataset=results["dataset"], variant=variant)
+    results = {**read_json(places.evaluation / "run.json"), "name": variant}
     with styled():
-        of = "pairs" if len(results["dims"]) > 1 else "latents"
         log = pd.read_csv(places.flow / "training.csv")
-        save(training_curve(log, titles, of=of), places.figures / "training.png")
-        for name, drawn in draw_all(places.evaluation, results, titles):
+        save(training_curve(log, results), places.figures / "training.png")
+        for name, drawn in draw_all(places.evaluation, results):
             save_as(places.figures / name, drawn)
     copy(places.evaluation / "run.json", places.metrics)
     copy(places.evaluation / "main.json", places.headline)

@@ -2,8 +2,9 @@
 
 import sys
 
+from reproduce.errors import UserError
 from reproduce.files import shown, write_text
-from reproduce.paths import CONFIGS, results
+from reproduce.paths import CONFIGS, PIPELINE, results
 from reproduce.pipeline import load_pipeline
 from reproduce.report.claims import load_claims
 from reproduce.report.page import render_page
@@ -15,6 +16,8 @@ from reproduce.report.tables import build_tables, table_files
 def run(profile: str) -> None:
     """Write `tables/` and `index.html`, of the runs that are there; stderr and the page name those that are missing."""
     expected = load_pipeline().runs_of(profile)
+    if not expected:
+        raise UserError(f"{shown(PIPELINE)} has no run of the profile {profile}; run `reproduce select {profile}`")
     folder = results(profile)
     runs = load_runs(folder / "runs", expected)
     missing = missing_runs(runs, expected)
