@@ -120,10 +120,7 @@ class Experiment(Strict):
             raise ValueError(f"pairs.weights: {name} has {n} concept(s): give one number for each, not all 0")
         if self.first_stage.kind == "classifier" and self.dataset.has_attributes:
             raise ValueError(f"a classifier needs classes, {name} has attributes: set first_stage.kind: autoencoder")
-        if name == "colormnist" and self.pool.size == "all":
-            raise ValueError("pool.size: colormnist needs a number, since each digit can have any of its colours")
-        if name == "colormnist" and self.pairs == "none":
-            raise ValueError("dataset: colormnist has its colours for pairs; take mnist")
+        self.dataset.check(whole_pool=self.pool.size == "all", paired=self.pairs != "none")
         self.evaluation.check(
             kind=self.first_stage.kind,
             concepts=len(self.concepts),

@@ -51,7 +51,8 @@ def validated(schema: type[M], value: Any, where: Path | str, *, prefix: str = "
         found = error.errors()
         # a misspelt key is also reported as missing under its right name; the unknown one tells the user what to do
         first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
-        key = ".".join([*([prefix] if prefix else []), *_keys(value, first["loc"])])
+        missing = [str(first["loc"][-1])] if first["type"] == "missing" else []
+        key = ".".join([*([prefix] if prefix else []), *_keys(value, first["loc"]), *missing])
         reason = {
             "extra_forbidden": "unknown key; remove it or correct its spelling",
             "missing": "missing; add it",
@@ -76,11 +77,9 @@ def _plain(value: Any) -> Any:
 def _keys(value: Any, location: tuple[int | str, ...]) -> list[str]:
     """The file's own keys on the way to an error: pydantic also names the member of a union that it tried."""
     keys = []
-    for position, part in enumerate(location):
-        inside = isinstance(value, dict) and part in value
-        if inside or (isinstance(value, list | tuple) and isinstance(part, int)):
+    for part in location:
+        own = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list | tuple) else ()
+        if part in own:
             value = value[part]
-            keys.append(str(part))
-        elif position == len(location) - 1 and isinstance(value, dict):  # a key that is missing
             keys.append(str(part))
     return keys

@@ -18,6 +18,7 @@ class Server:
     etag: str | None = '"one"'
     respect_if_range: bool = True
     status: list[int] = field(default_factory=list)  # of the next answers; 200 when empty
+    error_headers: dict[str, str] = field(default_factory=dict)  # of an answer with another status
     cuts: list[float] = field(default_factory=list)  # of the next answers, the share of the body that is sent
     content_type: str = "application/octet-stream"
     requests: list[tuple[str, str | None]] = field(default_factory=list)
@@ -40,7 +41,7 @@ def serving(files: dict[str, bytes]) -> Iterator[Server]:
             if body is None:
                 status = 404
             if status != 200 or body is None:
-                self.answer(status, b"<html>error</html>", "text/html", {})
+                self.answer(status, b"<html>error</html>", "text/html", server.error_headers)
                 return
             headers = {} if server.etag is None else {"ETag": server.etag}
             start, match = 0, re.fullmatch(r"bytes=(\d+)-", wanted or "")

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from reproduce.data.animalfaces import AnimalFaces, read_class_folders, read_funit
 from reproduce.data.shared.photos import Photos
 from reproduce.errors import UserError
-from reproduce.intake.decode import decode_images, label_array
+from reproduce.intake.decode import decoded_images, label_array
 from reproduce.intake.image import Recipe, Source, SquareCrop
 
 BEAR, CAT, DOG, FOX = "n02132136", "n02123159", "n02086240", "n02119022"
@@ -28,10 +28,10 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def decoded(sources: list[Source], folder: Path, *, size: int) -> np.ndarray:
+def decoded(sources: list[Source], work: Path, *, size: int) -> np.ndarray:
     recipe = Recipe(size=size, on_unusable="refuse")
-    decode_images(sources, folder=folder, name="some", recipe=recipe, label_names=["class"], workers=1)
-    return np.load(folder / "some_images.npy")
+    with decoded_images(sources, recipe=recipe, work=work, workers=1) as (images, _):
+        return np.array(images)
 
 
 def fill(folder: Path, n: int, *, ending: str = ".jpg", size: tuple[int, int] = (24, 20)) -> None:
@@ -77,7 +77,7 @@ def test_one_image_is_held_out_and_two_are_left_to_be_paired(tmp_path: Path, fra
 def test_a_class_of_two_images_is_enough_where_others_are_held_out(tmp_path: Path) -> None:
     for name, n in (("cat", 3), ("dog", 2)):
         fill(tmp_path / "train" / name, n)
-    refused_folders(tmp_path, r"there are two images of the class dog; two for pairs and one to hold out are needed")
+    refused_folders(tmp_path, r"train has 2 image\(s\) of the class dog; two for pairs and one to hold out are needed")
     for name in ("cat", "dog"):
         fill(tmp_path / "test" / name, 1)
     animals = read_class_folders(tmp_path)
@@ -135,7 +135,7 @@ def test_class_folders_decode(tmp_path: Path) -> None:
     for name, ending in (("a", ".png"), ("b", ".jpg")):
         fill(tmp_path / "in" / name, 4, ending=ending)
     animals = read_class_folders(tmp_path / "in")
-    assert decoded(animals.train, tmp_path / "out", size=16).shape == (6, 16, 16, 3)
+    assert decoded(animals.train, tmp_path / "work", size=16).shape == (6, 16, 16, 3)
     assert label_array(animals.train).tolist() == [[0]] * 3 + [[1]] * 3
 
 
@@ -153,9 +153,12 @@ def test_class_folders_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
     fill(tmp_path / "cat", 3)
     refused_folders(tmp_path, r"has 1 class, two are needed")
     fill(tmp_path / "dog", 1)
-    refused_folders(tmp_path, r"has one image of the class dog; pairs need two")
+    refused_folders(
+        tmp_path,
+        r"has 1 image\(s\) of the class dog; two for pairs and one to hold out are needed: add some, or remove",
+    )
     (tmp_path / "cow").mkdir()
-    refused_folders(tmp_path, r"has no image of the class cow; pairs need two")
+    refused_folders(tmp_path, r"has 0 image\(s\) of the class cow; two for pairs")
     (tmp_path / "cow").rmdir()
     fill(tmp_path / "dog", 2)
     for fraction in (0.0, 1.0, -0.1):
@@ -213,7 +216,7 @@ def test_a_list_names_images_and_boxes(tree: Path, tmp_path: Path, end: str) -> 
 
 def test_the_boxes_are_decoded_where_they_are(tree: Path, tmp_path: Path) -> None:
     animals = read_funit(tree, [write_list(tmp_path / "list.txt", (DOG, BEAR))])
-    images = decoded(animals.train, tmp_path / "out", size=10).astype(float)
+    images = decoded(animals.train, tmp_path / "work", size=10).astype(float)
     for source, image in zip(animals.train, images, strict=True):
         # the middle square of 2, 3, 22, 33 is 2, 8, 22, 28; of 30, 0, 60, 40 it is 30, 5, 60, 35
         left, top, step = (2, 8, 2) if source.crop == SquareCrop((2, 3, 22, 33)) else (30, 5, 3)
@@ -288,26 +291,19 @@ def test_a_box_outside_its_image_is_named(tree: Path, tmp_path: Path) -> None:
     path.write_text(path.read_text() + f"{DOG}/{DOG}_4.JPEG_30_10_61_40.jpg\n")
     animals = read_funit(tree, [path])
     with pytest.raises(UserError, match=rf"{DOG}_4\.JPEG: the box 30, 10, 61, 40 lies outside the image's 60×40"):
-        decode_images(
-            animals.train + animals.heldout,
-            folder=tmp_path / "out",
-            name="train",
-            recipe=Recipe(size=8, on_unusable="convert"),
-            label_names=["class"],
-            workers=1,
-        )
-    assert list((tmp_path / "out").iterdir()) == []
+        decoded(animals.train + animals.heldout, tmp_path / "work", size=8)
+    assert not (tmp_path / "work").exists()
 
 
 def test_classes_that_are_too_few_too_small_or_in_both_lists_are_refused(tree: Path, tmp_path: Path) -> None:
     one = write_list(tmp_path / "one.txt", (DOG,))
     two = write_list(tmp_path / "two.txt", (DOG, BEAR))
     refused_lists(tree, r"one\.txt has 1 class, two are needed: get", train_list=one)
-    refused_lists(tree, rf"the class {DOG} is in .*two\.txt and in", train_list=two, test_list=one)
+    refused_lists(tree, rf"the class {DOG} is in both .*two\.txt and .*one\.txt$", train_list=two, test_list=one)
     small = tmp_path / "small.txt"
     # two boxes, but in one image
     small.write_text(two.read_text() + f"{CAT}/{CAT}_1.JPEG_0_0_9_9.jpg\n{CAT}/{CAT}_1.JPEG_3_3_9_9.jpg\n")
-    refused_lists(tree, rf"small\.txt has one image of the class {CAT}; pairs need two", train_list=small)
+    refused_lists(tree, rf"small\.txt has 1 image\(s\) of the class {CAT}; two for pairs", train_list=small)
 
 
 def few(path: Path, **counts: int) -> Path:
@@ -329,9 +325,9 @@ def test_where_images_are_held_out_both_lists_together_have_the_classes(tree: Pa
     other = few(tmp_path / "other.txt", **{BEAR: 2, CAT: 2})
     animals = read_funit(tree, [both, other], hold_out="classes")
     assert classes_of(animals, animals.train) == {DOG: 2, FOX: 2}
-    refused_lists(tree, rf"two images of the class {DOG}; two for pairs and one", train_list=both, test_list=other)
+    refused_lists(tree, rf"2 image\(s\) of the class {DOG}; two for pairs and one to", train_list=both, test_list=other)
     one = few(tmp_path / "one.txt", **{CAT: 1})
-    refused_lists(tree, rf"has one image of the class {CAT}; pairs need two", train_list=dogs, test_list=one)
+    refused_lists(tree, rf"has 1 image\(s\) of the class {CAT}; two for pairs", train_list=dogs, test_list=one)
 
 
 # --- real images and lines, where there are some

@@ -186,6 +186,10 @@ def test_an_archive_that_holds_something_else_is_one_line(
     assert "\n" not in str(caught.value)
     assert "logs.tar.gz" in str(caught.value)
     assert not out.exists()
+    # another one can take its place
+    (tmp_path / "downloads/logs.tar.gz").write_bytes(pack(tmp_path, colormnist_ae=states["autoencoder"]))
+    fetch_checkpoint(source, archive="official_logs", name="colormnist_ae", out=out, work=tmp_path / "work")
+    assert isinstance(load_network(out, Autoencoder), Autoencoder)
 
 
 # --- by the stages fetch and first_stage, in a project of their own

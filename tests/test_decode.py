@@ -1,6 +1,5 @@
 """Decoded images: geometry against a closed form, interruption, memory, and files that aren't what they should be."""
 
-import csv
 import hashlib
 import io
 import json
@@ -13,7 +12,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ from PIL import Image
 
 from reproduce.errors import ReproduceError, UserError
 from reproduce.intake import decode
-from reproduce.intake.decode import decode_images, default_workers, label_array
+from reproduce.intake.decode import decoded_images, default_workers, label_array
 from reproduce.intake.image import CentreCrop, Crop, Recipe, Source, SquareCrop, render, render_into
 
 CELEBA = CentreCrop(160, 178)
@@ -57,21 +56,28 @@ def write_images(folder: Path, n: int = N, *, size: tuple[int, int] = (12, 16)) 
     return [Source(folder, f"{i:04d}.jpg", (i % 2, i % 3), SquareCrop()) for i in range(n)]
 
 
-def run(sources: Sequence[Source], folder: Path, **options: Any) -> Path:
-    recipe: dict[str, Any] = {"size": 8, "on_unusable": "refuse"}
-    recipe |= {key: options.pop(key) for key in ("size", "on_unusable", "antialias") if key in options}
-    defaults: dict[str, Any] = {"label_names": ("even", "three"), "workers": 1}
-    decode_images(sources, folder=folder, name="train", recipe=Recipe(**recipe), **defaults | options)
-    return folder
+class Decoded(NamedTuple):
+    images: np.ndarray
+    entries: list[tuple[str, str]]  # of each image: its file's SHA-256, and the note
 
 
-def result(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def run(sources: Sequence[Source], work: Path, *, workers: int = 1, **options: Any) -> Decoded:
+    recipe = Recipe(**{"size": 8, "on_unusable": "refuse"} | options)
+    with decoded_images(sources, recipe=recipe, work=work, workers=workers) as (images, entries):
+        assert isinstance(images, np.memmap)
+        assert (images.shape, images.dtype) == ((len(sources), recipe.size, recipe.size, 3), np.uint8)
+        result = Decoded(np.array(images), [(entry.sha256, entry.note) for entry in entries])
+    assert not work.exists()
+    return result
 
 
-def log_in(folder: Path) -> Path:
-    """The log of the unfinished decode in `folder`."""
-    (log,) = (folder / ".train.partial").glob("*.jsonl")
+def same(one: Decoded, other: Decoded) -> bool:
+    return np.array_equal(one.images, other.images) and one.entries == other.entries
+
+
+def log_in(work: Path) -> Path:
+    """The log of the unfinished decode in `work`."""
+    (log,) = work.glob("*.jsonl")
     return log
 
 
@@ -198,35 +204,26 @@ def test_a_box_outside_its_image_is_refused_by_name(tmp_path: Path, box: tuple[i
     gradient(40, 30).save(tmp_path / "a.png")
     for on_unusable in ("refuse", "convert"):
         with pytest.raises(UserError, match=rf"a\.png: the box {box[0]}, {box[1]}, .* outside the image's 40×30"):
-            run([Source(tmp_path, "a.png", (0, 0), SquareCrop(box))], tmp_path / "out", on_unusable=on_unusable)
-    assert list((tmp_path / "out").iterdir()) == []
+            run([Source(tmp_path, "a.png", (0, 0), SquareCrop(box))], tmp_path / "work", on_unusable=on_unusable)
+    assert not (tmp_path / "work").exists()
 
 
 def test_a_crop_higher_than_its_image_is_refused_by_name(tmp_path: Path) -> None:
     gradient(178, 100).save(tmp_path / "a.png")
     with pytest.raises(UserError, match=r"a\.png: a crop of 160×160 pixels doesn't fit into its 178×100"):
-        run([Source(tmp_path, "a.png", (0, 0), CELEBA)], tmp_path / "out")
+        run([Source(tmp_path, "a.png", (0, 0), CELEBA)], tmp_path / "work")
 
 
-# --- what is written
+# --- what comes out
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_array_and_manifest_hold_every_image_in_order(tmp_path: Path, small_chunks: None, workers: int) -> None:
+def test_pixels_and_entries_are_in_the_order_of_the_images(tmp_path: Path, small_chunks: None, workers: int) -> None:
     sources = write_images(tmp_path / "in")
-    run(sources, tmp_path / "out", workers=workers)
-    assert sorted(result(tmp_path / "out")) == ["train_images.npy", "train_manifest.csv"]
-    images = np.load(tmp_path / "out" / "train_images.npy", mmap_mode="r")
-    assert isinstance(images, np.memmap)
-    assert (images.shape, images.dtype) == ((N, 8, 8, 3), np.uint8)
-    with (tmp_path / "out" / "train_manifest.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["name", "even", "three", "sha256", "note"]
-    for source, row, pixels in zip(sources, rows, images, strict=True):
+    decoded = run(sources, tmp_path / "work", workers=workers)
+    for source, entry, pixels in zip(sources, decoded.entries, decoded.images, strict=True):
         data = (source.root / source.name).read_bytes()
-        assert row["name"] == source.name
-        assert (int(row["even"]), int(row["three"])) == source.labels
-        assert (row["sha256"], row["note"]) == (hashlib.sha256(data).hexdigest(), "")
+        assert entry == (hashlib.sha256(data).hexdigest(), "")
         assert np.array_equal(pixels, rendered(data, size=8, crop=SquareCrop()))
     assert np.array_equal(label_array(sources), [[i % 2, i % 3] for i in range(N)])
     assert label_array(sources).dtype == np.int64
@@ -238,9 +235,9 @@ def test_a_zip_and_a_folder_give_the_same_bytes(tmp_path: Path) -> None:
         for source in sources:
             archive.write(tmp_path / "in" / source.name, source.name)
     zipped = [Source(tmp_path / "in.zip", source.name, source.labels, source.crop) for source in sources]
-    expected = result(run(sources, tmp_path / "a"))
-    assert result(run(zipped, tmp_path / "b")) == expected
-    assert result(run(zipped, tmp_path / "c", workers=2)) == expected
+    expected = run(sources, tmp_path / "work")
+    assert same(run(zipped, tmp_path / "work"), expected)
+    assert same(run(zipped, tmp_path / "work", workers=2), expected)
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
@@ -262,32 +259,13 @@ def test_at_most_four_processes_hold_a_zips_directory(
     monkeypatch.setattr(decode, "_CHUNK_IMAGES", 1)
     monkeypatch.setattr(decode, "_decoded", here)
     for workers in (8, 3):
-        run(sources, tmp_path / "out", workers=workers)
+        run(sources, tmp_path / "work", workers=workers)
     # six chunks would keep six busy
     assert started == [4 if kind == "zip" else 6, 3]
 
 
-def test_the_final_files_are_those_that_numpy_writes(tmp_path: Path) -> None:
-    run(write_images(tmp_path / "in"), tmp_path / "out")
-    path = tmp_path / "out" / "train_images.npy"
-    np.save(tmp_path / "again.npy", np.load(path))
-    assert path.read_bytes() == (tmp_path / "again.npy").read_bytes()
-
-
-def test_a_second_decode_replaces_the_first_and_a_refused_one_leaves_it(tmp_path: Path) -> None:
-    sources = write_images(tmp_path / "in")
-    run(sources[:4], tmp_path / "out")
-    first = result(tmp_path / "out")
-    (tmp_path / "in" / "0000.jpg").write_text("<html>")
-    with pytest.raises(UserError):
-        run(sources, tmp_path / "out")
-    assert result(tmp_path / "out") == first
-    run(sources[4:], tmp_path / "out")
-    assert np.load(tmp_path / "out" / "train_images.npy").shape[0] == N - 4
-
-
 def test_no_progress_bar_where_no_terminal_is(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    run(write_images(tmp_path / "in"), tmp_path / "out")
+    run(write_images(tmp_path / "in"), tmp_path / "work")
     assert capfd.readouterr() == ("", "")
 
 
@@ -303,11 +281,10 @@ def test_an_interrupted_decode_continues_and_ends_byte_for_byte_the_same(
     tmp_path: Path, interrupt: Callable[..., None], decoded_names: list[str]
 ) -> None:
     sources = write_images(tmp_path / "in")
-    expected = result(run(sources, tmp_path / "whole"))
-    interrupt(sources, tmp_path / "out")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == [".train.partial"]
+    expected = run(sources, tmp_path / "whole")
+    interrupt(sources, tmp_path / "work")
     decoded_names.clear()
-    assert result(run(sources, tmp_path / "out")) == expected
+    assert same(run(sources, tmp_path / "work"), expected)
     assert decoded_names == [source.name for source in sources[9:]]
 
 
@@ -318,9 +295,9 @@ def test_what_a_crash_can_leave_is_cut_to_what_is_whole(
     tmp_path: Path, interrupt: Callable[..., None], damage: str
 ) -> None:
     sources = write_images(tmp_path / "in")
-    expected = result(run(sources, tmp_path / "whole"))
-    interrupt(sources, tmp_path / "out")
-    rows, log = tmp_path / "out" / ".train.partial" / "images.npy", log_in(tmp_path / "out")
+    expected = run(sources, tmp_path / "whole")
+    interrupt(sources, tmp_path / "work")
+    rows, log = tmp_path / "work" / "images.npy", log_in(tmp_path / "work")
     if damage == "torn line":
         log.write_bytes(log.read_bytes()[:-5])
     elif damage == "missing rows":
@@ -334,22 +311,22 @@ def test_what_a_crash_can_leave_is_cut_to_what_is_whole(
         rows.write_bytes(bytes(rows.stat().st_size))
     else:
         rows.write_bytes(rows.read_bytes() + b"x" * 1000)
-    assert result(run(sources, tmp_path / "out")) == expected
+    assert same(run(sources, tmp_path / "work"), expected)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"size": 4}, {"antialias": False}, {"on_unusable": "convert"}, {"label_names": ("even", "odd")}],
+    [{"size": 4}, {"antialias": False}, {"on_unusable": "convert"}],
     ids=lambda change: next(iter(change)),
 )
 def test_another_recipe_does_not_continue_what_this_one_began(
     tmp_path: Path, interrupt: Callable[..., None], decoded_names: list[str], change: dict[str, Any]
 ) -> None:
     sources = write_images(tmp_path / "in")
-    expected = result(run(sources, tmp_path / "whole", **change))
-    interrupt(sources, tmp_path / "out")
+    expected = run(sources, tmp_path / "whole", **change)
+    interrupt(sources, tmp_path / "work")
     decoded_names.clear()
-    assert result(run(sources, tmp_path / "out", **change)) == expected
+    assert same(run(sources, tmp_path / "work", **change), expected)
     assert len(decoded_names) == N
 
 
@@ -358,7 +335,7 @@ def test_other_sources_do_not_continue_what_these_began(
     tmp_path: Path, interrupt: Callable[..., None], decoded_names: list[str], change: str
 ) -> None:
     sources = write_images(tmp_path / "in")
-    interrupt(sources, tmp_path / "out")
+    interrupt(sources, tmp_path / "work")
     last = sources[-1]
     other = {
         "order": sources[::-1],
@@ -368,7 +345,7 @@ def test_other_sources_do_not_continue_what_these_began(
         "folder": write_images(tmp_path / "elsewhere"),
     }[change]
     decoded_names.clear()
-    run(other, tmp_path / "out")
+    run(other, tmp_path / "work")
     assert len(decoded_names) == len(other)
 
 
@@ -376,12 +353,12 @@ def test_a_file_that_changed_in_between_is_decoded_again(
     tmp_path: Path, interrupt: Callable[..., None], decoded_names: list[str]
 ) -> None:
     sources = write_images(tmp_path / "in")
-    interrupt(sources, tmp_path / "out")
+    interrupt(sources, tmp_path / "work")
     gradient(20, 20).save(tmp_path / "in" / sources[4].name)
     decoded_names.clear()
-    continued = result(run(sources, tmp_path / "out"))
+    continued = run(sources, tmp_path / "work")
     assert decoded_names == [source.name for source in sources[3:]]
-    assert continued == result(run(sources, tmp_path / "whole"))
+    assert same(continued, run(sources, tmp_path / "whole"))
 
 
 def test_a_refused_file_that_is_replaced_lets_the_decode_continue(
@@ -391,23 +368,26 @@ def test_a_refused_file_that_is_replaced_lets_the_decode_continue(
     whole = (tmp_path / "in" / sources[10].name).read_bytes()
     (tmp_path / "in" / sources[10].name).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=sources[10].name):
-        run(sources, tmp_path / "out")
+        run(sources, tmp_path / "work")
     (tmp_path / "in" / sources[10].name).write_bytes(whole)
     decoded_names.clear()
-    run(sources, tmp_path / "out")
+    run(sources, tmp_path / "work")
     assert decoded_names == [source.name for source in sources[9:]]
 
 
-def test_the_unfinished_decode_may_stand_elsewhere(
-    tmp_path: Path, interrupt: Callable[..., None], decoded_names: list[str]
-) -> None:
+def test_an_error_after_the_decode_leaves_its_pixels_for_the_next_one(tmp_path: Path, decoded_names: list[str]) -> None:
     sources = write_images(tmp_path / "in")
-    interrupt(sources, tmp_path / "out", work=tmp_path / "work")
-    assert not (tmp_path / "out").exists()
+    expected = run(sources, tmp_path / "whole")
+
+    def stopped() -> None:
+        with decoded_images(sources, recipe=Recipe(8, "refuse"), work=tmp_path / "work", workers=1):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
     decoded_names.clear()
-    run(sources, tmp_path / "out", work=tmp_path / "work")
-    assert len(decoded_names) == N - 9
-    assert not (tmp_path / "work").exists()
+    assert same(run(sources, tmp_path / "work"), expected)
+    assert decoded_names == []
 
 
 _SLOW = """
@@ -423,26 +403,26 @@ def slow(tasks, workers):
 decode._decoded, decode._CHUNK_IMAGES = slow, 3
 folder = Path(sys.argv[1])
 sources = [Source(folder, f"{i:04d}.jpg", (i % 2, i % 3), SquareCrop()) for i in range(60)]
-decode.decode_images(sources, folder=Path(sys.argv[2]), name="train", recipe=Recipe(8, "refuse"),
-                     label_names=("even", "three"), workers=2)
+with decode.decoded_images(sources, recipe=Recipe(8, "refuse"), work=Path(sys.argv[2]), workers=2):
+    pass
 """
 
 
 @needs_proc
 def test_a_killed_decode_continues_and_leaves_no_worker_behind(tmp_path: Path, decoded_names: list[str]) -> None:
     sources = write_images(tmp_path / "in", 60)
-    process = subprocess.Popen([sys.executable, "-c", _SLOW, str(tmp_path / "in"), str(tmp_path / "out")])
-    wait_until(lambda: list((tmp_path / "out" / ".train.partial").glob("*.jsonl")))
-    wait_until(lambda: log_in(tmp_path / "out").read_bytes().count(b"\n") >= 2)
+    process = subprocess.Popen([sys.executable, "-c", _SLOW, str(tmp_path / "in"), str(tmp_path / "work")])
+    wait_until(lambda: list((tmp_path / "work").glob("*.jsonl")))
+    wait_until(lambda: log_in(tmp_path / "work").read_bytes().count(b"\n") >= 2)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert children
     wait_until(lambda: not any(is_running(child) for child in children))
     decoded_names.clear()
-    continued = result(run(sources, tmp_path / "out"))
+    continued = run(sources, tmp_path / "work")
     assert 0 < len(decoded_names) <= 57
-    assert continued == result(run(sources, tmp_path / "whole"))
+    assert same(continued, run(sources, tmp_path / "whole"))
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -469,17 +449,17 @@ def test_a_worker_that_dies_is_one_clear_error(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(decode, "render_into", die_elsewhere)
     monkeypatch.setattr(decode, "_CHUNK_IMAGES", 3)
     with pytest.raises(ReproduceError, match="a decoding process died"):
-        run(write_images(tmp_path / "in"), tmp_path / "out", workers=2)
+        run(write_images(tmp_path / "in"), tmp_path / "work", workers=2)
 
 
 def test_a_second_process_does_not_write_the_same_rows(tmp_path: Path) -> None:
     fcntl = pytest.importorskip("fcntl")
-    work = tmp_path / "out" / ".train.partial"
-    work.mkdir(parents=True)
+    work = tmp_path / "work"
+    work.mkdir()
     with (work / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(ReproduceError, match="another process decodes"):
-            run(write_images(tmp_path / "in"), tmp_path / "out")
+            run(write_images(tmp_path / "in"), work)
     assert work.exists()
 
 
@@ -508,8 +488,8 @@ def watch():
 peak = 0
 threading.Thread(target=watch, daemon=True).start()
 sources = [Source(Path(sys.argv[1]), "0000.jpg", (0, 0), SquareCrop())] * int(sys.argv[2])
-decode.decode_images(sources, folder=Path(sys.argv[3]), name="train", recipe=Recipe(64, "refuse"),
-                     label_names=("a", "b"), workers=2)
+with decode.decoded_images(sources, recipe=Recipe(64, "refuse"), work=Path(sys.argv[3]), workers=2):
+    pass
 print(peak)
 """
 
@@ -519,7 +499,7 @@ def test_the_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> N
     write_images(tmp_path / "in", 1, size=(64, 64))
     peaks = []
     for n in (500, 3000):
-        arguments = [sys.executable, "-c", _MEMORY, str(tmp_path / "in"), str(n), str(tmp_path / f"out{n}")]
+        arguments = [sys.executable, "-c", _MEMORY, str(tmp_path / "in"), str(n), str(tmp_path / "work")]
         peaks.append(int(subprocess.run(arguments, capture_output=True, text=True, check=True).stdout))
     growth = (peaks[1] - peaks[0]) / 1024
     assert growth < 10  # MiB; all 2,500 more images would take 29
@@ -554,16 +534,14 @@ def test_unusable_files_are_converted_and_reported_by_name(
     notes = unusable(tmp_path / "in")
     gradient(40, 40).save(tmp_path / "in" / "fine.png")
     sources = [Source(tmp_path / "in", name, (0, 0), SquareCrop()) for name in (*notes, "fine.png")]
-    run(sources, tmp_path / "out", on_unusable="convert", size=40, workers=workers)
+    decoded = run(sources, tmp_path / "work", on_unusable="convert", size=40, workers=workers)
     report = capsys.readouterr().err.splitlines()
-    with (tmp_path / "out" / "train_manifest.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
     assert len(report) == len(notes)
-    for line, row, (name, note) in zip(report, rows, notes.items(), strict=False):
+    for line, (_, told), (name, note) in zip(report, decoded.entries, notes.items(), strict=False):
         assert line.startswith(f"reproduce: warning: decode: {name}: {note}")
-        assert row["note"].startswith(note)
-    assert rows[-1]["note"] == ""
-    images = np.load(tmp_path / "out" / "train_images.npy").astype(int)
+        assert told.startswith(note)
+    assert decoded.entries[-1][1] == ""
+    images = decoded.images.astype(int)
     fine = images[-1]
     assert np.abs(images[3] - fine).max() == 0
     assert np.abs(images[1] - fine).mean() < 6  # CMYK as JPEG
@@ -575,10 +553,12 @@ def test_unusable_files_are_converted_and_reported_by_name(
 
 def test_unusable_files_are_refused_by_name(tmp_path: Path) -> None:
     for name in unusable(tmp_path / "in"):
-        with pytest.raises(UserError, match=rf"{name} is (not RGB but|truncated)") as caught:
-            run([Source(tmp_path / "in", name, (0, 0), SquareCrop())], tmp_path / "out")
+        with pytest.raises(
+            UserError, match=rf"{name} is (not RGB but|truncated).*: replace it, or set dataset.on_unusable: convert$"
+        ) as caught:
+            run([Source(tmp_path / "in", name, (0, 0), SquareCrop())], tmp_path / "work")
         assert "\n" not in str(caught.value)
-        assert list((tmp_path / "out").iterdir()) == []
+        assert not (tmp_path / "work").exists()
 
 
 def test_a_refusal_in_a_worker_is_the_same_one_line(tmp_path: Path, small_chunks: None) -> None:
@@ -587,14 +567,14 @@ def test_a_refusal_in_a_worker_is_the_same_one_line(tmp_path: Path, small_chunks
     with pytest.raises(
         UserError, match=r"0007\.jpg is not an image that Pillow reads: replace it, or take it off the list$"
     ):
-        run(sources, tmp_path / "out", workers=2)
+        run(sources, tmp_path / "work", workers=2)
 
 
 @pytest.mark.parametrize("on_unusable", ["refuse", "convert"])
 def test_what_cannot_be_converted_is_refused_by_name_either_way(tmp_path: Path, on_unusable: str) -> None:
     def refused(name: str, match: str, root: Path = tmp_path) -> None:
         with pytest.raises(UserError, match=match):
-            run([Source(root, name, (0, 0), SquareCrop())], tmp_path / "out", on_unusable=on_unusable)
+            run([Source(root, name, (0, 0), SquareCrop())], tmp_path / "work", on_unusable=on_unusable)
 
     (tmp_path / "empty.jpg").touch()
     refused("empty.jpg", r"empty\.jpg is not an image")
@@ -609,18 +589,19 @@ def test_what_cannot_be_converted_is_refused_by_name_either_way(tmp_path: Path, 
     data = (tmp_path / "yes.zip").read_bytes()
     (tmp_path / "yes.zip").write_bytes(data.replace(b"x" * 50, b"y" * 50))
     refused("b.jpg", r"yes\.zip: b\.jpg cannot be read: Bad CRC", tmp_path / "yes.zip")
+    at = data.index(b"PK\x01\x02") + 8  # the flags in the zip's directory; bit 0: encrypted
+    (tmp_path / "locked.zip").write_bytes(data[:at] + b"\x01" + data[at + 1 :])
+    refused("b.jpg", r"locked\.zip: b\.jpg cannot be read: .*encrypted", tmp_path / "locked.zip")
 
 
-def test_many_unusable_files_are_counted_and_all_named_in_the_manifest(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_many_unusable_files_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gradient(10, 10).convert("L").save(tmp_path / "grey.png")
     sources = [Source(tmp_path, "grey.png", (0, 0), SquareCrop())] * 30
-    run(sources, tmp_path / "out", on_unusable="convert", workers=1)
+    decoded = run(sources, tmp_path / "work", on_unusable="convert")
     report = capsys.readouterr().err.splitlines()
     assert len(report) == 21
-    assert "30 grey, converted to RGB in all" in report[-1]
-    assert (tmp_path / "out" / "train_manifest.csv").read_text().count("grey, converted") == 30
+    assert report[-1].endswith("30 grey, converted to RGB in all; the manifests name each one, in the column note")
+    assert [note for _, note in decoded.entries] == ["grey, converted to RGB"] * 30
 
 
 def test_notes_from_before_an_interruption_are_reported_too(
@@ -628,15 +609,13 @@ def test_notes_from_before_an_interruption_are_reported_too(
 ) -> None:
     sources = write_images(tmp_path / "in")
     gradient(10, 10).convert("L").save(tmp_path / "in" / sources[0].name)
-    interrupt(sources, tmp_path / "out", on_unusable="convert")
-    assert json.loads(log_in(tmp_path / "out").read_text().splitlines()[0])
-    run(sources, tmp_path / "out", on_unusable="convert")
+    interrupt(sources, tmp_path / "work", on_unusable="convert")
+    assert json.loads(log_in(tmp_path / "work").read_text().splitlines()[0])
+    run(sources, tmp_path / "work", on_unusable="convert")
     assert f"{sources[0].name}: grey, converted to RGB" in capsys.readouterr().err
 
 
-def test_nothing_to_decode_and_labels_without_names_are_refused(tmp_path: Path) -> None:
+def test_nothing_to_decode_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no images to decode"):
-        run([], tmp_path / "out")
-    with pytest.raises(UserError, match="needs the 1 labels kind"):
-        run(write_images(tmp_path / "in"), tmp_path / "out", label_names=("kind",))
+        run([], tmp_path / "work")
     assert 1 <= default_workers() <= 8

@@ -437,6 +437,14 @@ def test_what_nothing_vouches_for_is_not_continued(tmp_path: Path, server: Serve
     assert (tmp_path / FILE).read_bytes() == OTHER
 
 
+def test_an_answer_that_refuses_the_range_is_never_taken_for_a_part(tmp_path: Path, server: Server) -> None:
+    server.cuts, server.status = [0.5], [200, 416]
+    server.error_headers = {"Content-Range": "bytes 500000-999999/1000000", "ETag": '"one"'}
+    obtain(source(server.address + PATH), folder=tmp_path)
+    assert (tmp_path / FILE).read_bytes() == CONTENT
+    assert server.requests == [(PATH, None), (PATH, "bytes=500000-"), (PATH, None)]
+
+
 @pytest.mark.parametrize("mirror", ["~nobody-of-that-name/x", "ftp://example.org", "/dev/null/below"])
 def test_a_mirror_that_is_none_is_one_line(tmp_path: Path, mirror: str) -> None:
     refused(tmp_path, source("https://example.org/x"), "no such file|neither http", mirror=mirror)

@@ -25,7 +25,7 @@ from reproduce.data.shared.labelled import AttributeImages, ClassImages, attribu
 from reproduce.data.shared.rendered import RenderedSet
 from reproduce.errors import ReproduceError, UserError
 from reproduce.evaluation.measurements import Evaluation
-from reproduce.files import read_array, read_json, write_array, write_json
+from reproduce.files import read_array, read_json, sha256, write_array, write_json
 from reproduce.intake import decode
 from reproduce.intake.download import Downloads
 from reproduce.intake.image import render_into
@@ -641,6 +641,9 @@ def test_celeba_becomes_arrays_labels_and_manifests(
             lines = list(csv.DictReader(file))
         assert [line["name"] for line in lines] == [f"img_align_celeba/{i + 1:06d}.jpg" for i in numbers]
         assert [[int(line["Smiling"]), int(line["Eyeglasses"])] for line in lines] == expected
+        assert list(lines[0]) == ["name", "Smiling", "Eyeglasses", "sha256", "note"]
+        assert [line["sha256"] for line in lines] == [sha256(celeba / line["name"]) for line in lines]
+        assert {line["note"] for line in lines} == {""}
     data = settings.open(folder)
     assert isinstance(data, AttributeImages)
     assert data.concepts == ("Smiling", "Eyeglasses")
@@ -653,8 +656,8 @@ def test_celeba_becomes_arrays_labels_and_manifests(
         ({"n_train": 13}, "13 training images are asked for; .* has 12"),
         ({"n_heldout": 10}, "10 test images are asked for; .* has 9"),
         ({"attributes": ("Smilling",)}, "Smilling.*Smiling"),
-        ({"attributes": ("Male", "Male")}, "Male"),
         ({"folder": "nowhere"}, "nowhere"),
+        ({"folder": "~nobody-of-that-name/celeba"}, "nobody-of-that-name/celeba does not exist"),
     ],
 )
 def test_what_celeba_does_not_have_is_one_line_and_writes_nothing(
@@ -664,6 +667,18 @@ def test_what_celeba_does_not_have_is_one_line_and_writes_nothing(
         fetch(celeba_config(**{"folder": celeba} | changes), tmp_path)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "data").exists()
+
+
+def test_a_refused_image_leaves_what_was_there_and_a_converted_one_is_noted(celeba: Path, tmp_path: Path) -> None:
+    before = contents(fetch(celeba_config(celeba), tmp_path))
+    grey = celeba / "img_align_celeba" / "000016.jpg"  # the first that is held out
+    Image.open(grey).convert("L").save(grey)
+    with pytest.raises(UserError, match=r"000016\.jpg is not RGB but grey"):
+        fetch(celeba_config(celeba), tmp_path)
+    assert contents(tmp_path / "data") == before
+    after = contents(fetch(celeba_config(celeba, on_unusable="convert"), tmp_path))
+    assert {name for name in after if after[name] != before[name]} == {"heldout_images.npy", "heldout_manifest.csv"}
+    assert b',"grey, converted to RGB"\n' in after["heldout_manifest.csv"].splitlines(keepends=True)[1]
 
 
 def unlisted(**urls: str) -> dict[str, Source]:

@@ -176,6 +176,19 @@ def test_weights_that_are_not_finite_are_refused(states: dict[str, State], kind:
 
 
 @pytest.mark.parametrize("kind", LOADERS)
+def test_a_tensor_that_does_not_hold_all_of_its_values_is_refused(
+    tmp_path: Path, states: dict[str, State], kind: str
+) -> None:
+    """A small file could otherwise ask for any amount of memory."""
+    key = next(key for key, value in states[kind].items() if value.ndim > 1)
+    huge = torch.zeros(1).expand(10**6, 10**6)
+    for value in (huge, states[kind][key].to_sparse(), torch.empty(states[kind][key].shape, device="meta")):
+        torch.save(states[kind] | {key: value}, tmp_path / "model.ckpt")
+        for source in (states[kind] | {key: value}, tmp_path / "model.ckpt"):
+            assert f"{key} is not a plain tensor that holds all of its values" in refusal(kind, source)
+
+
+@pytest.mark.parametrize("kind", LOADERS)
 def test_an_untrained_model_is_refused(states: dict[str, State], kind: str) -> None:
     flags = [key for key in states[kind] if key.endswith("initialized")]
     assert flags

@@ -74,8 +74,8 @@ def read_class_folders(folder: Path, *, heldout_fraction: float = 0.1) -> Photos
     """What `folder` holds; no image is opened.
 
     Classes are numbered in alphabetical order. The held-out images are those of `test/`, or of `val/` where there is no
-    `test/`; where there is neither, they are `heldout_fraction` of each class, by a permutation that depends on the
-    class's name and its number of images alone. The centred square of every image is taken.
+    `test/`; where there is neither, they are a share `heldout_fraction` of each class's images, by a permutation that
+    depends on the class's name and its number of images alone. The centred square of every image is taken.
 
     Raises UserError for a missing folder, fewer than two classes, a class with fewer than two images, or held-out
     classes that aren't those for training.
@@ -83,8 +83,8 @@ def read_class_folders(folder: Path, *, heldout_fraction: float = 0.1) -> Photos
     check_folder(folder, _FOLDERS)
     divided = (folder / "train").is_dir()
     train = _class_folders(folder, "train" if divided else "")
-    _check_classes(train, shown(folder / "train" if divided else folder), _FOLDERS)
     beside = next((name for name in ("test", "val") if divided and (folder / name).is_dir()), None)
+    _check_classes(train, shown(folder / "train" if divided else folder), _FOLDERS, least=2 if beside else 3)
     if beside is None:
         return _hold_out_images(folder, train, heldout_fraction)
     heldout = _class_folders(folder, beside)
@@ -118,12 +118,12 @@ def read_funit(
     read = [_read_list(path) for path in lists]
     train, test = read if len(read) == 2 else (*read, {})
     if both := train.keys() & test.keys():
-        raise UserError(f"the class {min(both)} is in {shown(lists[0])} and in the list for testing")
+        raise UserError(f"the class {min(both)} is in both {shown(lists[0])} and {shown(lists[1])}")
     _check_present(tree, train | test)
     if hold_out == "images":
         merged = dict(sorted((train | test).items()))
         where = shown(lists[0]) + (" with the list for testing" if test else "")
-        _check_classes(merged, where, _FUNIT)
+        _check_classes(merged, where, _FUNIT, least=3)
         return _hold_out_images(tree, merged, heldout_fraction)
     for path, parts in zip(lists, read, strict=True):
         _check_classes(parts, shown(path), _FUNIT)
@@ -182,14 +182,16 @@ def _check_present(tree: Path, parts: Parts) -> None:
         )
 
 
-def _check_classes(parts: Parts, where: str, by_hand: str) -> None:
+def _check_classes(parts: Parts, where: str, by_hand: str, *, least: int = 2) -> None:
+    """`least`: of a class's images; a pair needs two, and a third one is held out where whole classes are not."""
     if len(parts) < 2:
         raise UserError(f"{where} has {len(parts)} class{'' if len(parts) == 1 else 'es'}, two are needed: {by_hand}")
     for name, images in parts.items():
-        different = len({image for image, _ in images})
-        if different < 2:
-            found = "one image" if different else "no image"
-            raise UserError(f"{where} has {found} of the class {name}; pairs need two: add some, or remove the class")
+        if (found := len({image for image, _ in images})) < least:
+            needed = "two for pairs" + (" and one to hold out" if least > 2 else "")
+            raise UserError(
+                f"{where} has {found} image(s) of the class {name}; {needed} are needed: add some, or remove the class"
+            )
 
 
 def _hold_out_images(root: Path, parts: Parts, fraction: float) -> Photos:
@@ -198,11 +200,6 @@ def _hold_out_images(root: Path, parts: Parts, fraction: float) -> Photos:
     heldout: Parts = {}
     for name, images in parts.items():
         files = sorted({image for image, _ in images})
-        if len(files) < 3:
-            raise UserError(
-                f"there are two images of the class {name}; two for pairs and one to hold out are needed: "
-                "add some, or remove the class"
-            )
         count = min(max(1, round(fraction * len(files))), len(files) - 2)
         order = numpy_generator(0, f"held-out images of {name}").permutation(len(files))
         chosen = {files[i] for i in order[:count]}

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, field_validator
 
 from reproduce.data.shared.base import Count
 from reproduce.data.shared.photos import Photos, PhotoSet, check_folder, located, read_lines
@@ -20,7 +20,6 @@ from reproduce.intake.download import Downloads
 from reproduce.intake.image import CentreCrop, Source
 
 _SOURCES = ("celeba_images", "celeba_attributes", "celeba_division")
-ATTRIBUTES = ("Eyeglasses", "Male", "No_Beard", "Smiling")
 _IMAGES, _ARCHIVE = "img_align_celeba", "img_align_celeba.zip"
 _ATTRIBUTE_LIST, _DIVISION = "list_attr_celeba.txt", "list_eval_partition.txt"
 _WIDTH = 178
@@ -30,17 +29,25 @@ _PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 class CelebA(PhotoSet):
     """CelebA in its own layout; it is fetched where no `folder` is named.
 
-    `n_train` and `n_heldout` take the first images of each part, or all.
+    `n_train` and `n_heldout` take the first images of each part, or all. `crop` is the side of the centred square, in
+    pixels of an image that is 178 pixels wide; for images of another width it is scaled.
     """
 
     name: Literal["celeba"]
     folder: str | None = None
     attributes: Annotated[tuple[str, ...], Field(min_length=1)]
-    crop: PositiveInt
+    crop: Annotated[int, Field(ge=1, le=_WIDTH)]
     n_train: Count | Literal["all"]
     n_heldout: Count | Literal["all"]
 
     has_attributes: ClassVar = True
+
+    @field_validator("attributes")
+    @classmethod
+    def _different(cls, attributes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(attributes)) < len(attributes):
+            raise ValueError("name none twice")
+        return attributes
 
     @property
     def concepts(self) -> tuple[str, ...]:
@@ -52,37 +59,21 @@ class CelebA(PhotoSet):
     def fetch(self, *, folder: Path, downloads: Downloads, work: Path) -> None:
         """Decode the images; see `PhotoSet.decode`."""
         fetched = [downloads.obtain(name) for name in self.sources(downloads)]
-        photos = read_celeba(
-            fetched[0].parent if self.folder is None else located(self.folder),
-            attributes=self.attributes,
-            crop=self.crop,
-            n_train=self.n_train,
-            n_heldout=self.n_heldout,
-        )
+        photos = read_celeba(fetched[0].parent if self.folder is None else located(self.folder), self)
         self.decode(photos, folder=folder, work=work)
 
 
-def read_celeba(
-    folder: Path,
-    *,
-    attributes: Sequence[str] = ATTRIBUTES,
-    crop: int = 160,
-    n_train: int | Literal["all"] = "all",
-    n_heldout: int | Literal["all"] = "all",
-) -> Photos:
-    """What `folder` holds; no image is opened.
-
-    `crop` is the side of the centred square, in pixels of an image that is 178 pixels wide; for images of another width
-    it is scaled. `n_train` and `n_heldout` take the first training and test images.
+def read_celeba(folder: Path, settings: CelebA) -> Photos:
+    """What `folder` holds, as far as `settings` ask for it; no image is opened.
 
     A UserError says what is missing or is not what its name says, and how to get the data by hand; it names an unknown
-    attribute, and one that all images or none of them have.
+    attribute, and one that has the same value in all images.
     """
     check_folder(folder, _by_hand(folder))
-    values = _read_attributes(folder / _ATTRIBUTE_LIST, attributes)
+    attributes, values = settings.attributes, _read_attributes(folder / _ATTRIBUTE_LIST, settings.attributes)
     marked = _read_division(folder / _DIVISION, values)
     taken = []
-    for part, mark, wanted in (("training", "0", n_train), ("test", "2", n_heldout)):
+    for part, mark, wanted in (("training", "0", settings.n_train), ("test", "2", settings.n_heldout)):
         names = marked[mark]
         if not names:
             raise UserError(
@@ -96,13 +87,13 @@ def read_celeba(
             seen = {values[name][k] for name in names[:n]}
             if len(seen) < 2:
                 raise UserError(
-                    f"{'all' if seen == {1} else 'none'} of the {n} {part} images in {shown(folder)} is {attribute}: "
-                    "nothing tells such images apart, so leave it out of attributes"
+                    f"all of the {n} {part} images in {shown(folder)} have the value {1 if seen == {1} else -1} for "
+                    f"{attribute}; a concept needs both values: remove {attribute} from attributes"
                 )
     train, test = taken
-    root, square = _images(folder, [*train, *test]), CentreCrop(crop, _WIDTH)
+    root, square = _images(folder, [*train, *test]), CentreCrop(settings.crop, _WIDTH)
     parts = [[Source(root, f"{_IMAGES}/{name}", values[name], square) for name in names] for names in taken]
-    return Photos(tuple(attributes), *parts)
+    return Photos(attributes, *parts)
 
 
 def _by_hand(folder: Path) -> str:
@@ -118,15 +109,13 @@ def _read_attributes(path: Path, attributes: Sequence[str]) -> dict[str, tuple[i
     count, known = (lines[0].strip(), lines[1].split()) if len(lines) > 1 else ("", [])
     if not count.isdigit() or not known:
         raise UserError(f"{shown(path)} does not begin with a count and the attributes' names: {_by_hand(path.parent)}")
-    if len(set(attributes)) < len(attributes):
-        raise UserError(f"attributes: name none twice, as in {', '.join(attributes)}")
     for name in attributes:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
             raise UserError(f"{shown(path)} has no attribute {name}: {hint}")
     columns = [known.index(name) for name in attributes]
-    form = f"{len(known)} times -1 or 1"
+    form = f"{len(known)} values, each -1 or 1"
     values = {
         name: tuple(int(levels[column] == "1") for column in columns)
         for _, name, levels in _rows(path, lines, first=3, width=len(known), allowed={"-1", "1"}, form=form)
@@ -158,7 +147,7 @@ def _rows(
         if line.strip():
             name, *values = line.split()
             if len(values) != width or not set(values) <= set(allowed):
-                raise UserError(f"{shown(path)}, line {number}: not an image name and {form}")
+                raise UserError(f"{shown(path)}: line {number} is not an image's name followed by {form}")
             yield number, name, values
 
 
@@ -166,7 +155,7 @@ def _images(folder: Path, names: Sequence[str]) -> Path:
     """The folder itself or the archive in it: whichever holds all images, the folder first."""
     problem = f"{shown(folder)} has neither {_IMAGES}/ nor {_ARCHIVE}"
     for place, root in ((folder / _IMAGES, folder), (folder / _ARCHIVE, folder / _ARCHIVE)):
-        if place.exists():
+        if place.is_file() if place == root else place.is_dir():
             there = _members(place) if place == root else {f"{_IMAGES}/{name}" for name in os.listdir(place)}
             missing = [name for name in names if f"{_IMAGES}/{name}" not in there]
             if not missing:

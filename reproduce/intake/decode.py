@@ -1,10 +1,9 @@
-"""Decodes image files once: crops and resizes them into one uint8 array, which readers map, and writes a manifest.
+"""Decodes image files once: crops and resizes them into one uint8 array, which readers map.
 
 Several processes decode a chunk of files at a time. An unfinished decode has a folder of its own, with the array so far
-and a log with one line per chunk, so that it can be continued. The final names appear when everything is whole.
+and a log with one line per chunk, so that it can be continued.
 """
 
-import csv
 import hashlib
 import json
 import math
@@ -15,10 +14,10 @@ import shutil
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from PIL import features
 from tqdm import tqdm
 
 from reproduce.errors import ReproduceError, UserError
-from reproduce.files import atomic_path, locked, shown
+from reproduce.files import locked, read_array, shown
 from reproduce.intake.image import Entry, Recipe, Source, open_archive, render_into, stamp_of, start_worker
 
 _CHUNK_IMAGES, _CHUNK_BYTES = 32, 1 << 20
@@ -51,26 +50,15 @@ def label_array(sources: Sequence[Source]) -> np.ndarray:
     return np.array([source.labels for source in sources], np.int64)
 
 
-def decode_images(
-    sources: Sequence[Source],
-    *,
-    folder: Path,
-    name: str,
-    recipe: Recipe,
-    label_names: Sequence[str],
-    workers: int | None = None,
-    work: Path | None = None,
-) -> None:
-    """Write `folder/<name>_images.npy`, uint8 `[n, size, size, 3]`, and `folder/<name>_manifest.csv`.
+@contextmanager
+def decoded_images(
+    sources: Sequence[Source], *, recipe: Recipe, work: Path, workers: int | None = None
+) -> Iterator[tuple[np.ndarray, list[Entry]]]:
+    """The pixels of all images, uint8 `[n, size, size, 3]`, mapped from the folder `work`, and what is known of each.
 
-    The manifest has one row per image, in the order of `sources`: `name`, one column per label, `sha256` of the source
-    file's bytes, and `note`: empty, or what was converted. An interrupted decode continues where it was, unless the
+    `work` is removed when the block ends well. Until then, an interrupted decode continues where it was, unless the
     sources, their labels or the recipe have changed; a file that has changed since is decoded again. Interrupted or
-    not, the result is the same, byte for byte.
-
-    Arguments:
-        workers: the number of processes; 1 is this process.
-        work: a folder for the unfinished decode alone; by default `folder/.<name>.partial`.
+    not, the result is the same, byte for byte. `workers`: the number of processes; 1 is this process.
 
     Raises:
         UserError: a file is missing, unreadable or refused, or a box lies outside its image. It names the file.
@@ -78,11 +66,8 @@ def decode_images(
     """
     if not sources:
         raise UserError("there are no images to decode")
-    if any(len(source.labels) != len(label_names) for source in sources):
-        raise UserError(f"every image to decode needs the {len(label_names)} labels {', '.join(label_names)}")
-    work = work or folder / f".{name}.partial"
     work.mkdir(parents=True, exist_ok=True)
-    rows, log = work / "images.npy", work / f"{_fingerprint(sources, recipe, label_names)}.jsonl"
+    rows, log = work / "images.npy", work / f"{_fingerprint(sources, recipe)}.jsonl"
     with locked(work / "lock", busy=f"another process decodes into {shown(work)}: wait for it, or end it first"):
         entries = _resume(rows, log, sources, size=recipe.size)
         try:
@@ -93,26 +78,15 @@ def decode_images(
             raise
         finally:
             open_archive.cache_clear()
-        manifest = folder / f"{name}_manifest.csv"
-        # the manifest comes last and an older one goes first: where there is one, both files are whole
-        with atomic_path(manifest) as temporary:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(["name", *label_names, "sha256", "note"])
-                for source, entry in zip(sources, entries, strict=True):
-                    writer.writerow([source.name, *source.labels, entry.sha256, entry.note])
-            manifest.unlink(missing_ok=True)
-            with rows.open("rb+") as array:
-                os.fsync(array.fileno())
-            shutil.move(rows, folder / f"{name}_images.npy")
+        _report([(source.name, entry.note) for source, entry in zip(sources, entries, strict=True) if entry.note])
+        yield read_array(rows, mapped=True), entries
         shutil.rmtree(work)
-    _report([(source.name, entry.note) for source, entry in zip(sources, entries, strict=True) if entry.note], manifest)
 
 
-def _fingerprint(sources: Sequence[Source], recipe: Recipe, label_names: Sequence[str]) -> str:
+def _fingerprint(sources: Sequence[Source], recipe: Recipe) -> str:
     """A hash of all that an unfinished decode must share with another one to be continued by it."""
     digest = hashlib.sha256()
-    for part in (recipe, tuple(label_names), pillow_version, features.version("libjpeg_turbo"), *sources):
+    for part in (recipe, pillow_version, features.version("libjpeg_turbo"), *sources):
         digest.update(repr(part).encode())
     return digest.hexdigest()
 
@@ -176,8 +150,8 @@ def _decode_rest(
 def _decoded(tasks: Sequence[Task], workers: int) -> Generator[list[Entry], None, None]:
     """The tasks' results in order.
 
-    The workers are processes and not threads, since a third of an image's time is Pillow's Python, under one lock. They
-    write their rows themselves: to send pixels here through a pipe would cost a tenth more.
+    The workers are processes and not threads, since a third of the time for an image is Python code in Pillow, which
+    holds the GIL. They write their rows themselves: to send pixels here through a pipe would cost a tenth more.
     """
     if workers <= 1:
         yield from (task() for task in tasks)
@@ -193,10 +167,10 @@ def _decoded(tasks: Sequence[Task], workers: int) -> Generator[list[Entry], None
         pool.shutdown(cancel_futures=True)
 
 
-def _report(notes: Sequence[tuple[str, str]], manifest: Path) -> None:
+def _report(notes: Sequence[tuple[str, str]]) -> None:
     lines = [f"{name}: {note}" for name, note in notes[:_MAX_NAMED]]
     if len(notes) > _MAX_NAMED:
         kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(note for _, note in notes).most_common())
-        lines.append(f"{kinds} in all; each is named in {shown(manifest)}, column note")
+        lines.append(f"{kinds} in all; the manifests name each one, in the column note")
     for line in lines:
         print(f"reproduce: warning: decode: {line}", file=sys.stderr)

@@ -128,8 +128,8 @@ class Downloads:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
                 raise ReproduceError(
-                    f"the disk is full: {_readable(size_of(_part(path)))} of {shown(path)} (about "
-                    f"{_readable(source.bytes)}) are there; make room and run again to continue"
+                    f"the disk is full: {_readable(size_of(_part(path)))} of about {_readable(source.bytes)} of "
+                    f"{shown(path)} have come; make room and run again to continue"
                 ) from error
         reason = "; ".join(reasons) or "there is no address for it"
         raise ReproduceError(f"{source.description} could not be fetched ({reason}): {source.by_hand}")

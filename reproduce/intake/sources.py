@@ -19,15 +19,15 @@ class Member(Strict):
 class Source(Strict):
     """A file to download: its name `file` below the folder for downloads, and its `urls` in order of preference.
 
-    A path may stand among the `urls`. `sha256` and `md5` are published checksums, or null. `bytes` is the file's size.
-    `by_hand` says how a person gets the file. `members` are an archive's checkpoints, by the names we give them.
+    A path may stand among the `urls`. `sha256` and `md5` are published checksums. `bytes` is the file's size. `by_hand`
+    says how a person gets the file. `members` are an archive's checkpoints, by the names we give them.
     """
 
     description: str
     file: Annotated[str, Field(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")]
     urls: tuple[str, ...]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None
-    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     bytes: PositiveInt
     licence: str
     by_hand: str

@@ -107,10 +107,8 @@ class Transfer:
             with requests.get(address, headers=headers, stream=True, timeout=_TIMEOUT) as response:
                 start, total = self._place(response, have, state)
                 new = {"address": address, "validator": _validator(response), "total": total}
-                if not start:
-                    self.part.unlink(
-                        missing_ok=True
-                    )  # first, since the JSON file is about to say what the new part belongs to
+                if not start:  # the old part goes first: the JSON file is about to describe the new one
+                    self.part.unlink(missing_ok=True)
                 if new != state:
                     write_json(self.state, new)
                 self._receive(response, start, total)
@@ -122,12 +120,13 @@ class Transfer:
     def _place(self, response: requests.Response, have: int, state: Mapping[str, Any]) -> tuple[int, int | None]:
         """The position in the file where the answer begins, and the file's size where the server gives it."""
         status = response.status_code
-        if status in (206, 416):
+        if status == 206:
             match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
             if match and (int(match[1]), _validator(response)) == (have, state.get("validator")):
                 total = int(match[2])
                 if state.get("total") in (None, total):
                     return have, total
+        if status in (206, 416):  # another part, or none
             self.part.unlink(missing_ok=True)
             self.state.unlink(missing_ok=True)
             raise _Cut("the file has changed")

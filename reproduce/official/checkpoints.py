@@ -38,7 +38,7 @@ def load_official_flow(path_or_state_dict: Checkpoint) -> Flow:
     first = "realnvp.flow.0.flow."
     dim = state.shape(f"{first}0.loc", axes=4)[1]
     hidden_dim = state.shape(f"{first}1.s.0.main.0.weight", axes=2)[0]
-    # blocks and layers are counted over all keys, so that a key missing in one place is missed there
+    # blocks and layers are counted over all keys, so that a key that is missing in one place is reported
     keys = [key.split(".") for key in state.tensors if key.startswith("realnvp.flow.")]
     n_blocks, n_linear = len({key[2] for key in keys}), len({key[-2] for key in keys if "main" in key})
     if dim < 2 or n_linear < 2:
@@ -136,6 +136,9 @@ def _read(source: Checkpoint, wanted: str) -> _State:
     for key, value in content.items():
         if not isinstance(value, Tensor):
             raise UserError(f"{name}: {key} is a {type(value).__name__}, where a state dict has a tensor")
+        strided = value.layout == torch.strided and not value.is_meta
+        if not strided or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise UserError(f"{name}: {key} is not a plain tensor that holds all of its values")
     state = _State(name, {str(key): value for key, value in content.items()})
     for kind, mark in _MARKS.items():
         first = next((key for key in state.tensors if key.startswith(mark)), None)

@@ -49,12 +49,11 @@ def fetch_checkpoint(downloads: Downloads, *, archive: str, name: str, out: Path
     unpacked = work / f"{name}.ckpt"
     try:
         extract_members(packed, {member.path: unpacked}, limit=member.limit)
-    except ReproduceError:
-        downloads.forget(archive)
-        raise
-    try:
         convert_official(unpacked, kind=member.kind, out=out, name=member.path)
-    except UserError as error:
+    except ReproduceError as error:
+        downloads.forget(archive)  # so that another archive can take its place
+        if not isinstance(error, UserError):
+            raise
         raise ReproduceError(f"{shown(packed)} holds another {member.path} than expected: {error}") from error
     finally:
         unpacked.unlink(missing_ok=True)

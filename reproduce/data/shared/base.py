@@ -55,6 +55,12 @@ class DataSet(Strict, ABC):
         """The concepts' names, in factor order; a data set has its class unless it says otherwise."""
         return ("class",)
 
+    def check(self, *, whole_pool: bool, paired: bool) -> None:
+        """ValueError, which names the key, where an experiment asks for what this data set does not have.
+
+        `whole_pool`: T learns from all training images; `paired`: from pairs that share a concept.
+        """
+
     def sources(self, downloads: Downloads) -> tuple[str, ...]:
         """The names of the files (`paper_configs/sources.yaml`) that `fetch` will obtain."""
         return ()
@@ -74,9 +80,10 @@ class ImageData(ABC):
     Attributes:
         concepts: the factors' names without the residual, in factor order.
         classes: the names of the classes, where a concept is a class and they have names.
-        channels: of an image.
+        channels: the number of channels of an image.
         n_outputs: the logits of a classifier or judge: one per class, or one per attribute.
-        n_heldout: the first so many rows of the held-out table are measured on; the pairs may need further rows.
+        n_heldout: the number of held-out images that are measured: the first rows of the held-out table. Further rows
+            are members of pairs only.
     """
 
     concepts: tuple[str, ...]

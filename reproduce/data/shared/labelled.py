@@ -38,7 +38,10 @@ class LabelledSet(DataSet):
 
     @contextmanager
     def names_last(self, folder: Path, names: Sequence[str]) -> Iterator[None]:
-        """Remove the file of names before the block and write it after: without it nothing half new can be opened."""
+        """Remove the file of names before the block and write it after.
+
+        A data set without this file cannot be opened, so none is opened half-written.
+        """
         self.names_file(folder).unlink(missing_ok=True)
         yield
         write_json(self.names_file(folder), names)

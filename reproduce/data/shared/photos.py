@@ -1,6 +1,6 @@
 """What CelebA and AnimalFaces share: image files become the arrays that the pipeline reads."""
 
-import shutil
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -8,8 +8,8 @@ from typing import Literal
 from reproduce.data.shared.base import write_split
 from reproduce.data.shared.labelled import LabelledSet
 from reproduce.errors import UserError
-from reproduce.files import is_web_page, read_array, shown, write_text
-from reproduce.intake.decode import decode_images, label_array
+from reproduce.files import is_web_page, shown, write_text
+from reproduce.intake.decode import decoded_images, label_array
 from reproduce.intake.image import Recipe, Source
 
 
@@ -32,33 +32,30 @@ class PhotoSet(LabelledSet):
     antialias: bool
 
     def decode(self, photos: Photos, *, folder: Path, work: Path) -> None:
-        """Write the arrays, `{train,heldout}_manifest.csv` and the labels' names.
+        """Write the arrays, the labels' names, and `{train,heldout}_manifest.csv` with one row per image.
 
+        A row has the name, the labels, the SHA-256 of the file's bytes, and a note: empty, or what was converted.
         Both parts go through one decode, so that a refused image leaves what was there before.
         """
         import pandas as pd
 
-        sources, n, whole = [*photos.train, *photos.heldout], len(photos.train), work / "whole"
-        decode_images(
-            sources,
-            folder=whole,
-            name="all",
-            recipe=Recipe(self.image_size, self.on_unusable, self.antialias),
-            label_names=self.concepts,
-            work=work / "unfinished",
-        )
-        images, labels = read_array(whole / "all_images.npy", mapped=True), label_array(sources)
-        manifest = pd.read_csv(whole / "all_manifest.csv", dtype=str, keep_default_na=False)
-        with self.names_last(folder, photos.names):
+        sources, n = [*photos.train, *photos.heldout], len(photos.train)
+        recipe = Recipe(self.image_size, self.on_unusable, self.antialias)
+        with (
+            decoded_images(sources, recipe=recipe, work=work) as (images, entries),
+            self.names_last(folder, photos.names),
+        ):
+            labels = label_array(sources)
+            rows = [[s.name, *s.labels, e.sha256, e.note] for s, e in zip(sources, entries, strict=True)]
+            manifest = pd.DataFrame(rows, columns=["name", *self.concepts, "sha256", "note"])
             for split, part in (("train", slice(0, n)), ("heldout", slice(n, None))):
                 write_split(folder, split, images=images[part], labels=labels[part])
                 write_text(folder / f"{split}_manifest.csv", manifest[part].to_csv(index=False, lineterminator="\n"))
-        shutil.rmtree(work)
 
 
 def located(folder: str) -> Path:
     """A path as the config names it: relative to the current folder, absolute, or below the home folder (`~`)."""
-    return Path(folder).expanduser()
+    return Path(os.path.expanduser(folder))  # Path.expanduser raises for an unknown user
 
 
 def check_folder(folder: Path, by_hand: str) -> None:

