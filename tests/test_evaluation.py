@@ -841,7 +841,7 @@ def test_picked_images_show_every_value_of_a_tuple() -> None:
     assert pick_images(values, {"a": [0, (0, 1, 0), 0, 1]}) == [[0, 2, 4, 1]]
     for wanted in ([(1, 1, 1)], [(1, 0, 1), (1, 0, 1)], [1, 1, (1, 0, 1)]):
         shown = ", ".join(map(str, wanted[-1]))  # type: ignore[arg-type]
-        rest = r"there are 3 of \[0, 1, 0\], 1 of \[0, 0, 0\], 1 of \[1, 0, 1\], 1 of \[1, 1, 0\]$"
+        rest = r"there are 3 of \[0, 1, 0\], 1 of \[1, 1, 0\], 1 of \[1, 0, 1\], 1 of \[0, 0, 0\]$"
         with pytest.raises(UserError, match=rf"not enough held-out images of \[{shown}\]; {rest}"):
             pick_images(values, {"a": wanted})
 
