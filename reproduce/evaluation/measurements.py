@@ -122,11 +122,11 @@ def measure_all(
 def headline(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The main numbers, for `dvc metrics show`, as far as they were measured.
 
-    The lowest swap rates: `follows`, where the swapped concept is the source's; `others_stay`, where another concept
-    stays the target's; `residual_stays`, where a concept does when the residual is swapped. `frechet`: the distance of
-    samples from held-out images in our classifier's features.
+    The lowest swap rates: `follows`, where the swapped concept is the source's; `stays`, where another concept stays
+    the target's; `residual`, where a concept does when the residual is swapped. `frechet`: the distance of samples from
+    held-out images in our classifier's features. The names are short, since DVC prints them beside a long path.
     """
-    shares: dict[str, list[float]] = {"follows": [], "others_stay": [], "residual_stays": []}
+    shares: dict[str, list[float]] = {"follows": [], "stays": [], "residual": []}
     for factor, row in metrics.get("swap", {}).items():
         for concept, rates in row.items():
             if rates is None:
@@ -134,8 +134,8 @@ def headline(metrics: Mapping[str, Any]) -> dict[str, float]:
             if factor == concept:
                 shares["follows"].append(rates["source"])
             else:
-                shares["others_stay" if factor in row else "residual_stays"].append(rates["target"])
+                shares["stays" if factor in row else "residual"].append(rates["target"])
     found = {name: round(min(values), 4) for name, values in shares.items() if values}
     if "frechet" in metrics:
-        found["frechet"] = round(metrics["frechet"]["classifier"], 4)
+        found["frechet"] = round(metrics["frechet"]["classifier"], 1)
     return found
