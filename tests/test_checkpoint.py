@@ -238,8 +238,9 @@ def project(tmp_path: Path, states: dict[str, State], monkeypatch: pytest.Monkey
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)  # the command line changes to it, and this changes back
     mirror = str(tmp_path / "mirror")
-    for name, value in {"DOWNLOADS": tmp_path / "downloads", "WORK": tmp_path / ".work", "MIRROR": mirror}.items():
-        monkeypatch.setattr(stages_fetch, name, value)
+    monkeypatch.setattr(stages_fetch, "WORK", tmp_path / ".work")
+    monkeypatch.setattr("reproduce.config.DOWNLOADS", tmp_path / "downloads")
+    monkeypatch.setattr("reproduce.config.MIRROR", mirror)
     return tmp_path
 
 
@@ -267,9 +268,9 @@ def test_the_stages_fetch_and_take_the_official_network(
         (
             {"width": 64},
             (0, 2),
-            "full/colormnist_classifier.yaml: width=64; the checkpoint colormnist_classifier has 2",
+            "full/colormnist_classifier.yaml: width is 64, but the checkpoint colormnist_classifier has 2",
         ),
-        ({"latent_dim": 64}, (0, 2), "latent_dim=64; the checkpoint colormnist_classifier has 3"),
+        ({"latent_dim": 64}, (0, 2), "latent_dim is 64, but the checkpoint colormnist_classifier has 3"),
         (
             {"source": {"checkpoint": "colormnist_ae"}},
             (2, 2),

@@ -77,14 +77,9 @@ Run = Callable[[str], tuple[Path, Experiment]]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the stage for an experiment; gives the folder of its outs, and the config that it ran."""
 
-    class TemporaryPlaces(ExperimentPlaces):
-        @property
-        def folder(self) -> Path:
-            return tmp_path / "artifacts" / self.experiment
-
     def run(experiment: str) -> tuple[Path, Experiment]:
         config = shortened(load_experiment("full", experiment))
-        places = TemporaryPlaces("full", experiment)
+        places = ExperimentPlaces("full", experiment)
         for name in ("labels", "images"):
             write_array(places.data / f"train_{name}.npy", np.zeros(1))
         channels = 1 if "mnist" in experiment and config.dataset.name != "colormnist" else 3
@@ -99,10 +94,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         stage.run("full", experiment)
         return places.first_stage, config
 
-    monkeypatch.setattr(stage, "ExperimentPlaces", TemporaryPlaces)
+    monkeypatch.setattr("reproduce.paths.ROOT", tmp_path)
     monkeypatch.setattr(stage, "WORK", tmp_path / "work")
-    monkeypatch.setattr(stage, "DOWNLOADS", tmp_path / "downloads")
-    monkeypatch.setattr(stage, "MIRROR", str(tmp_path / "nothing here"))
+    monkeypatch.setattr("reproduce.config.DOWNLOADS", tmp_path / "downloads")
+    monkeypatch.setattr("reproduce.config.MIRROR", str(tmp_path / "nothing here"))
     monkeypatch.setattr(stage, "lpips_distance", random_net_distance)
     return run
 
@@ -130,7 +125,7 @@ def test_300_steps_of_each_config(
     discriminators: list[tuple[Discriminator, list[Tensor]]],
 ) -> None:
     (tmp_path / "vgg16").touch()
-    monkeypatch.setattr(stage, "_vgg16", lambda: tmp_path / "vgg16")
+    monkeypatch.setattr(stage, "obtain", lambda name: tmp_path / "vgg16")
     folder, config = run(experiment)
     log = pd.read_csv(folder / "network_training.csv")
     assert log["step"].iloc[-1] == STEPS
