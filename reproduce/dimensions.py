@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from reproduce.errors import UserError
 from reproduce.factors import check_factor, check_finite
@@ -30,11 +31,12 @@ from reproduce.seeds import torch_generator
 Method = Literal["paper", "normalised", "code"]
 METHODS: tuple[Method, ...] = ("paper", "normalised", "code")
 _BATCH = 5000
+_TILE = 2**16  # values whose products are in memory at a time; they fit into a processor's cache
 
 
 @dataclass(frozen=True)
 class DimensionEstimate:
-    """`scores` (K+1 floats) and `dims` (K+1 ints that sum to N), the residual last."""
+    """`scores` (K+1 floats) and `dims` (K+1 ints that sum to N, or to C), the residual last."""
 
     scores: tuple[float, ...]
     dims: tuple[int, ...]
@@ -44,7 +46,8 @@ class PairMoments:
     """First and second moments of latent pairs for each concept, from which every score is computed.
 
     The pairs are read once, in batches of any size; the memory, `[K, N]` float64 sums for each moment, doesn't depend
-    on their number. The sums are taken about the first batch's mean, so that a large offset of z costs no digits.
+    on their number. The sums are taken about the first batch's mean, so that a large offset of z costs no digits. In
+    feature maps `[B, C, H, W]`, each channel at each position is a component, N = C·H·W; the concepts get channels.
     """
 
     def __init__(self, *, n_concepts: int) -> None:
@@ -52,27 +55,28 @@ class PairMoments:
             raise UserError(f"n_concepts={n_concepts}: at least one concept is needed")
         self.n_concepts = n_concepts
         self.count = torch.zeros(n_concepts, dtype=torch.float64)
-        self._origin: Tensor | None = None
+        self._shape = torch.Size()  # of one latent
+        self._origin = torch.empty(0)
         self._sums = torch.empty(0)  # [5, K, N], of a, b, aa, bb and ab
 
     def update(self, z_a: Tensor, z_b: Tensor, factor: Tensor) -> None:
-        """Add pairs: `z_a`, `z_b` `[B, N]`, and the concept that each shares, `factor` `[B]` int64 in 0 … K-1."""
-        if z_a.ndim != 2 or z_a.shape != z_b.shape or factor.shape != z_a.shape[:1]:
+        """Add pairs: `z_a`, `z_b` `[B, N]` or `[B, C, H, W]`; `factor` `[B]` int64, the concept that each shares."""
+        if z_a.ndim not in (2, 4) or z_a.shape != z_b.shape or factor.shape != z_a.shape[:1]:
             shapes = ", ".join(str(list(x.shape)) for x in (z_a, z_b, factor))
-            raise UserError(f"pairs must be z_a [B, N], z_b [B, N], factor [B]; they are {shapes}")
+            raise UserError(f"pairs must be z_a, z_b [B, N] or [B, C, H, W], and factor [B]; they are {shapes}")
         if not len(z_a):
             return
         check_factor(factor, self.n_concepts)
-        check_finite(z_a, z_b)
-        a, b, factor = z_a.detach().cpu().double(), z_b.detach().cpu().double(), factor.cpu()
-        if self._origin is None:
-            self._origin = torch.cat([a, b]).mean(0)
-            self._sums = torch.zeros(5, self.n_concepts, z_a.shape[1], dtype=torch.float64)
-        elif a.shape[1] != len(self._origin):
-            raise UserError(f"these latents have {a.shape[1]} dimensions, the ones before had {len(self._origin)}")
-        a, b = a - self._origin, b - self._origin
-        self.count.index_add_(0, factor, torch.ones(len(a), dtype=torch.float64))
-        self._sums.index_add_(1, factor, torch.stack([a, b, a * a, b * b, a * b]))
+        if self._shape and z_a.shape[1:] != self._shape:
+            raise UserError(f"these latents have the shape {[*z_a.shape[1:]]}, the ones before {[*self._shape]}")
+        a, b = (z.detach().cpu().flatten(1) for z in (z_a, z_b))
+        shared = F.one_hot(factor.cpu(), self.n_concepts).double().T
+        origin = self._origin if self._shape else (a.mean(0, dtype=torch.float64) + b.mean(0, dtype=torch.float64)) / 2
+        sums = _sums(a, b, shared=shared, origin=origin)
+        check_finite(sums)
+        self.count += shared.sum(1)
+        self._sums = self._sums + sums if self._shape else sums
+        self._shape, self._origin = z_a.shape[1:], origin
 
     def scores(self, method: Method) -> tuple[float, ...]:
         """The K concept scores and the residual's, as `method` defines them."""
@@ -107,8 +111,30 @@ class PairMoments:
     def estimate(self, method: Method) -> DimensionEstimate:
         """Scores and dims by `method`."""
         scores = self.scores(method)
-        assert self._origin is not None
-        return DimensionEstimate(scores, allocate(scores, len(self._origin)))
+        return DimensionEstimate(scores, allocate(scores, self._shape[0]))
+
+
+def _sums(a: Tensor, b: Tensor, *, shared: Tensor, origin: Tensor) -> Tensor:
+    """The sums of a, b, aa, bb and ab about `origin` `[N]`, float64 `[5, K, N]`, over the pairs that share a concept.
+
+    `a`, `b` are `[B, N]`; `shared` `[K, B]` has a 1 for each pair at the concept that it shares.
+    """
+    n = a.shape[1]
+    width = min(n, 1024)
+    height = _TILE // width
+    buffer, sums = torch.empty(5 * _TILE, dtype=torch.float64), torch.zeros(5, len(shared), n, dtype=torch.float64)
+    for top in range(0, len(a), height):
+        members = shared[:, top : top + height].contiguous()
+        for left in range(0, n, width):
+            tile = (slice(top, top + height), slice(left, left + width))
+            x, y = a[tile], b[tile]
+            products = buffer[: 5 * x.numel()].view(5, *x.shape)
+            torch.sub(x, origin[tile[1]], out=products[0])
+            torch.sub(y, origin[tile[1]], out=products[1])
+            torch.mul(products[:2], products[:2], out=products[2:4])
+            torch.mul(products[0], products[1], out=products[4])
+            sums[:, :, tile[1]] += members @ products
+    return sums
 
 
 def allocate(scores: Sequence[float], dim: int) -> tuple[int, ...]:
@@ -149,7 +175,7 @@ def estimate_dimensions(
     """Scores and sizes of the K concepts and the residual, from pairs of latents.
 
     Arguments:
-        z_a, z_b: `[P, N]`, the members of each pair.
+        z_a, z_b: the members of each pair, `[P, N]` or `[P, C, H, W]`.
         factor: `[P]` int64, the concept 0 … K-1 that each pair shares.
         n_concepts: K.
         method: "paper", "normalised" or "code"; see the module.

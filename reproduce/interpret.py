@@ -1,53 +1,51 @@
 """What T is for: exchange, move along, or walk at random in one factor, and map the result back."""
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from reproduce.errors import UserError
-from reproduce.factors import check_dims, factor_slices
+from reproduce.factors import Dims, check_dims, factor_index, factor_slices
 from reproduce.models.flow import Flow
 
 Vary = Literal["sources", "normal", "walk"]
 
 
-def exchange(
-    zt_target: Tensor, zt_source: Tensor, *, factor: int, dims: Sequence[int], fraction: float = 1.0
-) -> Tensor:
-    """z̃* `[B, N]`: the target's z̃ with one factor moved towards that of the source.
+def exchange(zt_target: Tensor, zt_source: Tensor, *, factor: int | str, dims: Dims, fraction: float = 1.0) -> Tensor:
+    """z̃*: the target's z̃ with one factor moved towards that of the source.
 
     Arguments:
-        zt_target, zt_source: z̃ `[B, N]`.
-        factor: 0 … K-1 for a concept, K for the residual; a factor of size 0 changes nothing.
+        zt_target: z̃ `[B, N]`, or `[B, C, H, W]`.
+        zt_source: as many z̃, or one for all targets.
+        factor: 0 … K-1 for a concept, K for the residual, or a name in `dims`; a factor of size 0 changes nothing.
         dims: the K+1 sizes.
         fraction: how far the factor is moved; 0 leaves the target's, 1 takes the source's.
     """
     check_dims(dims, zt_target.shape[1])
-    if zt_target.shape != zt_source.shape:
+    if zt_source.shape not in (zt_target.shape, (1, *zt_target.shape[1:])):
         raise UserError(
-            f"targets {list(zt_target.shape)} and sources {list(zt_source.shape)} must have one shape [B, N]"
+            f"targets {[*zt_target.shape]} and sources {[*zt_source.shape]} must have one shape, or there is one source"
         )
-    if not 0 <= factor < len(dims):
-        raise UserError(f"factor={factor} is out of range: dims={list(dims)} has the factors 0 … {len(dims) - 1}")
-    part = factor_slices(dims)[factor]
+    part = factor_slices(dims)[factor_index(factor, dims)]
     mixed = zt_target.clone()
     mixed[:, part] = torch.lerp(zt_target[:, part], zt_source[:, part], fraction)
     return mixed
 
 
 @torch.no_grad()
-def interpolate(
-    flow: Flow, z_target: Tensor, z_source: Tensor, *, factor: int, dims: Sequence[int], fraction: float
-) -> Tensor:
-    """z* = T⁻¹(T(z)*) `[B, N]`: the target's latent with one factor moved towards the source's; see `exchange`."""
-    mixed = exchange(flow(z_target)[0], flow(z_source)[0], factor=factor, dims=dims, fraction=fraction)
+def interpolate(flow: Flow, z_target: Any, z_source: Any, *, factor: int | str, dims: Dims, fraction: float) -> Tensor:
+    """z* = T⁻¹(T(z)*): the target's latent with one factor moved towards the source's; see `exchange`.
+
+    Latents may be NumPy arrays and of any floating-point type; z* is a tensor of T's type.
+    """
+    target, source = flow.as_latents(z_target), flow.as_latents(z_source)
+    mixed = exchange(flow(target)[0], flow(source)[0], factor=factor, dims=dims, fraction=fraction)
     return flow.inverse(mixed)[0]
 
 
-def swap(flow: Flow, z_target: Tensor, z_source: Tensor, *, factor: int, dims: Sequence[int]) -> Tensor:
-    """z* `[B, N]`: the target's latent with `factor` taken from the source; see `interpolate`."""
+def swap(flow: Flow, z_target: Any, z_source: Any, *, factor: int | str, dims: Dims) -> Tensor:
+    """z*: the target's latent with `factor` taken from the source; see `interpolate`."""
     return interpolate(flow, z_target, z_source, factor=factor, dims=dims, fraction=1.0)
 
 

@@ -264,5 +264,5 @@ def test_what_cannot_be_estimated_is_refused() -> None:
         estimate_dimensions(torch.ones(20, 4), torch.ones(20, 4), factor, n_concepts=2)
     moments = PairMoments(n_concepts=2)
     moments.update(a, b, factor)
-    with pytest.raises(UserError, match="have 3 dimensions, the ones before had 4"):
+    with pytest.raises(UserError, match="the shape \\[3\\], the ones before \\[4\\]"):
         moments.update(a[:, :3], b[:, :3], factor)

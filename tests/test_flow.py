@@ -192,11 +192,11 @@ def test_impossible_sizes_are_refused(sizes: dict[str, int], named: str) -> None
         Flow(**sizes)
 
 
-@pytest.mark.parametrize("shape", [(3, 5), (4,), (3, 4, 1, 1)])
+@pytest.mark.parametrize("shape", [(3, 5), (4,), (3, 4, 1), (3, 2, 4, 4)])
 @pytest.mark.parametrize("way", ["forward", "inverse", "initialize"])
 def test_latents_of_another_shape_are_refused(shape: tuple[int, ...], way: str) -> None:
     flow = Flow(dim=4, n_blocks=1, hidden_dim=8)
-    with pytest.raises(UserError, match=re.escape(f"takes z [B, 4]; it was given {list(shape)}")):
+    with pytest.raises(UserError, match=re.escape(f"takes z [B, 4] or [B, 4, H, W]; it was given {list(shape)}")):
         getattr(flow, way)(torch.zeros(shape))
 
 

@@ -76,5 +76,5 @@ def test_a_factor_out_of_range_is_named(flow: Flow, factor: int) -> None:
 def test_what_does_not_fit_the_flow_is_refused(flow: Flow) -> None:
     with pytest.raises(UserError, match=r"sum to 10, but z has 9"):
         swap(flow, latents("target"), latents("source"), factor=0, dims=(3, 3, 4))
-    with pytest.raises(UserError, match=r"takes z \[B, 9\]; it was given \[6, 8\]"):
+    with pytest.raises(UserError, match=r"takes z \[B, 9\] or \[B, 9, H, W\]; it was given \[6, 8\]"):
         swap(flow, latents("target"), latents("source")[:, :8], factor=0, dims=DIMS)

@@ -1,13 +1,15 @@
 r"""T, the invertible network: blocks of [ActNorm, double affine coupling, fixed shuffle].
 
-Each layer's `forward` maps x `[B, N]` to y `[B, N]` and log |det| `[B]`; its `inverse` maps y to x and the inverse's
-log |det|. Source: the paper's block diagram; official `iin/models/iin.py` for widths, activations and parametrisation.
+Each layer's `forward` maps x `[R, C]` to y `[R, C]` and log |det| `[R]`; its `inverse` maps y to x and the inverse's
+log |det|. A row is one latent, or one position of a feature map. Source: the paper's block diagram; official
+`iin/models/iin.py` for widths, activations and parametrisation.
 """
 
 import math
 from collections.abc import Iterable
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
@@ -41,7 +43,7 @@ class ActNorm(nn.Module):
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Choose b and s so that `x` `[B, N]` is mapped to mean 0 and standard deviation 1.
+        """Choose b and s so that `x` `[R, C]` is mapped to mean 0 and standard deviation 1.
 
         The official code adds the 1e-6 to the deviation; it keeps a constant component finite.
         """
@@ -130,16 +132,20 @@ class Shuffle(nn.Module):
 
 
 class Flow(nn.Module):
-    r"""T: z `[B, N]` to z̃ `[B, N]` and back, each way with log |det| of its Jacobian `[B]` in nats.
+    r"""T: z to z̃ of the same shape and back, each way with log |det| of its Jacobian `[B]` in nats.
+
+    z is a vector `[B, N]` or a feature map `[B, C, H, W]`, at each position of which T does the same to the channels;
+    its log |det| is summed over the positions.
 
     Arguments:
-        dim: N, the size of z; at least 2.
+        dim: N, the size of z, or C, the number of channels; at least 2.
         n_blocks: the number of blocks of ActNorm, double coupling and shuffle (official: 12).
         hidden_dim: the width of the coupling networks (official: 512).
         hidden_depth: the number of hidden layers beyond the first (official: 2).
         seed: decides the initial weights and the permutations.
 
-    The factors lie in z̃ in the official code's order: concept 1 … K, then the residual.
+    The factors lie in z̃ in the official code's order: concept 1 … K, then the residual. A factor of a feature map is a
+    group of channels, at all positions.
     """
 
     def __init__(
@@ -158,33 +164,50 @@ class Flow(nn.Module):
         for _ in range(n_blocks):
             self.layers.extend([ActNorm(dim=dim), coupling(dim=dim), Shuffle(dim=dim, generator=generator)])
 
+    def as_latents(self, z: Any) -> Tensor:
+        """`z`, a tensor, an array or a list, in the floating-point type and on the device of T's weights."""
+        weight = next(self.parameters())
+        try:
+            return torch.as_tensor(z).to(weight)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"latents must be numbers [B, {self.dim}]: {error}") from None
+
     @torch.no_grad()
     def initialize(self, z: Tensor) -> None:
-        """Set each ActNorm by `z` `[B, N]`, B at least 2, so that its output has mean 0 and standard deviation 1.
+        """Set each ActNorm by `z`, B at least 2, so that each component's mean becomes 0, its standard deviation 1.
 
         Call it once, before training, with a batch of training latents.
         """
-        check_shape(z, self.dim, network="flow")
-        if len(z) < 2:
-            raise UserError(f"initialize needs at least 2 latents to measure their spread; it got {len(z)}")
-        check_finite(z)
+        rows = self._rows(z)
+        if len(rows) < 2:
+            raise UserError(f"initialize needs at least 2 latents to measure their spread; it got {len(rows)}")
+        check_finite(rows)
         for layer in self.layers:
             if isinstance(layer, ActNorm):
-                layer.initialize(z)
-            z, _ = layer(z)
+                layer.initialize(rows)
+            rows, _ = layer(rows)
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """T: z `[B, N]` to z̃ `[B, N]` and log |det dT/dz| `[B]`."""
+        """T: z to z̃ and log |det dT/dz| `[B]`."""
         return self._cascade(z, self.layers)
 
     def inverse(self, z_tilde: Tensor) -> tuple[Tensor, Tensor]:
-        """T⁻¹: z̃ `[B, N]` to z `[B, N]` and log |det dT⁻¹/dz̃| `[B]`."""
+        """T⁻¹: z̃ to z and log |det dT⁻¹/dz̃| `[B]`."""
         return self._cascade(z_tilde, (layer.inverse for layer in reversed(self.layers)))
 
     def _cascade(self, x: Tensor, maps: Iterable) -> tuple[Tensor, Tensor]:
-        check_shape(x, self.dim, network="flow")
-        log_det = x.new_zeros(len(x))
+        rows = self._rows(x)
+        log_det = rows.new_zeros(len(rows))
         for apply in maps:
-            x, change = apply(x)
+            rows, change = apply(rows)
             log_det = log_det + change
-        return x, log_det
+        y = rows.view(len(x), *x.shape[2:], self.dim).movedim(-1, 1)
+        return y, log_det.view(len(x), x.shape[2:].numel()).sum(1)
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """`x` as `[B, N]`, or as `[B·H·W, C]`."""
+        check_shape(x, self.dim, network="flow", maps=True)
+        weight = next(self.parameters())
+        if (x.dtype, x.device) != (weight.dtype, weight.device):
+            raise UserError(f"z is {x.dtype} on {x.device}, T {weight.dtype} on {weight.device}: use T.as_latents(z)")
+        return x.movedim(1, -1).reshape(-1, self.dim)
