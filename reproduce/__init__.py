@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # `as` marks what a type checker lets others import
     from reproduce.official.checkpoints import load_official_classifier as load_official_classifier
     from reproduce.official.checkpoints import load_official_flow as load_official_flow
     from reproduce.pairs import ConceptPairs as ConceptPairs
+    from reproduce.splitting import Split as Split
+    from reproduce.splitting import split as split
     from reproduce.training.flow import train_density as train_density
     from reproduce.training.flow import train_flow as train_flow
 
@@ -35,6 +37,7 @@ _HOMES = {
     "models.flow": ("Flow",),
     "official.checkpoints": ("load_official_autoencoder", "load_official_classifier", "load_official_flow"),
     "pairs": ("ConceptPairs",),
+    "splitting": ("Split", "split"),
     "training.flow": ("train_density", "train_flow"),
 }
 

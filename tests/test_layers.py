@@ -14,7 +14,7 @@ LAYERS = (
     ("report", "config", "pipeline", "paths", "launch", "code"),
     ("evaluation", "figures"),
     ("training", "data", "latents"),
-    ("intake", "rendered", "official", "interpret"),
+    ("intake", "rendered", "official", "interpret", "splitting"),
     ("models",),
     ("likelihood", "dimensions", "pairs"),
     ("factors", "schema", "files", "device", "seeds", "machine", "errors"),

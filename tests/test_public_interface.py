@@ -1,5 +1,6 @@
 """`import reproduce` is light, and every name that it promises is there."""
 
+import pkgutil
 import re
 import subprocess
 import sys
@@ -30,6 +31,12 @@ def test_names_have_one_home_each_and_type_checkers_see_the_same() -> None:
     assert list(reproduce.__all__) == sorted(homes)
     imported = re.findall(r"from reproduce\.(\S+) import (\w+) as \2\n", Path(reproduce.__file__).read_text())
     assert {name: home for home, name in imported} == homes
+
+
+def test_no_public_name_is_a_module_of_the_package() -> None:
+    """Importing the module would put it in the place of what the name promises."""
+    modules = {module.name for module in pkgutil.iter_modules(reproduce.__path__)}
+    assert not modules & set(reproduce.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
