@@ -36,10 +36,15 @@ _TILE = 2**16  # values whose products are in memory at a time; they fit into a 
 
 @dataclass(frozen=True)
 class DimensionEstimate:
-    """`scores` (K+1 floats) and `dims` (K+1 ints that sum to N, or to C), the residual last."""
+    """`scores` (K+1 floats) and `dims` (K+1 ints that sum to N, or to C), the residual last.
+
+    `unshared`: the concepts whose pairs have nothing in common that can be told from chance; see `PairMoments`. The
+    softmax gives these a size too.
+    """
 
     scores: tuple[float, ...]
     dims: tuple[int, ...]
+    unshared: tuple[int, ...] = ()
 
 
 class PairMoments:
@@ -56,6 +61,7 @@ class PairMoments:
         self.n_concepts = n_concepts
         self.count = torch.zeros(n_concepts, dtype=torch.float64)
         self._shape = torch.Size()  # of one latent
+        self._products = torch.zeros(2, n_concepts, dtype=torch.float64)  # sums of a·b and of its square over pairs
         self._origin = torch.empty(0)
         self._sums = torch.empty(0)  # [5, K, N], of a, b, aa, bb and ab
 
@@ -72,9 +78,10 @@ class PairMoments:
         a, b = (z.detach().cpu().flatten(1) for z in (z_a, z_b))
         shared = F.one_hot(factor.cpu(), self.n_concepts).double().T
         origin = self._origin if self._shape else (a.mean(0, dtype=torch.float64) + b.mean(0, dtype=torch.float64)) / 2
-        sums = _sums(a, b, shared=shared, origin=origin)
+        sums, products = _sums(a, b, shared=shared, origin=origin)
         check_finite(sums)
         self.count += shared.sum(1)
+        self._products += torch.stack([shared @ products, shared @ products.square()])
         self._sums = self._sums + sums if self._shape else sums
         self._shape, self._origin = z_a.shape[1:], origin
 
@@ -109,20 +116,29 @@ class PairMoments:
         return (*(score / size).tolist(), 1.0) if method == "normalised" else (*score.tolist(), float(size))
 
     def estimate(self, method: Method) -> DimensionEstimate:
-        """Scores and dims by `method`."""
+        """Scores and dims by `method`, and which concepts are not shared."""
         scores = self.scores(method)
-        return DimensionEstimate(scores, allocate(scores, self._shape[0]))
+        return DimensionEstimate(scores, allocate(scores, self._shape[0]), self._unshared())
+
+    def _unshared(self) -> tuple[int, ...]:
+        """The concepts whose covariance, summed over the components, lies within three standard errors of 0."""
+        mean, square = self._products / self.count
+        centre = (self._sums[0] + self._sums[1]).div(2 * self.count[:, None]).square().sum(1)
+        error = ((square - mean.square()).clamp(min=0) / self.count).sqrt()
+        return tuple((mean - centre < 3 * error).nonzero()[:, 0].tolist())
 
 
-def _sums(a: Tensor, b: Tensor, *, shared: Tensor, origin: Tensor) -> Tensor:
+def _sums(a: Tensor, b: Tensor, *, shared: Tensor, origin: Tensor) -> tuple[Tensor, Tensor]:
     """The sums of a, b, aa, bb and ab about `origin` `[N]`, float64 `[5, K, N]`, over the pairs that share a concept.
 
-    `a`, `b` are `[B, N]`; `shared` `[K, B]` has a 1 for each pair at the concept that it shares.
+    `a`, `b` are `[B, N]`; `shared` `[K, B]` has a 1 for each pair at the concept that it shares. Also returned is the
+    sum of ab over the components, `[B]`.
     """
     n = a.shape[1]
     width = min(n, 1024)
     height = _TILE // width
     buffer, sums = torch.empty(5 * _TILE, dtype=torch.float64), torch.zeros(5, len(shared), n, dtype=torch.float64)
+    inner = torch.zeros(len(a), dtype=torch.float64)
     for top in range(0, len(a), height):
         members = shared[:, top : top + height].contiguous()
         for left in range(0, n, width):
@@ -134,7 +150,8 @@ def _sums(a: Tensor, b: Tensor, *, shared: Tensor, origin: Tensor) -> Tensor:
             torch.mul(products[:2], products[:2], out=products[2:4])
             torch.mul(products[0], products[1], out=products[4])
             sums[:, :, tile[1]] += members @ products
-    return sums
+            inner[tile[0]] += products[4].sum(1)
+    return sums, inner
 
 
 def allocate(scores: Sequence[float], dim: int) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """The estimators of the factor sizes: closed forms, the official results, and sums that keep their digits."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -266,3 +267,46 @@ def test_what_cannot_be_estimated_is_refused() -> None:
     moments.update(a, b, factor)
     with pytest.raises(UserError, match="the shape \\[3\\], the ones before \\[4\\]"):
         moments.update(a[:, :3], b[:, :3], factor)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_of_feature_maps_every_position_of_a_channel_is_a_component(method: Any) -> None:
+    generator = torch_generator(0, "test maps")
+    a, b = torch.randn(2, 400, 6, 2, 3, generator=generator)
+    b[:, :2] = a[:, :2]
+    factor = torch.arange(400) % 2
+    b[factor == 1, 2] = a[factor == 1, 2]
+    of_maps = estimate_dimensions(a, b, factor, n_concepts=2, method=method)
+    flat = estimate_dimensions(a.flatten(1), b.flatten(1), factor, n_concepts=2, method=method)
+    assert of_maps.scores == pytest.approx(flat.scores, abs=1e-12)
+    assert of_maps.dims == allocate(of_maps.scores, 6)  # channels, and not the 36 components
+    with pytest.raises(UserError, match="pairs must be"):
+        estimate_dimensions(a[..., 0], b[..., 0], factor, n_concepts=2)
+
+
+def test_many_components_are_summed_in_tiles_of_bounded_memory() -> None:
+    """Wider than one tile and with a rest; the sums are those that float64 gives in one go."""
+    n, dim = 70, 2500
+    generator = torch_generator(0, "test wide")
+    a, b = torch.randn(2, n, dim, generator=generator) + 100
+    factor = torch.arange(n) % 2
+    b[factor == 1, ::3] = a[factor == 1, ::3]
+    expected = []
+    for k in (0, 1):
+        x, y = (z[factor == k].double() for z in (a, b))
+        pooled = (x.mean(0) + y.mean(0)) / 2
+        everything = torch.cat([a, b]).double()
+        expected.append(((x * y).mean(0) - pooled.square()).sum() / everything.var(0, correction=0).sum())
+    found = estimate_dimensions(a, b, factor, n_concepts=2).scores
+    assert found[:2] == pytest.approx([float(value) for value in expected], abs=1e-9)
+
+
+def test_a_concept_that_the_latents_do_not_hold_is_named() -> None:
+    generator = torch_generator(0, "test unshared")
+    a, b = torch.randn(2, 3000, 8, generator=generator) + torch.arange(8)
+    factor = torch.arange(3000) % 3
+    b[factor == 0, 0] = a[factor == 0, 0]
+    b[factor == 2] += 0.2 * (a[factor == 2] - b[factor == 2])
+    estimate = estimate_dimensions(a, b, factor, n_concepts=3)
+    assert estimate.unshared == (1,)
+    assert estimate.dims[1] > 0

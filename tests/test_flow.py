@@ -208,3 +208,84 @@ def test_initialize_refuses_what_has_no_spread_to_measure() -> None:
     bad[1, 2] = float("nan")
     with pytest.raises(UserError, match="NaN"):
         flow.initialize(bad)
+
+
+def feature_maps(n: int, *, channels: int, height: int, width: int, seed: int = 0) -> Tensor:
+    """Feature maps whose channels and whose positions are correlated."""
+    rows = latents(n * height * width, channels, seed=seed).view(n, height, width, channels).movedim(-1, 1)
+    return rows + rows.mean((2, 3), keepdim=True)
+
+
+def fitted_to(maps: Tensor) -> Flow:
+    flow = Flow(dim=maps.shape[1], n_blocks=3, hidden_dim=16, hidden_depth=1).double()
+    flow.initialize(maps)
+    return flow
+
+
+@pytest.mark.parametrize("dim", [2, 5, 16])
+def test_a_map_of_one_position_is_a_vector(dim: int) -> None:
+    flow, z = fitted_flow(dim), latents(6, dim, seed=1)
+    for apply in (flow, flow.inverse):
+        y, log_det = apply(z)
+        mapped, mapped_log_det = apply(z[:, :, None, None])
+        assert torch.equal(mapped, y[:, :, None, None])
+        assert torch.equal(mapped_log_det, log_det)
+
+
+def test_a_map_of_one_position_goes_through_the_official_flow(golden: Path, official: dict[str, Any]) -> None:
+    z_tilde, log_det = load_official_flow(golden / "flow_small.pt")(official["za"][:, :, None, None])
+    expected = torch.cat(official["factors_a"], 1)
+    torch.testing.assert_close(z_tilde[:, :, 0, 0], expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(log_det, official["logdet_a"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(6, 3, 3), (5, 1, 4), (3, 2, 2)])
+@pytest.mark.parametrize("way", ["forward", "inverse"])
+def test_log_det_of_a_map_is_that_of_the_jacobian(shape: tuple[int, int, int], way: str) -> None:
+    channels, height, width = shape
+    flow = fitted_to(feature_maps(64, channels=channels, height=height, width=width))
+    apply = getattr(flow, way)
+    x = feature_maps(2, channels=channels, height=height, width=width, seed=1)
+    _, log_det = apply(x)
+    for row, value in zip(x, log_det, strict=True):
+        jacobian = torch.autograd.functional.jacobian(lambda r: apply(r[None])[0][0], row).view(row.numel(), -1)
+        assert value.item() == pytest.approx(torch.linalg.slogdet(jacobian)[1].item(), abs=1e-10)
+
+
+@given(
+    n=st.integers(1, 3),
+    channels=st.integers(2, 9),
+    height=st.integers(1, 4),
+    width=st.integers(1, 4),
+    seed=st.integers(0, 3),
+)
+@settings(max_examples=25, deadline=None)
+def test_the_inverse_restores_a_map(n: int, channels: int, height: int, width: int, seed: int) -> None:
+    flow = fitted_to(feature_maps(40, channels=channels, height=height, width=width, seed=seed))
+    z = feature_maps(n, channels=channels, height=height, width=width, seed=seed + 1)
+    z_tilde, log_det = flow(z)
+    restored, inverse_log_det = flow.inverse(z_tilde)
+    assert z_tilde.shape == z.shape
+    assert log_det.shape == (n,)
+    torch.testing.assert_close(restored, z, rtol=0, atol=1e-9)
+    torch.testing.assert_close(inverse_log_det, -log_det, rtol=0, atol=1e-9)
+
+
+def test_each_channel_of_a_map_is_normalised() -> None:
+    maps = feature_maps(50, channels=4, height=3, width=2)
+    norm = ActNorm(dim=4).double()
+    flow = fitted_to(maps)
+    norm.load_state_dict(flow.layers[0].state_dict())
+    y = norm(maps.movedim(1, -1).reshape(-1, 4))[0]
+    torch.testing.assert_close(y.mean(0), torch.zeros(4, dtype=torch.float64), rtol=0, atol=1e-12)
+    torch.testing.assert_close(y.std(0), torch.ones(4, dtype=torch.float64), rtol=1e-5, atol=0)
+
+
+def test_latents_of_another_type_are_refused_and_can_be_converted() -> None:
+    flow = Flow(dim=4, n_blocks=1, hidden_dim=8)
+    with pytest.raises(UserError, match=r"z is torch.float64 on cpu, T torch.float32 on cpu: use T.as_latents\(z\)"):
+        flow(torch.zeros(2, 4, dtype=torch.float64))
+    for z in (torch.ones(2, 4).half(), torch.ones(2, 4).double().numpy(), [[1, 1, 1, 1]] * 2):
+        assert torch.equal(flow(flow.as_latents(z))[0], flow(torch.ones(2, 4))[0])
+    with pytest.raises(UserError, match=r"latents must be numbers \[B, 4\]"):
+        flow.as_latents([["a", "b"]])
