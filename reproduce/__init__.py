@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # `as` marks what a type checker lets others import
     from reproduce.official.checkpoints import load_official_classifier as load_official_classifier
     from reproduce.official.checkpoints import load_official_flow as load_official_flow
     from reproduce.pairs import ConceptPairs as ConceptPairs
+    from reproduce.saved import SavedFlow as SavedFlow
+    from reproduce.saved import load_flow as load_flow
     from reproduce.splitting import Split as Split
     from reproduce.splitting import split as split
     from reproduce.training.flow import train_density as train_density
@@ -37,11 +39,16 @@ _HOMES = {
     "models.flow": ("Flow",),
     "official.checkpoints": ("load_official_autoencoder", "load_official_classifier", "load_official_flow"),
     "pairs": ("ConceptPairs",),
+    "saved": ("SavedFlow", "load_flow"),
     "splitting": ("Split", "split"),
     "training.flow": ("train_density", "train_flow"),
 }
 
 __all__ = sorted(name for names in _HOMES.values() for name in names)
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def __getattr__(name: str) -> Any:

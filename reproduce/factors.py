@@ -2,18 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from reproduce.errors import UserError
 
-if TYPE_CHECKING:
-    from reproduce.dimensions import DimensionEstimate
+
+class HasDims(Protocol):
+    """An object that holds factor sizes, as `DimensionEstimate` does."""
+
+    @property
+    def dims(self) -> tuple[int, ...]: ...
+
 
 # the K+1 factor sizes, the residual last; a mapping also names the factors
-Dims: TypeAlias = "Sequence[int] | Mapping[str, int] | DimensionEstimate"
+Dims: TypeAlias = Sequence[int] | Mapping[str, int] | HasDims
 
 
 def factor_slices(dims: Dims) -> list[slice]:

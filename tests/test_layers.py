@@ -13,7 +13,7 @@ LAYERS = (
     ("stages",),
     ("report", "config", "pipeline", "paths", "launch", "code"),
     ("evaluation", "figures"),
-    ("training", "data", "latents"),
+    ("training", "data", "latents", "saved"),
     ("intake", "rendered", "official", "interpret", "splitting"),
     ("models",),
     ("likelihood", "dimensions", "pairs"),

@@ -62,7 +62,7 @@ def test_a_killed_flow_training_continues_to_the_same_weights_and_log(tmp_path):
     whole = reproduce.train_flow(draw_pairs, log=whole_log, **options)
     resume = Resume(folder=tmp_path, recipe={"lr": 1}, seconds=0)
     with pytest.raises(Killed):
-        reproduce.train_flow(killed_after(11, draw_pairs), resume=resume, **options)
+        reproduce.train_flow(killed_after(12, draw_pairs), resume=resume, **options)
     assert torch.load(resume.file, weights_only=True)["step"] == 10
     with resume.locked():
         continued = reproduce.train_flow(draw_pairs, log=log, resume=resume, **options)
@@ -99,7 +99,7 @@ def test_a_continued_run_without_its_optimizer_state_would_differ(tmp_path):
     whole = reproduce.train_flow(draw_pairs, **options)
     resume = Resume(folder=tmp_path, recipe={}, seconds=0)
     with pytest.raises(Killed):
-        reproduce.train_flow(killed_after(11, draw_pairs), resume=resume, **options)
+        reproduce.train_flow(killed_after(12, draw_pairs), resume=resume, **options)
     state = torch.load(resume.file, weights_only=True)
     for entry in state["stateful"]["flow's optimizer"]["state"].values():
         entry["exp_avg"].zero_()

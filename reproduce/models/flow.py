@@ -6,9 +6,10 @@ log |det|. A row is one latent, or one position of a feature map. Source: the pa
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from reproduce.errors import UserError
-from reproduce.factors import check_finite, check_shape
+from reproduce.factors import Dims, check_dims, check_finite, check_shape, sizes_of
+from reproduce.models.weights import save_network
 from reproduce.schema import Strict, validated
 from reproduce.seeds import torch_generator
 
@@ -163,6 +165,29 @@ class Flow(nn.Module):
         self.layers = nn.ModuleList()
         for _ in range(n_blocks):
             self.layers.extend([ActNorm(dim=dim), coupling(dim=dim), Shuffle(dim=dim, generator=generator)])
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        dims: Dims,
+        concepts: Sequence[str],
+        layer: str | None = None,
+        layout: str = "channels_first",
+    ) -> None:
+        """Write T to `path`, a .safetensors file, with all that `reproduce.load_flow` needs to use it.
+
+        Arguments:
+            dims: the K+1 factor sizes, the residual last.
+            concepts: the names of the K concepts.
+            layer, layout: the layer that T interprets, as `reproduce.split` takes them; None where an encoder gives z.
+        """
+        check_dims(dims, self.dim)
+        names, sizes = [*concepts, "residual"], sizes_of(dims)
+        if len(set(names)) < len(names) or len(sizes) != len(names):
+            raise UserError(f"{len(sizes)} sizes need {len(sizes) - 1} different concepts; they are {names[:-1]}")
+        place = {} if layer is None else {"layer": layer, "layout": layout}
+        save_network(Path(path), self, notes={"dims": dict(zip(names, sizes, strict=True)), **place})
 
     def as_latents(self, z: Any) -> Tensor:
         """`z`, a tensor, an array or a list, in the floating-point type and on the device of T's weights."""

@@ -22,29 +22,28 @@ def save_network(
     *,
     precision: str = "float32",
     trained_on: str = "",
-    origin: Mapping[str, str | int] | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `network`, whose `config` holds the arguments that rebuild it, atomically.
 
     Arguments:
         precision: of the floating-point weights in the file, "float32" or "float16".
         trained_on: identifies the training data; the function `trained_on` reads it back.
-        origin: what a converted network was before.
+        notes: further entries of the header, JSON values; `load_with_header` returns them.
     """
     dtype = {"float32": torch.float32, "float16": torch.float16}[precision]
     tensors = {
         name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
         for name, value in network.state_dict().items()
     }
-    header: dict[str, Any] = {
+    header = {
         "kind": type(network).__name__.lower(),
         "config": network.config,
         "trained_on": trained_on,
+        **(notes or {}),
     }
-    if origin is not None:
-        header["origin"] = dict(origin)
     # the metadata has one entry: safetensors writes several in an order that changes from process to process
-    metadata = {"network": json.dumps(header, sort_keys=True)}
+    metadata = {"network": json.dumps(header)}
     with atomic_path(path) as temporary:
         try:
             save_file(tensors, temporary, metadata=metadata)
@@ -71,7 +70,12 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def load_network(path: Path, expected: type[N]) -> N:
-    """The network that `save_network` wrote, as float32, in evaluation mode.
+    """The network that `save_network` wrote, as float32, in evaluation mode; see `load_with_header`."""
+    return load_with_header(path, expected)[0]
+
+
+def load_with_header(path: Path, expected: type[N]) -> tuple[N, dict[str, Any]]:
+    """The network that `save_network` wrote, as float32, in evaluation mode, and the header of its file.
 
     Raises ReproduceError for a file that is missing, damaged, of another kind, or whose header fits no network.
     """
@@ -91,4 +95,4 @@ def load_network(path: Path, expected: type[N]) -> N:
         if not torch.isfinite(tensors[name]).all():
             raise ReproduceError(f"{shown(path)}: {name!r} holds NaN or infinity")
     network.load_state_dict({name: value.to(own[name].dtype) for name, value in tensors.items()})
-    return network.eval()
+    return network.eval(), header

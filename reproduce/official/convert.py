@@ -29,14 +29,14 @@ def convert_official(
     weights. UserError as for `load_official_flow`; nothing is written then.
     """
     network = _LOADERS[kind](checkpoint)
-    origin: dict[str, str | int] = {
+    origin = {
         "code": "CompVis/iin",
         "file": name or checkpoint.name,
         "kind": kind,
         "sha256": sha256(checkpoint),
         "weights": sum(parameter.numel() for parameter in network.parameters()),
     }
-    save_network(out, network, origin=origin)
+    save_network(out, network, notes={"origin": origin})
 
 
 def fetch_checkpoint(downloads: Downloads, *, archive: str, name: str, out: Path, work: Path) -> None:

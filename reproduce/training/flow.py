@@ -1,14 +1,15 @@
 """Training T: on pairs of latents by the pair likelihood, or on single ones by their likelihood alone."""
 
+import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
 from reproduce.errors import ReproduceError, UserError
-from reproduce.factors import check_finite
+from reproduce.factors import Dims, check_finite
 from reproduce.likelihood import Variance, density_nll, pair_nll
 from reproduce.models.flow import Flow, FlowSize
 from reproduce.schema import validated
@@ -21,6 +22,10 @@ DrawPairs = Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]
 DrawLatents = Callable[[int, torch.Generator], Tensor]
 
 _INITIALIZED_BY = 25  # at least so many latents, as in an official batch: a batch of one has no spread to measure
+_INSPECTED = 1000  # the latents, and the values of each component, that noise is decided by
+_CONSTANT = 1e-3  # a component is nearly constant below this share of the median component's standard deviation
+_REPEATED = 0.1  # a value in more than this share of the latents has a probability of its own, as a ReLU's 0 has
+_AUTO_NOISE = 0.01
 
 
 class FlowSettings(FlowSize, FlowTraining):
@@ -33,7 +38,7 @@ class FlowSettings(FlowSize, FlowTraining):
 def train_flow(
     draw_pairs: DrawPairs,
     *,
-    dims: Sequence[int],
+    dims: Dims,
     seed: int = 0,
     variance: Variance = "1-rho^2",
     half: bool = True,
@@ -44,11 +49,11 @@ def train_flow(
     """Train a new `Flow` on pairs that share a concept, and return it.
 
     Arguments:
-        draw_pairs: `draw_pairs(batch_size, generator)` returns `z_a`, `z_b` `[B, N]` float32 and `factor` `[B]` int64,
-            the concept that each pair shares, 0 … K-1. It takes all its randomness from the CPU generator. The flow
-            is trained on the device that the latents lie on. Under torchrun every process draws the whole batch and
-            trains on its rows of it.
-        dims: the K+1 factor sizes, the residual last; their sum is N.
+        draw_pairs: `draw_pairs(batch_size, generator)` returns `z_a`, `z_b`, `[B, N]` or feature maps `[B, C, H, W]`,
+            and `factor` `[B]` int64, the concept that each pair shares, 0 … K-1. It takes all its randomness from the
+            CPU generator. Latents are converted to float32. The flow is trained on the device that they lie on. Under
+            torchrun every process draws the whole batch and trains on its rows of it.
+        dims: the K+1 factor sizes, the residual last; their sum is N, or C. A `DimensionEstimate` has them.
         seed: decides the initial weights, the permutations and the draws.
         variance, half: the form of the likelihood, see `pair_nll`.
         log: a list; the mean loss in nats of every `log_every` steps is appended to it.
@@ -64,6 +69,9 @@ def train_flow(
         betas: Adam's decay rates; (0.5, 0.9) (official).
         n_blocks, hidden_dim, hidden_depth: the sizes of T, see `Flow`; 12, 512, 2 (official).
         rho: the correlation of the shared factor within a pair, in (0, 1); 0.975 (official).
+        noise: the standard deviation of normal noise that is added to the latents in training, relative to that of the
+            median component; "auto". That adds 0.01, with a warning, where a component is constant, or has one value in
+            over 10 % of the latents, as after a ReLU: T's likelihood would grow there without bound.
         log_every: the number of steps per entry of the log; 50.
         title: the label of the progress bar; "T".
 
@@ -122,15 +130,23 @@ def _train(
 ) -> Flow:
     """Train on `loss_of(flow, batch)`, the mean loss of a batch that `draw` returns, latents first."""
     own = part(settings.batch_size)
-    first = draw(max(settings.batch_size, _INITIALIZED_BY), torch_generator(seed, purpose))
-    check_finite(*first)
+    spread = noise_for(_floats(draw(_INSPECTED, torch_generator(seed, f"{purpose}, inspected")))[0], settings.noise)
+
+    def batch_of(n: int, *step: int) -> list[Tensor]:
+        batch = _floats(draw(n, torch_generator(seed, purpose, *step)))
+        if spread == 0:
+            return batch
+        generator = torch_generator(seed, "noise", *step)
+        noises = (torch.randn(z.shape, generator=generator).to(z.device) if z.is_floating_point() else 0 for z in batch)
+        return [z + spread * noise for z, noise in zip(batch, noises, strict=True)]
+
+    first = batch_of(max(settings.batch_size, _INITIALIZED_BY))
     z = first[0]  # the official ActNorm is initialised by the first members of the first batch
     flow = Flow(dim=z.shape[1], **settings.model_dump(include=set(FlowSize.model_fields)), seed=seed)
     flow.to(z.device).initialize(z)
 
     def values_of(step: int) -> dict[str, Tensor]:
-        batch = draw(settings.batch_size, torch_generator(seed, purpose, step))
-        return {"loss": loss_of(flow, [member[own] for member in batch])}
+        return {"loss": loss_of(flow, [member[own] for member in batch_of(settings.batch_size, step)])}
 
     rows = optimise(
         {"flow": Trained(flow)}, values_of, settings, title=settings.title, log_every=settings.log_every, resume=resume
@@ -140,3 +156,37 @@ def _train(
     if bad := [name for name, value in flow.state_dict().items() if not torch.isfinite(value).all()]:
         raise ReproduceError(f"training left NaN or infinity in {bad[0]}; lower the learning rate")
     return flow.eval()
+
+
+def _floats(batch: Sequence[Any]) -> list[Tensor]:
+    """The members of a batch as tensors, latents in float32."""
+    tensors = [torch.as_tensor(member) for member in batch]
+    return [member.float() if member.is_floating_point() else member for member in tensors]
+
+
+def noise_for(z: Tensor, noise: float | Literal["auto"]) -> float:
+    """The standard deviation of the noise that latents `z` `[B, N]` or `[B, C, H, W]` get; see `train_flow`'s `noise`.
+
+    Warns where "auto" adds some, with the numbers of the components that need it.
+    """
+    check_finite(z)
+    values = z.movedim(1, -1).reshape(-1, z.shape[1])
+    values = values[:: -(-len(values) // _INSPECTED)]
+    deviation = values.std(0)
+    if not len(moving := deviation[deviation > 0]):
+        raise UserError("all latents are equal, so T has nothing to learn from: check the images and the layer")
+    typical = float(moving.median())
+    if noise != "auto":
+        return noise * typical
+    repeated = (values == values.mode(0).values).float().mean(0) > _REPEATED
+    doubtful = (repeated | (deviation <= _CONSTANT * typical)).nonzero()[:, 0].tolist()
+    if not doubtful:
+        return 0.0
+    named = ", ".join(map(str, doubtful[:10])) + (", …" if len(doubtful) > 10 else "")
+    warnings.warn(
+        f"{len(doubtful)} of the {z.shape[1]} components ({named}) are nearly constant, or have one value in over "
+        f"{_REPEATED:.0%} of the latents, so that T's likelihood has no bound: training adds noise of "
+        f"{_AUTO_NOISE:.0%} of the median component's standard deviation; `noise` sets another amount",
+        stacklevel=2,
+    )
+    return _AUTO_NOISE * typical

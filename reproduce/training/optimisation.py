@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from reproduce.schema import Strict, UnitInterval, WordOrSection
 
@@ -68,6 +68,12 @@ class NetworkTraining(Optimisation):
 
 
 class FlowTraining(Optimisation):
-    """How T is trained; `rho` is the correlation of the shared factor within a pair, see `pair_nll`."""
+    """How T is trained.
+
+    `rho`: the correlation of the shared factor within a pair, see `pair_nll`. `noise`: the standard deviation of normal
+    noise that is added to the latents, relative to that of the median component; "auto" adds noise only where T's
+    likelihood has no bound without, see `train_flow`.
+    """
 
     rho: UnitInterval = 0.975
+    noise: NonNegativeFloat | Literal["auto"] = "auto"
