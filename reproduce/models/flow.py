@@ -6,6 +6,7 @@ log |det|. A row is one latent, or one position of a feature map. Source: the pa
 """
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import pairwise
@@ -24,12 +25,22 @@ from reproduce.schema import Strict, validated
 from reproduce.seeds import torch_generator
 
 
+_LARGE = 2 * 10**8  # weights; the official T has a tenth
+
+
 class FlowSize(Strict):
     """The sizes of T; see `Flow`."""
 
     n_blocks: PositiveInt = 12
     hidden_dim: PositiveInt = 512
     hidden_depth: NonNegativeInt = 2
+
+
+    def weights(self, dim: int) -> int:
+        """The number of weights of a T of `dim` components."""
+        hidden = self.hidden_dim
+        coupling = 4 * (dim * hidden + hidden + self.hidden_depth * (hidden * hidden + hidden)) + 2 * dim
+        return self.n_blocks * (2 * dim + coupling)
 
 
 class ActNorm(nn.Module):
@@ -157,7 +168,7 @@ class Flow(nn.Module):
         if dim < 2:
             raise UserError(f"dim={dim}: a flow needs at least 2 dimensions, so that a coupling has two halves")
         size = {"n_blocks": n_blocks, "hidden_dim": hidden_dim, "hidden_depth": hidden_depth}
-        validated(FlowSize, size, "Flow")
+        _warn_of_size(validated(FlowSize, size, "Flow").weights(dim), dim)
         self.dim = dim
         self.config = {"dim": dim, **size}  # the arguments that rebuild the architecture
         generator = torch_generator(seed, "flow weights")
@@ -236,3 +247,14 @@ class Flow(nn.Module):
         if (x.dtype, x.device) != (weight.dtype, weight.device):
             raise UserError(f"z is {x.dtype} on {x.device}, T {weight.dtype} on {weight.device}: use T.as_latents(z)")
         return x.movedim(1, -1).reshape(-1, self.dim)
+
+
+def _warn_of_size(weights: int, dim: int) -> None:
+    """Say how large a T is before its memory is taken; training holds weights, gradients and Adam's two moments."""
+    if weights > _LARGE:
+        warnings.warn(
+            f"a T of {dim} components has {weights / 1e9:.2f} billion weights, and training it takes about "
+            f"{16 * weights / 2**30:.0f} GiB: give feature maps as [B, C, H, W] instead of flattening them, or choose a "
+            "smaller hidden_dim",
+            stacklevel=3,
+        )
