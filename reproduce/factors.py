@@ -8,6 +8,9 @@ from torch import Tensor
 
 from reproduce.errors import UserError
 
+# the value of a concept in an image of which it is not known; -1 would be taken for a user's own, as in CelebA's lists
+MISSING = torch.iinfo(torch.int64).min
+
 
 def factor_slices(dims: Sequence[int]) -> list[slice]:
     """Where each factor lies in z̃, in their order; a factor of size 0 is an empty slice."""
