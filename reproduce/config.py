@@ -118,7 +118,7 @@ class Experiment(Strict):
         n, name = len(self.dataset.concepts), self.dataset.name
         if isinstance(self.pairs, Pairs) and (len(self.pairs.weights) != n or not any(self.pairs.weights)):
             raise ValueError(f"pairs.weights: {name} has {n} concept(s): give one number for each, not all 0")
-        if self.first_stage.kind == "classifier" and self.dataset.has_attributes:
+        if self.first_stage.kind == "classifier" and not self.dataset.has_classes:
             raise ValueError(f"a classifier needs classes, {name} has attributes: set first_stage.kind: autoencoder")
         self.dataset.check(whole_pool=self.pool.size == "all", paired=self.pairs != "none")
         self.evaluation.check(
@@ -126,6 +126,7 @@ class Experiment(Strict):
             concepts=len(self.concepts),
             classes=self.dataset.n_classes,
             attributes=self.dataset.has_attributes,
+            has_classes=self.dataset.has_classes,
         )
         return self
 

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from reproduce.errors import UserError
 
+# the value of a concept in an image of which it is not known; -1 would be taken for a user's own, as in CelebA's lists
+MISSING = torch.iinfo(torch.int64).min
+
 
 class HasDims(Protocol):
     """An object that holds factor sizes, as `DimensionEstimate` does."""

@@ -10,13 +10,15 @@ import torch
 from torch import Tensor
 
 from reproduce.errors import UserError
+from reproduce.factors import MISSING
 
 
 class ConceptPairs:
     """Draws pairs of indices into a set of images by the images' concept values.
 
     Arguments:
-        values: int64 `[n, K]`, the value of each concept for each image.
+        values: int64 `[n, K]`, the value of each concept for each image; an image whose value is
+            `reproduce.factors.MISSING` is a member of no pair of that concept.
         concepts: the K concepts' names, for messages.
         weights: the relative frequency of each concept as F; None is uniform (official).
         balanced: draw x^a so that all values of the shared concept are equally frequent. Otherwise (official) they are
@@ -39,11 +41,13 @@ class ConceptPairs:
         self._weights, self._balanced = torch.tensor(weights, dtype=torch.float64), balanced
         self._order, self._start, self._size, self._group = [], [], [], []
         for k, concept in enumerate(concepts):
-            group = values[:, k].unique(return_inverse=True)[1]
-            size = group.bincount()
-            if int(size.max()) < 2:
+            known = (values[:, k].long() != MISSING).nonzero()[:, 0]  # a narrower type has no such value
+            group = torch.full_like(values[:, k], -1, dtype=torch.int64)
+            group[known] = values[known, k].unique(return_inverse=True)[1]
+            size = group[known].bincount()
+            if not len(known) or int(size.max()) < 2:
                 raise UserError(f"concept {concept!r}: no two images share a value, so it has no pair")
-            self._order.append(group.argsort(stable=True))
+            self._order.append(known[group[known].argsort(stable=True)])
             self._size.append(size)
             self._start.append(size.cumsum(0) - size)
             self._group.append(group)
@@ -60,6 +64,9 @@ class ConceptPairs:
                 group = torch.randint(len(self._size[k]), (int(mine.sum()),), generator=generator)
                 within = torch.rand(len(group), generator=generator, dtype=torch.float64)
                 index_a[mine] = self._member(k, group, within)
+            elif (unknown := mine & (self._group[k][index_a] < 0)).any():  # nothing more is drawn where all is known
+                known = torch.randint(len(self._order[k]), (int(unknown.sum()),), generator=generator)
+                index_a[unknown] = self._order[k][known]
             group = self._group[k][index_a[mine]]
             index_b[mine] = self._member(k, group, uniform[mine])
         return index_a, index_b, factor

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from reproduce.data.animalfaces import AnimalFaces, read_class_folders, read_funit
+from reproduce.data.animalfaces import AnimalFaces, read_funit
+from reproduce.data.shared.class_folders import read_class_folders
 from reproduce.data.shared.photos import Photos
 from reproduce.errors import UserError
 from reproduce.intake.decode import decoded_images, label_array

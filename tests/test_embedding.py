@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from reproduce.evaluation.embedding import embed_factors, factor_accuracy, fit_umap, neighbour_accuracy
+from reproduce.factors import MISSING
 
 
 def clusters():
@@ -58,3 +59,27 @@ def test_a_factor_tells_the_class_where_there_is_one():
     assert own["kind"] > 0.9
     assert own["color"] is own["rest"] is None
     assert accuracy["kind"] == pytest.approx(neighbour_accuracy(embedded["kind"].embedding_, label))
+
+
+def test_of_several_concepts_each_is_told_from_its_own_factor_by_the_images_that_have_a_value():
+    points, label = clusters()
+    embedded = embed_factors(
+        np.hstack([points, points, points]), dims={"kind": 5, "coat": 5, "hat": 5, "rest": 0}, seed=0
+    )
+    embedded["rest"] = embedded["kind"]
+    coat, hat = label[::-1].copy(), np.where(label == 0, 0, 1).astype(np.int8)
+    truth = {"kind": label, "coat": coat, "hat": hat}
+    whole = factor_accuracy(embedded, truth)
+    assert whole["kind"] > 0.9
+    assert whole["coat"] == neighbour_accuracy(embedded["coat"].embedding_, coat) > 0.9
+    assert whole["hat"] == neighbour_accuracy(embedded["hat"].embedding_, hat == 1) > 0.9
+    assert whole["rest"] is None
+    assert factor_accuracy(embedded, {"kind": label, "hat": hat})["rest"] == whole["kind"]
+    # what is wrong where the value is missing does not count
+    coat[:20], hat[40:60] = MISSING, -1
+    some = factor_accuracy(embedded, truth)
+    assert some["coat"] == neighbour_accuracy(embedded["coat"].embedding_[20:], coat[20:])
+    known = np.r_[0:40, 60:90]
+    assert some["hat"] == neighbour_accuracy(embedded["hat"].embedding_[known], hat[known] == 1)
+    coat[1:], hat[:] = MISSING, -1
+    assert factor_accuracy(embedded, truth) == {**whole, "coat": None, "hat": None}

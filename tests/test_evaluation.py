@@ -5,7 +5,7 @@ import json
 import math
 from collections import Counter
 from itertools import pairwise
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ from reproduce.evaluation.swap import (
     swap_rates,
     swap_readings,
 )
+from reproduce.factors import MISSING
 from reproduce.likelihood import pair_nll
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.models.flow import DoubleCoupling, Flow
@@ -374,6 +375,46 @@ def test_reconstruction_rates_count_classes_over_images_and_measurements_over_pa
     assert rates == {"digit": 3 / 4, "color": None}
 
 
+def with_missing() -> Readings:
+    """Six images: a class that image 3 lacks, an attribute that images 0 and 5 lack."""
+    kind = torch.tensor([0, 1, 2, MISSING, 1, 0])
+    return {"kind": kind, "hat": torch.tensor([-1, 0, 1, 1, 0, -1], dtype=torch.int8)}
+
+
+def test_only_images_with_a_value_are_paired_for_an_attribute() -> None:
+    pairs = evaluation_pairs(with_missing(), 4000, torch_generator(0, "pairs"))
+    assert pairs.attribute is not None
+    assert set(pairs.attribute) == {"hat"}
+    drawn = Counter(zip(pairs.target.tolist(), pairs.source.tolist(), strict=True))
+    assert set(drawn) == {(a, b) for a in (1, 4) for b in (2, 3)} | {(b, a) for a in (1, 4) for b in (2, 3)}
+    assert all(abs(count - 500) < 5 * 500**0.5 for count in drawn.values())
+    assert pairs.differing_in("hat", with_missing()["hat"]).all()
+    # a pair with an image of no kind differs in nothing that is known
+    kind = with_missing()["kind"]
+    expected = [3 not in (a, b) for a, b in zip(pairs.target.tolist(), pairs.source.tolist(), strict=True)]
+    assert pairs.differing_in("kind", kind).tolist() == expected
+    with pytest.raises(UserError, match=r"^all or none of the 3 held-out images have hat"):
+        evaluation_pairs({"hat": torch.tensor([-1, 1, 1], dtype=torch.int8)}, 8, torch_generator(0, "pairs"))
+
+
+def test_rates_leave_out_what_is_missing() -> None:
+    values = with_missing()
+    target, source = torch.tensor([1, 1, 2, 3]), torch.tensor([2, 3, 4, 1])
+    pairs = drawn_for("hat", target, source)
+    # three of four hats follow: both put on, one of two taken off; of the kinds, only pairs 0 and 2 are known
+    read = {"hat": torch.tensor([True, True, False, True]), "kind": torch.tensor([2, MISSING, 2, 1])}
+    rates = swap_rates(by_factor([read, read, {}], ("hat", "kind", "residual")), values, pairs)
+    expected = {"source": (1 + 1 / 2) / 2, "target": (0 + 1 / 2) / 2}
+    assert rates["hat"] == rates["kind"] == {"hat": expected, "kind": {"source": 1 / 2, "target": 1 / 2}}
+    # right: of the kinds 4 of 5, of the images without a hat both, of those with one 1 of 2
+    shown = {"kind": torch.tensor([0, 1, 2, 0, 1, 2]), "hat": torch.tensor([1, 0, 1, 0, 0, 0]).bool()}
+    right = {"kind": 4 / 5, "hat": (1 + 1 / 2) / 2}
+    assert reconstruction_rates(shown, values, pairs) == pytest.approx(right)
+    judge: Any = nn.Identity()
+    data = reader(lambda logits, images: shown)
+    assert judge_rates(judge, [torch.zeros(6, 1)], values, data=data) == pytest.approx(right)
+
+
 def test_measurement_errors_are_distances_from_what_should_be_seen() -> None:
     color = torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 1]])
     target, source = torch.tensor([0, 1, 2]), torch.tensor([1, 0, 0])
@@ -510,6 +551,32 @@ def test_a_probe_is_fitted_on_training_and_scored_on_held_out_latents() -> None:
     scores: Any = probe_scores(probe_data("train"), (heldout, contrary), dims=DIMS)
     assert scores["digit"]["digit"] == 0.0
     assert scores["color"]["color"] == pytest.approx(-3.0, abs=0.2)  # twice the deviation, squared, over the variance
+
+
+def test_a_probe_is_fitted_and_scored_on_the_images_whose_value_is_known() -> None:
+    def part(purpose: str) -> tuple[Tensor, Readings, Readings]:
+        z_tilde, truth = probe_data(purpose)
+        digit, hat = truth["digit"], truth["color"][:, 0] > 0.4
+        digit[::5] = MISSING
+        some = torch.where(torch.arange(len(hat)) % 3 == 0, -1, hat.long()).to(torch.int8)
+        return z_tilde, {"digit": digit, "hat": some}, {"digit": digit[digit >= 0], "hat": hat[some >= 0]}
+
+    train, heldout = part("train"), part("heldout")
+    scores = probe_scores(train[:2], heldout[:2], dims=DIMS)
+    chance = chance_levels(train[1], heldout[1])
+    for concept in ("digit", "hat"):
+        without = [
+            (z_tilde[values[concept] >= 0], {concept: rest[concept]}) for z_tilde, values, rest in (train, heldout)
+        ]
+        expected = probe_scores(*without, dims=DIMS)
+        assert {factor: row[concept] for factor, row in scores.items()} == {f: r[concept] for f, r in expected.items()}
+        assert chance[concept] == chance_levels(without[0][1], without[1][1])[concept]
+    assert scores["digit"]["digit"] == 1.0
+    nothing = {"digit": torch.full((600,), MISSING), "hat": torch.full((600,), -1, dtype=torch.int8)}
+    for truths in ((nothing, heldout[1]), (train[1], nothing)):
+        scores = probe_scores((train[0], truths[0]), (heldout[0], truths[1]), dims=DIMS)
+        assert all(value is None for row in scores.values() for value in row.values())
+    assert chance_levels(nothing, heldout[1]) == {"digit": None, "hat": 0.5}
 
 
 def test_nothing_can_be_read_from_a_factor_of_size_zero() -> None:
@@ -865,7 +932,7 @@ def grid_latents(order: Tensor) -> tuple[Tensor, Tensor]:
 class Faces:
     """Images of which each has its number for its level."""
 
-    classes, n_outputs = None, 2
+    classes, n_outputs, value_names = None, 2, MappingProxyType({})
 
     def render_heldout(self, table: Any) -> Tensor:
         return to_unit_range(torch.from_numpy(table["number"])[:, None, None, None]).expand(-1, 3, 16, 16)
@@ -965,6 +1032,17 @@ def test_a_class_is_called_by_its_name() -> None:
     assert arrays["labels_0"].tolist() == ["bear", "fox"]
 
 
+def test_what_is_missing_is_mixed_as_unknown_and_stands_for_no_attribute() -> None:
+    truth = {"coat": torch.tensor([1, MISSING, 0]), "hat": torch.tensor([-1, 1, 0], dtype=torch.int8)}
+    names = {"coat": ("long", "short")}
+    arrays = mixed(truth, {"coat": 3, "hat": 3, "residual": 2}, [0, 1], value_names=names)
+    assert arrays["labels_0"].tolist() == ["short", "unknown"]
+    assert arrays["labels_1"].tolist() == ["without", "with"]
+    assert arrays["inputs_1"].tolist() == [8 + 2, 8 + 1]  # after the mixtures come the images 0, 1 and 2
+    with pytest.raises(UserError, match="all or none of the 3 held-out images have hat"):
+        mixed({"hat": torch.tensor([-1, 1, 1], dtype=torch.int8)}, {"hat": 3, "residual": 5}, [0, 1])
+
+
 RESPONSE = {"shown": 7, "vary": "sources", "n_variants": 9, "n_inputs": 9, "n_variants_each": 9}
 LINEAR = {"start": 6, "ends": [0, 9], "rows": 3, "steps": 10, "rho": 0.5, "n_pairs": 5}
 SECTIONS: dict[str, Any] = {
@@ -985,8 +1063,8 @@ def evaluation(*names: str, **changed: Any) -> Evaluation:
     return validated(Evaluation, {name: SECTIONS[name] for name in names} | changed, "x.yaml")
 
 
-CLASSES = {"kind": "autoencoder", "concepts": 1, "classes": 10, "attributes": False}
-ATTRIBUTES = {"kind": "autoencoder", "concepts": 2, "classes": None, "attributes": True}
+CLASSES = {"kind": "autoencoder", "concepts": 1, "classes": 10, "attributes": False, "has_classes": True}
+ATTRIBUTES = {"kind": "autoencoder", "concepts": 2, "classes": None, "attributes": True, "has_classes": False}
 
 
 def test_sections_that_suit_the_experiment_are_accepted() -> None:

@@ -441,6 +441,22 @@ def test_four_attributes_stand_two_by_two_and_each_is_told_from_its_own_factor()
     assert "of each attribute in its factor's 1-D embedding" in " ".join(written(figure).split())
 
 
+def test_an_image_without_a_value_is_not_drawn_and_each_concept_has_its_own_names() -> None:
+    places = {"coat": np.arange(6.0), "hat": np.arange(6.0) ** 2, "rest": np.empty(0)}
+    truth = {"coat": np.array([0, -(2**63), 1, 1, 2, 2]), "hat": np.array([0, 1, -1, 1, 0, 0], np.int8)}
+    arrays = {f"factor_{name}": array for name, array in places.items()}
+    arrays |= {f"concept_{name}": array for name, array in truth.items()} | {"neighbours": np.array(7)}
+    arrays |= {"class_names": np.array(["0"]), "names_coat": np.array(["long", "none", "short"])}
+    accuracy = {"coat": 0.5, "hat": 0.25, "rest": None}
+    figure = embedding_figure(arrays, {**TITLES, "metrics": {"embedding": accuracy}})
+    coat, hat = figure.axes
+    assert np.asarray(coat.collections[0].get_offsets())[:, 1].tolist() == [0, 2, 3, 4, 5]
+    assert [text.get_text() for text in coat.texts] == ["long", "none", "short"]
+    without, having = (np.asarray(points.get_offsets())[:, 1].tolist() for points in hat.collections)
+    assert (without, having) == ([0, 16, 25], [1, 9])
+    assert "of each concept in its factor's 1-D embedding: coat 50.0 %" in " ".join(written(figure).split())
+
+
 def test_an_attribute_is_told_in_its_own_panel_and_an_empty_factor_says_so() -> None:
     places = {"hat": np.arange(6.0), "smile": np.empty(0), "rest": np.arange(6.0)}
     truth = {"hat": np.arange(6) < 2, "smile": np.arange(6) < 3}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from reproduce import ConceptPairs, UserError
+from reproduce.factors import MISSING
 from reproduce.seeds import torch_generator
 
 CONCEPTS = ("digit", "color")
@@ -140,10 +141,53 @@ def test_balance_leaves_the_concept_of_each_pair_as_it_is() -> None:
     assert not torch.equal(plain[0], balanced[0])
 
 
+@pytest.mark.parametrize("balanced", [False, True])
+def test_an_image_without_a_value_is_in_no_pair_of_that_concept_and_all_others_are_alike(balanced: bool) -> None:
+    n, values = 60_000, concept_values()
+    values[::4, 0] = values[1::3, 1] = MISSING
+    index_a, index_b, factor = draw(n, values=values, balanced=balanced)
+    assert chi_square_excess(factor.bincount(minlength=2)) < 5
+    for k in range(2):
+        a, b = index_a[factor == k], index_b[factor == k]
+        assert torch.equal(values[a, k], values[b, k])
+        assert (values[a, k] != MISSING).all()
+        # the missing value of another concept keeps no image out
+        assert (values[a, 1 - k] == MISSING).any()
+        if not balanced:
+            assert chi_square_excess(a.bincount(minlength=60)[values[:, k] != MISSING]) < 5
+        for value in values[values[:, k] != MISSING, k].unique():
+            members = (values[:, k] == value).nonzero()[:, 0]
+            counts = b[values[a, k] == value].bincount(minlength=60)
+            assert counts.sum() == counts[members].sum()
+            assert chi_square_excess(counts[members]) < 5
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_a_concept_that_is_known_throughout_is_paired_as_without_the_other(balanced: bool) -> None:
+    n, values = 2000, concept_values()
+    values[::4, 1] = MISSING
+    for found, expected in zip(
+        draw(n, values=values, weights=[1, 0], balanced=balanced),
+        draw(n, values=concept_values(), weights=[1, 0], balanced=balanced),
+        strict=True,
+    ):
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.bool])
+def test_values_of_another_type_are_not_taken_for_missing_ones(dtype: torch.dtype) -> None:
+    values = torch.tensor([[0], [0], [1], [1]])
+    for found, expected in zip(
+        draw(50, values=values.to(dtype), concepts=("x",)), draw(50, values=values, concepts=("x",)), strict=True
+    ):
+        assert torch.equal(found, expected)
+
+
 def test_a_concept_without_two_equal_values_is_refused_by_name() -> None:
-    values = torch.stack([torch.zeros(5, dtype=torch.int64), torch.arange(5)], 1)
-    with pytest.raises(UserError, match="concept 'color'"):
-        ConceptPairs(values=values, concepts=CONCEPTS)
+    for colors in (torch.arange(5), torch.full((5,), MISSING), torch.tensor([MISSING, MISSING, 0, 1, 2])):
+        values = torch.stack([torch.zeros(5, dtype=torch.int64), colors], 1)
+        with pytest.raises(UserError, match="concept 'color'"):
+            ConceptPairs(values=values, concepts=CONCEPTS)
 
 
 @pytest.mark.parametrize(

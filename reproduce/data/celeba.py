@@ -3,7 +3,6 @@
 Sources: the lists' own format, and official `iin/data.py` for the crop and the default attributes.
 """
 
-import difflib
 import os
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from reproduce.data.shared.base import Count
-from reproduce.data.shared.photos import Photos, PhotoSet, check_folder, located, read_lines
+from reproduce.data.shared.photos import Photos, PhotoSet, check_folder, located, read_lines, what_is_near
 from reproduce.errors import UserError
 from reproduce.files import is_web_page, shown
 from reproduce.intake.download import Downloads
@@ -111,9 +110,7 @@ def _read_attributes(path: Path, attributes: Sequence[str]) -> dict[str, tuple[i
         raise UserError(f"{shown(path)} does not begin with a count and the attributes' names: {_by_hand(path.parent)}")
     for name in attributes:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}"
-            raise UserError(f"{shown(path)} has no attribute {name}: {hint}")
+            raise UserError(f"{shown(path)} has no attribute {name}: {what_is_near(name, known)}")
     columns = [known.index(name) for name in attributes]
     form = f"{len(known)} values, each -1 or 1"
     values = {

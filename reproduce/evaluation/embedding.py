@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 from pydantic import Field
 
+from reproduce.data.shared.base import known
 from reproduce.evaluation.subject import Measured, Subject, named_slices
 from reproduce.schema import Strict
 from reproduce.seeds import numpy_generator
@@ -74,14 +76,16 @@ def embed_factors(z_tilde: np.ndarray, *, dims: Mapping[str, int], seed: int) ->
 def measure_embedding(subject: Subject, chosen: np.ndarray) -> tuple[Measured, Embeddings]:
     """The metric `embedding`, the arrays of its figure, and the embeddings of the measured images `chosen`.
 
-    `factor_<name>`: each image's place `[n]`, empty for a factor of size 0; `concept_<name>`: the image's value;
-    `class_names`; `neighbours`: the number of neighbours that vote.
+    `factor_<name>`: each image's place `[n]`, empty for a factor of size 0; `concept_<name>`: the image's value, below
+    0 where it is missing; `class_names`, and `names_<concept>` where a concept's values have other names;
+    `neighbours`: the number of neighbours that vote.
     """
     truth = {concept: value[chosen].numpy() for concept, value in subject.truth.items()}
     embeddings = embed_factors(subject.z_tilde[chosen].numpy(), dims=subject.dims, seed=subject.seed)
     places = {k: np.empty(0) if found is None else found.embedding_[:, 0] for k, found in embeddings.items()}
     arrays = {f"factor_{factor}": place for factor, place in places.items()}
     arrays |= {f"concept_{concept}": value for concept, value in truth.items()}
+    arrays |= {f"names_{concept}": np.array(names) for concept, names in subject.data.value_names.items()}
     arrays |= {"class_names": subject.class_names, "neighbours": np.array(_VOTERS)}
     return Measured({"embedding": factor_accuracy(embeddings, truth)}, arrays), embeddings
 
@@ -105,13 +109,18 @@ def neighbour_accuracy(places: np.ndarray, labels: np.ndarray, *, neighbours: in
 def factor_accuracy(embeddings: Embeddings, truth: Mapping[str, np.ndarray]) -> dict[str, float | None]:
     """The `neighbour_accuracy` of each factor's embedding.
 
-    The label is the class where one concept of `truth` is a class (int), and otherwise the factor's own attribute. The
-    accuracy is None for a factor of size 0, and for the residual where concepts are attributes.
+    The label is the factor's own class or attribute; for the residual, and for a measurement's factor, it is the class
+    where one concept of `truth` alone is a class (int64). Images without a label are left out. The accuracy is None for
+    a factor of size 0, and where there is no such label.
     """
-    of_class = next((labels for labels in truth.values() if labels.dtype.kind == "i"), None)
+    classes = [labels for labels in truth.values() if labels.dtype == np.int64]
     found: dict[str, float | None] = dict.fromkeys(embeddings)
     for factor, embedding in embeddings.items():
-        labels = truth.get(factor) if of_class is None else of_class
+        labels = truth.get(factor)
+        if labels is None or labels.ndim > 1:
+            labels = classes[0] if len(classes) == 1 else None
         if embedding is not None and labels is not None:
-            found[factor] = neighbour_accuracy(embedding.embedding_, labels)
+            there = known(torch.from_numpy(labels)).numpy()
+            if there.sum() > 1:
+                found[factor] = neighbour_accuracy(embedding.embedding_[there], labels[there])
     return found

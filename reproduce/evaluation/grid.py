@@ -9,6 +9,7 @@ import torch
 from pydantic import BeforeValidator, Field
 from torch import Tensor
 
+from reproduce.data.shared.base import is_attribute, known
 from reproduce.errors import UserError
 from reproduce.evaluation.embedding import Embeddings
 from reproduce.evaluation.subject import Measured, Subject, named_slices
@@ -93,15 +94,16 @@ def factor_options(subject: Subject, factor: str, images: list[int]) -> list[tup
     truth = subject.truth.get(factor)
     if truth is None or truth.ndim > 1:
         return [(str(number), image) for number, image in enumerate(images, 1)]
-    if truth.dtype != torch.bool:
-        return [(str(subject.class_names[truth[image]]), image) for image in images]
-    if truth.all() or not truth.any():
+    if not is_attribute(truth):
+        names, there = subject.value_names(factor), known(truth)
+        return [(str(names[truth[image]]) if there[image] else "unknown", image) for image in images]
+    options = {label: truth.eq(value).nonzero()[:, 0].tolist() for label, value in (("without", 0), ("with", 1))}
+    if not all(options.values()):
         raise UserError(f"evaluation.mix: all or none of the {len(truth)} held-out images have {factor}: take more")
-    found = []
-    for label, there in (("without", False), ("with", True)):
-        having = truth.eq(there).nonzero()[:, 0].tolist()
-        found.append((label, next((image for image in having if image not in images), having[0])))
-    return found
+    return [
+        (label, next((image for image in having if image not in images), having[0]))
+        for label, having in options.items()
+    ]
 
 
 _STEPS = 8  # from one image to the next

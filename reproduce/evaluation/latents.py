@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from reproduce.data.shared.base import Readings, rows
+from reproduce.data.shared.base import Readings, is_attribute, known, rows
 from reproduce.errors import ReproduceError
 from reproduce.evaluation.subject import Measured, Subject, named_slices
 from reproduce.likelihood import density_nll, pair_nll
@@ -41,7 +41,8 @@ def probe_scores(
 
     Both are z̃ `[n, N]` and the images' true values. The score of a class is the accuracy of a logistic regression, of
     an attribute the balanced accuracy of a balanced one, of a measurement (a colour) the R² of a least-squares fit. It
-    is None for a factor of size 0, and where the training images lack a value that the held-out ones have.
+    is None for a factor of size 0, and where the training images lack a value that the held-out ones have. Images
+    without a value of the concept are left out.
     """
     from sklearn.linear_model import LinearRegression, LogisticRegression
     from sklearn.metrics import get_scorer
@@ -57,34 +58,38 @@ def probe_scores(
     for factor, part in named_slices(dims).items():
         scores[factor] = dict.fromkeys(train[1])
         for concept, truth in train[1].items():
-            wanted = heldout[1][concept]
-            if not dims[factor] or not _fittable(truth, wanted):
+            fit, test = known(truth), known(heldout[1][concept])
+            own, wanted = truth[fit], heldout[1][concept][test]
+            if not dims[factor] or not _fittable(own, wanted):
                 continue
-            kind = "colour" if truth.ndim > 1 else "attribute" if truth.dtype == torch.bool else "class"
+            kind = "colour" if truth.ndim > 1 else "attribute" if is_attribute(truth) else "class"
             model, score = models[kind]
-            probe = make_pipeline(StandardScaler(), model).fit(train[0][:, part].numpy(), truth.numpy())
-            scores[factor][concept] = float(get_scorer(score)(probe, heldout[0][:, part].numpy(), wanted.numpy()))
+            probe = make_pipeline(StandardScaler(), model).fit(train[0][fit, part].numpy(), own.numpy())
+            scores[factor][concept] = float(get_scorer(score)(probe, heldout[0][test, part].numpy(), wanted.numpy()))
     return scores
 
 
-def chance_levels(train_truth: Readings, heldout_truth: Readings) -> dict[str, float]:
+def chance_levels(train_truth: Readings, heldout_truth: Readings) -> dict[str, float | None]:
     """The score of a probe whose input says nothing about the concept.
 
     It is the accuracy of always naming the training images' most frequent class; 0.5 for an attribute, whose accuracy
-    is balanced; and 0 for a measurement, the R² of the mean.
+    is balanced; and 0 for a measurement, the R² of the mean. It is None where no training image has a known class.
     """
-    levels = {concept: 0.5 if truth.dtype == torch.bool else 0.0 for concept, truth in train_truth.items()}
+    levels: dict[str, float | None] = {
+        concept: 0.5 if is_attribute(truth) else 0.0 for concept, truth in train_truth.items()
+    }
     for concept, truth in train_truth.items():
-        if truth.ndim == 1 and truth.dtype != torch.bool:
-            levels[concept] = (heldout_truth[concept] == truth.mode().values).double().mean().item()
+        if truth.ndim == 1 and not is_attribute(truth):
+            own, wanted = truth[known(truth)], heldout_truth[concept][known(heldout_truth[concept])]
+            levels[concept] = (wanted == own.mode().values).double().mean().item() if len(own) else None
     return levels
 
 
 def _fittable(train: Tensor, heldout: Tensor) -> bool:
     if train.ndim > 1:
         return True
-    known = set(train.tolist())
-    return len(known) > 1 and set(heldout.tolist()) <= known
+    values = set(train.tolist())
+    return len(values) > 1 and len(heldout) > 0 and set(heldout.tolist()) <= values
 
 
 Statistics = dict[str, dict[str, float | None]]

@@ -32,21 +32,23 @@ class Evaluation(Strict):
     linear: LinearSettings | None = None
     directions: DirectionSettings | None = None
 
-    def check(self, *, kind: str, concepts: int, classes: int | None, attributes: bool) -> None:
+    def check(self, *, kind: str, concepts: int, classes: int | None, attributes: bool, has_classes: bool) -> None:
         """Raise ValueError, naming the key, where a section does not suit the experiment.
 
         Arguments:
             kind: "autoencoder" or "classifier", the interpreted network.
             concepts: the number of concepts that T has a factor for; 0 where it is trained without pairs.
             classes: the number of classes, where it is known.
-            attributes: whether the data set's concepts are attributes; otherwise the first one is a class.
+            attributes: whether the data set's concepts are attributes, which name an image together; otherwise the
+                first one's value does.
+            has_classes: whether a classifier's or judge's outputs are classes.
         """
         of_concepts = ("swap", "probe", "embedding", "grid", "response", "walk", "mix")
         needs = (
             ("concepts (a section pairs)", concepts > 0, of_concepts),
             ("a classifier", kind == "classifier", ("response", "walk")),
             ("an autoencoder", kind == "autoencoder", ("mix", "samples", "linear", "directions")),
-            ("images of classes", not attributes, ("linear",)),
+            ("images of classes", has_classes, ("linear",)),
             ("images with attributes", attributes, ("directions",)),
         )
         for need, there, sections in needs:

@@ -66,6 +66,11 @@ class Subject:
         """The name of each class, or its number where classes have no names."""
         return np.array(self.data.classes or [str(k) for k in range(self.data.n_outputs)])
 
+    def value_names(self, concept: str) -> np.ndarray:
+        """The name of each value of a concept that is a class."""
+        names = self.data.value_names.get(concept)
+        return self.class_names if names is None else np.array(names)
+
     @cached_property
     def z(self) -> Tensor:
         """The latents of the measured images, `[n, N]`."""

@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from reproduce.data.shared.base import ImageData, Readings
+from reproduce.data.shared.base import ImageData, Readings, is_attribute, known
 from reproduce.errors import UserError
 from reproduce.evaluation.subject import Measured, Subject, heldout_batches
 from reproduce.interpret import exchange
@@ -50,10 +50,10 @@ class EvaluationPairs:
 
     def differing_in(self, concept: str, truth: Tensor) -> Tensor:
         """bool `[P]`: the pairs that a concept is measured on."""
-        if self.attribute is not None and truth.dtype == torch.bool:
+        if self.attribute is not None and is_attribute(truth):
             return torch.from_numpy(self.attribute == concept)
-        differ = truth[self.target] != truth[self.source]
-        return differ if truth.ndim == 1 else differ.any(1)
+        differ, there = truth[self.target] != truth[self.source], known(truth)
+        return (differ if truth.ndim == 1 else differ.any(1)) & there[self.target] & there[self.source]
 
 
 def evaluation_pairs(truth: Readings, n_pairs: int, generator: torch.Generator) -> EvaluationPairs:
@@ -65,7 +65,7 @@ def evaluation_pairs(truth: Readings, n_pairs: int, generator: torch.Generator) 
     n = len(next(iter(truth.values())))
     if n < 2:
         raise UserError(f"{n} held-out image(s) make no pairs: at least 2 are needed")
-    attributes = {name: value for name, value in truth.items() if value.dtype == torch.bool}
+    attributes = {name: value for name, value in truth.items() if is_attribute(value)}
     if not attributes:
         target = torch.randint(n, (n_pairs,), generator=generator)
         step = torch.randint(1, n, (n_pairs,), generator=generator)
@@ -92,9 +92,15 @@ def follows(reading: Tensor, own: Tensor, other: Tensor) -> Tensor:
 
 def _share(hits: Tensor, own: Tensor) -> float:
     """The share of `hits`, bool `[B]`; where `own` is an attribute, the mean of the shares with and without it."""
-    if own.dtype != torch.bool:
+    if not is_attribute(own):
         return hits.double().mean().item()
     return float(np.mean([hits[own == value].double().mean().item() for value in own.unique()]))
+
+
+def _right_share(read: Tensor, own: Tensor) -> float:
+    """The `_share` of images whose value is read right, of those whose value is known."""
+    there = known(own)
+    return _share((read == own)[there], own[there])
 
 
 def swap_readings(subject: Subject, pairs: EvaluationPairs) -> dict[str, Readings]:
@@ -136,8 +142,10 @@ def reconstruction_rates(reading: Readings, truth: Readings, pairs: EvaluationPa
     rates: dict[str, float | None] = dict.fromkeys(truth)
     for concept, read in reading.items():
         own = truth[concept]
-        right = read == own if read.ndim == 1 else follows(read[pairs.target], own[pairs.target], own[pairs.source])
-        rates[concept] = _share(right, own)
+        if read.ndim == 1:
+            rates[concept] = _right_share(read, own)
+        else:
+            rates[concept] = _share(follows(read[pairs.target], own[pairs.target], own[pairs.source]), own)
     return rates
 
 
@@ -149,7 +157,7 @@ def judge_rates(judge: Classifier, images: Iterable[Tensor], truth: Readings, *,
     """
     logits = torch.cat([judge(batch).cpu() for batch in images])
     readings = data.read(logits, None)
-    return {concept: _share(read == truth[concept], truth[concept]) for concept, read in readings.items()}
+    return {concept: _right_share(read, truth[concept]) for concept, read in readings.items()}
 
 
 def measurement_errors(

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from PIL import Image, ImageDraw
 
-from reproduce.figures.style import ATTRIBUTE_COLORS, Arrays, class_colors, empty_panel, named
+from reproduce.figures.style import ATTRIBUTE_COLORS, Arrays, class_colors, empty_panel, known_values, named
 from reproduce.files import atomic_path
 
 # inches: the side of the image, which is also a strip's height; a strip's width; the space between; the title's height
@@ -90,7 +90,9 @@ def _background(arrays: Arrays, moving: int, run: Mapping[str, Any]) -> tuple[Im
         left = 2 * _GAP + _IMAGE + k * (_STRIP + _GAP)
         ax = figure.add_axes((left / width, _GAP / height, _STRIP / width, _IMAGE / height))
         if points.size:
-            _strip(ax, points, truth.get(factor, next(iter(truth.values()))), n_classes=len(arrays["class_names"]))
+            concept = factor if factor in truth else next(iter(truth))
+            names = arrays.get(f"names_{concept}", arrays["class_names"])
+            _strip(ax, points, truth[concept], n_classes=len(names))
         else:
             empty_panel(ax, "0 dims")
         weight, color = ("bold", "black") if k == moving else ("normal", "#777777")
@@ -104,6 +106,8 @@ def _background(arrays: Arrays, moving: int, run: Mapping[str, Any]) -> tuple[Im
 
 def _strip(ax: Axes, places: np.ndarray, truth: np.ndarray, *, n_classes: int) -> None:
     """Draw the places upward, spread sideways so that equal ones can be told apart."""
+    there, truth = known_values(truth)
+    places = places[there]
     spread = 0.15 + 0.7 * ((np.arange(len(places)) * 0.6180339887) % 1)
     if truth.ndim == 2:
         color = truth

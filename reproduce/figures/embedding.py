@@ -15,6 +15,7 @@ from reproduce.figures.style import (
     class_colors,
     empty_panel,
     headed,
+    known_values,
     named,
     panels,
 )
@@ -38,10 +39,12 @@ def embedding_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
             ax.set_title(f"{concept} against {other}", fontsize=10, fontweight="normal")
             continue
         ax.set(xticks=[], yticks=[])
-        points, names = np.stack([places[other], places[concept]], 1), arrays["class_names"]
-        _draw_points(ax, points, truth=truth[concept], concept=concept, n_classes=len(names))
-        if truth[concept].dtype.kind == "i" and len(names) <= MOST_NAMES:
-            middles = _middles(points, truth[concept])
+        there, values = known_values(truth[concept])
+        points = np.stack([places[other], places[concept]], 1)[there]
+        names = arrays.get(f"names_{concept}", arrays["class_names"])
+        _draw_points(ax, points, truth=values, concept=concept, n_classes=len(names))
+        if values.dtype.kind == "i" and len(names) <= MOST_NAMES:
+            middles = _middles(points, values)
             low, high = ax.get_ylim()
             heights = _apart(np.array([y for _, y in middles.values()]), 0.045 * (high - low))
             for number, y in zip(middles, heights, strict=True):
@@ -58,9 +61,12 @@ def _accuracies(arrays: Arrays, run: Mapping[str, Any]) -> list[str]:
     found = {name: value for name, value in run["metrics"]["embedding"].items() if value is not None}
     if not found:
         return []
-    truth = named(arrays, "concept_")
-    of_class = next((concept for concept, values in truth.items() if values.dtype.kind == "i"), None)
-    asked = "each attribute in its factor's" if of_class is None else f"the {of_class} in each factor's"
+    told = {name: known_values(values)[1] for name, values in named(arrays, "concept_").items() if values.ndim == 1}
+    classes = [concept for concept, values in told.items() if values.dtype.kind == "i"]
+    if not classes:
+        asked = "each attribute in its factor's"
+    else:
+        asked = f"the {classes[0]} in each factor's" if len(told) == 1 else "each concept in its factor's"
     shares = ", ".join(f"{name} {100 * value:.1f} %" for name, value in found.items())
     return [f"k-NN accuracy (k = {arrays['neighbours']}) of {asked} 1-D embedding: {shares}"]
 
@@ -106,7 +112,9 @@ def walk_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
 
     `arrays`: see `evaluation.response.measure_walk`; the `dims` and the metric `walk` of `run` are written.
     """
-    walks, names, classes = named(arrays, "walk_"), arrays["class_names"], arrays["classes"]
+    walks, names = named(arrays, "walk_"), arrays["class_names"]
+    there, classes = known_values(arrays["classes"])
+    places = arrays["places"][there]
     start = names[int(arrays["start"][0])]
     figure, axes = panels(len(walks), columns=len(walks), width=3.7, height=4.1)
     for ax, (factor, path) in zip(axes, walks.items(), strict=True):
@@ -115,8 +123,8 @@ def walk_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
             empty_panel(ax, "no dimension to walk in")
         else:
             ax.set(xticks=[], yticks=[])
-            _draw_points(ax, arrays["places"], truth=classes, concept="class", n_classes=len(names))
-            middles = _middles(arrays["places"], classes) if len(names) <= MOST_NAMES else {}
+            _draw_points(ax, places, truth=classes, concept="class", n_classes=len(names))
+            middles = _middles(places, classes) if len(names) <= MOST_NAMES else {}
             stroke = [withStroke(linewidth=2.5, foreground="white")]
             for k, (x, y) in middles.items():
                 ax.text(x, y, names[k], ha="center", va="center", fontsize=10, fontweight="bold", path_effects=stroke)

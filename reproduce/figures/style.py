@@ -34,6 +34,15 @@ def named(arrays: Arrays, prefix: str) -> dict[str, np.ndarray]:
     return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
 
+def known_values(truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which images `[n]` have a value of a concept, given all values `[n]`, and these values; an attribute's are bool.
+
+    A missing value is below 0.
+    """
+    there = truth >= 0 if truth.dtype.kind == "i" else np.ones(len(truth), bool)
+    return there, truth[there].astype(bool if truth.dtype == np.int8 else truth.dtype)
+
+
 def styled() -> AbstractContextManager[None]:
     """A context in which figures have the project's style."""
     return plt.style.context(str(Path(__file__).with_name("style.mplstyle")))

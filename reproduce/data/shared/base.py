@@ -13,13 +13,16 @@ from pydantic import Field
 from torch import Tensor
 
 from reproduce.errors import ReproduceError, UserError
+from reproduce.factors import MISSING
 from reproduce.files import read_array, shown, write_array
 from reproduce.intake.download import Downloads
 from reproduce.schema import Strict
 
-# one row per image: its `index`, its concept `values` int64 [n, K], and what else its data set needs to render it
+# one row per image: its `index`, its concept `values` int64 [n, K], each a number from 0 on or `MISSING`, and what else
+# its data set needs to render it
 Table = Mapping[str, np.ndarray]
-# concept -> its value in each image: int64 [n] for a class, bool [n] for an attribute, float [n, D] for a measurement
+# concept -> its value in each image: int64 [n] for a class, bool [n] for an attribute, float [n, D] for a measurement;
+# where it is missing, a class is `MISSING`, and an attribute -1, int8 [n]
 Readings = dict[str, Tensor]
 Count = Annotated[int, Field(ge=2)]
 _SPLITS = ("train", "heldout")
@@ -51,6 +54,11 @@ class DataSet(Strict, ABC):
     n_classes: ClassVar[int | None] = None
 
     @property
+    def has_classes(self) -> bool:
+        """Whether a classifier's outputs are classes, those of the first concept."""
+        return not self.has_attributes
+
+    @property
     def concepts(self) -> tuple[str, ...]:
         """The concepts' names, in factor order; a data set has its class unless it says otherwise."""
         return ("class",)
@@ -79,7 +87,8 @@ class ImageData(ABC):
 
     Attributes:
         concepts: the factors' names without the residual, in factor order.
-        classes: the names of the classes, where a concept is a class and they have names.
+        classes: the names of a classifier's classes, where its outputs are classes and they have names.
+        value_names: the names of the values of each concept that is a class, where there may be several such concepts.
         channels: the number of channels of an image.
         n_outputs: the logits of a classifier or judge: one per class, or one per attribute.
         n_heldout: the number of held-out images that are measured: the first rows of the held-out table. Further rows
@@ -88,6 +97,7 @@ class ImageData(ABC):
 
     concepts: tuple[str, ...]
     classes: tuple[str, ...] | None = None
+    value_names: Mapping[str, tuple[str, ...]] = {}
     channels: int
     n_outputs: int
     n_heldout: int
@@ -173,6 +183,18 @@ def same_class_partners(labels: np.ndarray, random: np.random.RandomState) -> np
     return np.array([random.choice(members[label]) for label in labels], np.int64)
 
 
+def is_attribute(values: Tensor) -> bool:
+    """Whether the true values of a concept are those of an attribute."""
+    return values.dtype in (torch.bool, torch.int8)
+
+
+def known(values: Tensor) -> Tensor:
+    """bool `[n]`: the images whose true value of a concept is not missing."""
+    if values.ndim > 1 or values.dtype == torch.bool:
+        return torch.ones(len(values), dtype=torch.bool)
+    return values >= 0
+
+
 def rows(table: Table, part: slice | np.ndarray) -> Table:
     """The rows `part` of a table."""
     return {key: array[part] for key, array in table.items()}
@@ -221,7 +243,8 @@ def pick_images(values: np.ndarray, wanted: Mapping[str, Sequence[int | tuple[in
             there = whole if isinstance(value, tuple) else first
             free = next((i for i, one in enumerate(there) if one == value and i not in taken), None)
             if free is None:
-                counts = [f"{n} of {_listed(one)}" for one, n in Counter(there).most_common()]
+                certain = [one for one in there if MISSING not in (one if isinstance(one, tuple) else (one,))]
+                counts = [f"{n} of {_listed(one)}" for one, n in Counter(certain).most_common()]
                 few = ", ".join(counts[:_MAX_NAMED]) + (", …" if len(counts) > _MAX_NAMED else "")
                 raise UserError(f"{name}: there are not enough held-out images of {_listed(value)}; there are {few}")
             taken.add(free)

@@ -1,8 +1,10 @@
 """Images with labels on disk: a face has attributes, an animal or a digit has a class."""
 
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +39,7 @@ class LabelledSet(DataSet):
         return folder / ("attributes.json" if self.has_attributes else "classes.json")
 
     @contextmanager
-    def names_last(self, folder: Path, names: Sequence[str]) -> Iterator[None]:
+    def names_last(self, folder: Path, names: Sequence[str] | Mapping[str, Sequence[str]]) -> Iterator[None]:
         """Remove the file of names before the block and write it after.
 
         A data set without this file cannot be opened, so none is opened half-written.
@@ -71,9 +73,12 @@ class LabelledImages(ImageData):
 
     def __init__(self, folder: Path, settings: LabelledSet) -> None:
         super().__init__(folder, settings)
-        names = tuple(read_json(settings.names_file(folder)))
-        self.concepts, self.classes = (names, None) if settings.has_attributes else (("class",), names)
-        self.channels, self.n_outputs = self._images["train"].shape[3], len(names)
+        self.channels = self._images["train"].shape[3]
+        self._take_names(read_json(settings.names_file(folder)))
+
+    @abstractmethod
+    def _take_names(self, names: Any) -> None:
+        """Set `concepts`, `classes` and `n_outputs` by what `names_last` wrote."""
 
     def pool(self, *, size: int | None, seed: int) -> Table:
         """Without a `size`, every training image once, and with `flip` once mirrored."""
@@ -103,6 +108,9 @@ class LabelledImages(ImageData):
 class AttributeImages(LabelledImages):
     """Each label is an attribute, 0 or 1, and a concept of its own."""
 
+    def _take_names(self, names: Any) -> None:
+        self.concepts, self.n_outputs = tuple(names), len(names)
+
     def heldout_pairs(self) -> HeldoutPairs:
         return attribute_test_draws(self._labels["heldout"])
 
@@ -119,6 +127,9 @@ class AttributeImages(LabelledImages):
 
 class ClassImages(LabelledImages):
     """The one label is the class, and the one concept."""
+
+    def _take_names(self, names: Any) -> None:
+        self.concepts, self.classes, self.n_outputs = ("class",), tuple(names), len(names)
 
     def heldout_pairs(self) -> HeldoutPairs:
         """Each image with a partner of its class, from RandomState(1).
