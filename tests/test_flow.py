@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from reproduce import Flow, UserError, load_official_flow, pair_nll
-from reproduce.models.flow import ActNorm, DoubleCoupling, Shuffle
+from reproduce.models.flow import ActNorm, DoubleCoupling, FlowSize, Shuffle
 from reproduce.seeds import torch_generator
 
 
@@ -289,3 +289,16 @@ def test_latents_of_another_type_are_refused_and_can_be_converted() -> None:
         assert torch.equal(flow(flow.as_latents(z))[0], flow(torch.ones(2, 4))[0])
     with pytest.raises(UserError, match=r"latents must be numbers \[B, 4\]"):
         flow.as_latents([["a", "b"]])
+
+
+def test_the_size_of_a_flow_is_said_before_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    for size in (
+        {"n_blocks": 5, "hidden_dim": 16, "hidden_depth": 1},
+        {"n_blocks": 2, "hidden_dim": 8, "hidden_depth": 0},
+    ):
+        weights = sum(parameter.numel() for parameter in Flow(dim=7, **size).parameters())
+        assert FlowSize(**size).weights(7) == weights
+    monkeypatch.setattr("reproduce.models.flow._LARGE", weights - 1)
+    with pytest.warns(UserWarning, match=r"a T of 7 components has 0.00 billion weights, .*\[B, C, H, W\]"):
+        Flow(dim=7, **size)
+    assert FlowSize().weights(256 * 14 * 14) == pytest.approx(1.26e9, rel=0.01)  # a ResNet-18's layer3, flattened

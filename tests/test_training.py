@@ -3,6 +3,7 @@
 import hashlib
 import math
 import signal
+import warnings
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from reproduce.errors import ReproduceError, UserError
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import FlowSize
 from reproduce.training.first_stage import train_autoencoder, train_classifier
+from reproduce.training.flow import noise_for
 from reproduce.training.loop import Resume, log_as_csv, optimise
 from reproduce.training.objective import AutoencoderObjective
 from reproduce.training.optimisation import FlowTraining, LinearDecay, NetworkTraining, Optimisation
@@ -82,7 +84,7 @@ def test_ctrl_c_ends_after_the_step_and_its_state_is_kept(tmp_path):
     def interrupted(n, generator):
         nonlocal calls
         calls += 1
-        if calls == 8:  # the first call is the initialisation's
+        if calls == 9:  # the first two decide the noise and the initialisation
             signal.raise_signal(signal.SIGINT)
         return draw_pairs(n, generator)
 
@@ -356,3 +358,69 @@ def test_with_frequencies_a_rare_attribute_that_nothing_shows_is_as_likely_as_no
         with torch.no_grad():
             said = classifier(nothing(500, torch.Generator().manual_seed(1))[0]).sigmoid().mean().item()
         assert low < said < high
+
+
+def draw_rectified(n, generator):
+    """As after a ReLU: component 0 never fires, component 5 seldom; the others are as in `draw_pairs`."""
+    z_a, z_b, factor = draw_pairs(n, generator)
+    for z in (z_a, z_b):
+        z[:, 0] = 0
+        z[:, 5] = (z[:, 5] - 1).clamp(min=0)
+    return z_a, z_b, factor
+
+
+def test_noise_is_added_where_the_likelihood_has_no_bound():
+    options = {"dims": (3, 2, 3), "steps": 40, **SIZE}
+    log = []
+    with pytest.warns(UserWarning, match=r"2 of the 8 components \(0, 5\) are nearly constant.*adds noise of 1%"):
+        flow = reproduce.train_flow(draw_rectified, log=log, log_every=10, **options)
+    assert all(abs(row["loss"]) < 100 for row in log)
+    assert flow.layers[0].scale.abs().max() < 1000  # without noise, a constant component is scaled by a million
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        declared = reproduce.train_flow(draw_rectified, noise=0.01, **options)
+        bare = reproduce.train_flow(draw_rectified, noise=0, **options)
+        reproduce.train_flow(draw_pairs, **{**options, "steps": 1})
+    assert same(flow, declared)
+    assert bare.layers[0].scale.abs().max() > 1e5
+
+
+def test_the_noise_is_a_share_of_the_median_component_that_moves():
+    z = torch.randn(4000, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.0, 1.0, 2.0, 4.0, 1e-5])
+    inspected = z[::4]
+    assert noise_for(inspected, 0.5) == pytest.approx(0.5 * inspected.std(0)[1].item())  # of 1e-5, 1, 2 and 4
+    with pytest.warns(UserWarning, match=r"2 of the 5 components \(0, 4\)"):
+        assert noise_for(inspected, "auto") == pytest.approx(0.01 * inspected.std(0)[1].item())
+    maps = inspected[:, 1:4, None, None].expand(-1, -1, 2, 3)
+    assert noise_for(maps, "auto") == 0
+    with pytest.raises(UserError, match="all latents are equal"):
+        noise_for(torch.ones(50, 4), "auto")
+
+
+def test_latents_of_any_type_train_the_same_flow():
+    def as_arrays(n, generator):
+        z_a, z_b, factor = draw_pairs(n, generator)
+        return z_a.double().numpy(), z_b.double().numpy(), factor.numpy()
+
+    options = {"steps": 5, **SIZE}
+    estimate = reproduce.estimate_dimensions(*draw_pairs(500, torch.Generator().manual_seed(0)), n_concepts=2)
+    of_tensors = reproduce.train_flow(draw_pairs, dims=estimate.dims, **options)
+    assert same(of_tensors, reproduce.train_flow(as_arrays, dims=estimate, **options))
+
+
+def test_a_flow_is_trained_on_feature_maps():
+    def draw_maps(n, generator):
+        z_a, z_b = torch.randn(2, n, 6, 2, 2, generator=generator)
+        factor = torch.randint(2, (n,), generator=generator)
+        z_b[factor == 0, :2] = z_a[factor == 0, :2]
+        z_b[factor == 1, 2] = z_a[factor == 1, 2]
+        return z_a, z_b, factor
+
+    log = []
+    flow = reproduce.train_flow(draw_maps, dims=(2, 1, 3), steps=60, log=log, log_every=10, **SIZE)
+    assert flow.dim == 6
+    assert log[-1]["loss"] < log[0]["loss"] - 1
+    z_a, z_b, factor = draw_maps(500, torch.Generator().manual_seed(1))
+    zt_a, zt_b = (flow(z)[0].detach() for z in (z_a, z_b))
+    shared = zt_a[factor == 0][:, :2].flatten().double(), zt_b[factor == 0][:, :2].flatten().double()
+    assert torch.corrcoef(torch.stack(shared))[0, 1] > 0.5

@@ -24,7 +24,6 @@ from reproduce.models.weights import save_network
 from reproduce.schema import Strict, validated
 from reproduce.seeds import torch_generator
 
-
 _LARGE = 2 * 10**8  # weights; the official T has a tenth
 
 
@@ -34,7 +33,6 @@ class FlowSize(Strict):
     n_blocks: PositiveInt = 12
     hidden_dim: PositiveInt = 512
     hidden_depth: NonNegativeInt = 2
-
 
     def weights(self, dim: int) -> int:
         """The number of weights of a T of `dim` components."""
@@ -254,7 +252,7 @@ def _warn_of_size(weights: int, dim: int) -> None:
     if weights > _LARGE:
         warnings.warn(
             f"a T of {dim} components has {weights / 1e9:.2f} billion weights, and training it takes about "
-            f"{16 * weights / 2**30:.0f} GiB: give feature maps as [B, C, H, W] instead of flattening them, or choose a "
-            "smaller hidden_dim",
+            f"{16 * weights / 2**30:.0f} GiB: give feature maps as [B, C, H, W] instead of flattening them, or choose "
+            "a smaller hidden_dim",
             stacklevel=3,
         )

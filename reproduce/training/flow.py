@@ -137,8 +137,10 @@ def _train(
         if spread == 0:
             return batch
         generator = torch_generator(seed, "noise", *step)
-        noises = (torch.randn(z.shape, generator=generator).to(z.device) if z.is_floating_point() else 0 for z in batch)
-        return [z + spread * noise for z, noise in zip(batch, noises, strict=True)]
+        return [
+            z + spread * torch.randn(z.shape, generator=generator).to(z.device) if z.is_floating_point() else z
+            for z in batch
+        ]
 
     first = batch_of(max(settings.batch_size, _INITIALIZED_BY))
     z = first[0]  # the official ActNorm is initialised by the first members of the first batch
