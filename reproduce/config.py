@@ -19,6 +19,8 @@ from reproduce.intake.sources import Sources
 from reproduce.likelihood import Variance
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import FlowSize
+from reproduce.models.weights import load_network
+from reproduce.own_network import InterpretedLayer, OwnSettings, load_own
 from reproduce.paths import CONFIGS, DOWNLOADS, MIRROR, experiment_config
 from reproduce.schema import Strict, WordOrSection, read_yaml, validated
 from reproduce.training.objective import AutoencoderObjective
@@ -72,10 +74,20 @@ class AutoencoderStage(Network):
 
 
 class ClassifierStage(Network):
-    """A classifier as the interpreted network; swaps are measured on its own prediction."""
+    """A classifier as the interpreted network; swaps are measured on its own prediction.
+
+    `layer`: the submodule whose output is z; without it, that is the vector of `latent_dim` before the logits.
+    """
 
     kind: Literal["classifier"]
     latent_dim: Count
+    layer: str | None = None
+
+
+class ModuleStage(OwnSettings):
+    """A network of the user's own as the interpreted one; swaps are measured on its predictions."""
+
+    kind: Literal["module"]
 
 
 AnyNetwork = AutoencoderStage | ClassifierStage | Judge
@@ -101,7 +113,7 @@ class Experiment(Strict):
     seed: NonNegativeInt
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:(0|[1-9]\d?))?)$")]
     dataset: AnyDataSet
-    first_stage: Annotated[AutoencoderStage | ClassifierStage, Field(discriminator="kind")]
+    first_stage: Annotated[AutoencoderStage | ClassifierStage | ModuleStage, Field(discriminator="kind")]
     pool: Pool
     pairs: WordOrSection[Literal["none"], Pairs]
     flow: FlowSize

@@ -300,14 +300,30 @@ def test_the_checks_are_made_once():
         return network.head(network.layer(x))
 
     divided = split(Made(forward), "layer", X)
-    assert passes == [2, 3, 3]
+    assert passes == [2, 3, 3, 1]
     divided.decode(divided.encode(X), X)
-    assert passes == [2, 3, 3, 4, 4]
+    assert passes == [2, 3, 3, 1, 4, 4]
+
+
+def test_one_image_serves_many_latents_where_the_number_of_images_is_not_used():
+    passes = []
+
+    def forward(network, x, *, shaped):
+        passes.append(len(x))
+        z = network.layer(x)
+        return network.head(z.view(len(x), *z.shape[1:]) if shaped else z)
+
+    for shaped, expected in ((False, 1), (True, 4)):
+        divided = split(Made(partial(forward, shaped=shaped)), "layer", X)
+        z = divided.encode(X)
+        passes.clear()
+        torch.testing.assert_close(divided.decode(z), divided.answer(X), rtol=0, atol=1e-6)
+        assert passes == [expected, 4]
 
 
 def test_answers_that_differ_by_rounding_are_the_same_answer():
     """On a GPU, sums depend on the size of the batch and on the call."""
-    rounding = iter([0.0, 1e-5, -1e-5])
+    rounding = iter([0.0, 1e-5, -1e-5, 0.0])
 
     def forward(network, x):
         return network.head(network.layer(x)) * (1 + next(rounding) * torch.arange(len(x))[:, None])

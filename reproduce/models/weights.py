@@ -51,6 +51,26 @@ def save_network(
             raise ReproduceError(f"{shown(path)} cannot be written ({error}): is the disk full?") from error
 
 
+def load_state(path: Path) -> dict[str, Tensor]:
+    """The state dict in a .safetensors file or in what torch.save wrote; no code in the file is run.
+
+    Raises ReproduceError for a file that is missing, damaged, or has anything but tensors by name.
+    """
+    if path.suffix == ".safetensors":
+        return _read(path)[1]
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise MissingFileError(f"{shown(path)} does not exist") from None
+    except Exception as error:  # torch.load raises many kinds
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ReproduceError(f"{shown(path)} holds no weights that can be read safely ({reason:.120})") from None
+    state = state.get("state_dict", state) if isinstance(state, Mapping) else state
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ReproduceError(f"{shown(path)} is no state dict: tensors by name are needed")
+    return dict(state)
+
+
 def trained_on(path: Path) -> str:
     """The `trained_on` that `save_network` wrote into the header."""
     return _read(path)[0].get("trained_on", "")

@@ -1,0 +1,178 @@
+"""A network of the user's own as the interpreted one: how it is made, fed and read, and its division at a layer."""
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat
+from torch import Tensor, nn
+
+from reproduce.errors import ReproduceError, UserError
+from reproduce.files import shown
+from reproduce.models.weights import load_state, save_network
+from reproduce.schema import Strict, WordOrSection
+from reproduce.splitting import Layout, Split, split
+
+_VALUES_AT_A_TIME = 2**22  # of images: a deep network's activations take some fifty times their memory
+_LATENTS_AT_A_TIME = 100
+
+
+class Preprocessing(Strict):
+    """What the network subtracts from and divides each channel by, of pixels from 0 to 1."""
+
+    mean: tuple[float, ...]
+    std: tuple[PositiveFloat, ...]
+
+
+class OwnSettings(Strict):
+    """Where the network comes from, and which of its layers is interpreted.
+
+    `factory`: a function, as package.module:function, that returns the network for `arguments`. `weights`: a file with
+    its state dict (.safetensors, or what torch.save wrote), or "factory" where the function loads them. `layer`,
+    `layout`: see `reproduce.split`. `layers`: those whose dimensions are shown. `concept`: what the network predicts.
+    `outputs`: for each value of the concept the numbers of the outputs that mean it; "own" where none do: swaps are
+    then compared with the network's own predictions.
+    """
+
+    factory: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    arguments: dict[str, JsonValue]
+    weights: str
+    preprocessing: Preprocessing
+    layer: str
+    layout: Layout = "channels_first"
+    layers: tuple[str, ...]
+    concept: str
+    outputs: WordOrSection[Literal["own"], dict[str, Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)]]]
+
+
+class InterpretedLayer(nn.Module):
+    """E and G of a classifier at one of its layers, for images in [-1, 1].
+
+    Arguments:
+        divided: the network, divided at the layer.
+        prepare: images `[B, C, S, S]` in [-1, 1] to the network's input.
+        summarise: the network's outputs `[B, n]` to the logits `[B, m]` that are read.
+        own: whether a prediction can only be compared with the network's own.
+        concept: what it predicts, where that is not for the data set to say.
+    """
+
+    def __init__(
+        self,
+        divided: Split,
+        *,
+        prepare: Callable[[Tensor], Tensor] = lambda images: images,
+        summarise: Callable[[Tensor], Tensor] = lambda outputs: outputs,
+        own: bool = False,
+        concept: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = divided.network
+        self.divided, self.own, self.concept = divided, own, concept
+        self._prepare, self._summarise = prepare, summarise
+
+    def encode(self, x: Tensor) -> Tensor:
+        """E: images `[B, C, S, S]` to the layer's output, `[B, N]` or `[B, C, H, W]`."""
+        size = max(1, _VALUES_AT_A_TIME // x[:1].numel())
+        return torch.cat([self.divided.encode(self._prepare(part)) for part in x.split(size)])
+
+    def classify(self, z: Tensor) -> Tensor:
+        """G: the layer's output to logits `[B, m]`."""
+        return torch.cat([self._summarise(self.divided.decode(part)) for part in z.split(_LATENTS_AT_A_TIME)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images to logits `[B, m]`."""
+        return self.classify(self.encode(x))
+
+
+def build(settings: OwnSettings, *, folder: Path) -> nn.Module:
+    """The network, which the factory makes; modules are also looked for in `folder`. UserError where it makes none."""
+    name, _, function = settings.factory.partition(":")
+    sys.path.insert(0, str(folder))
+    try:
+        factory = getattr(importlib.import_module(name), function)
+        network = factory(**settings.arguments)
+    except Exception as error:
+        raise UserError(
+            f"first_stage.factory: {settings.factory} cannot be used ({type(error).__name__}: {error}): it must be an "
+            "importable function that takes first_stage.arguments"
+        ) from error
+    finally:
+        sys.path.remove(str(folder))
+    if not isinstance(network, nn.Module):
+        raise UserError(f"first_stage.factory: {settings.factory} returns a {type(network).__name__}, not a Module")
+    return network.eval()
+
+
+def provide(settings: OwnSettings, *, folder: Path, out: Path) -> None:
+    """Write the network's weights to `out`, so that all that follows sees the same network."""
+    network = build(settings, folder=folder)
+    if settings.weights != "factory":
+        path = folder / settings.weights
+        try:
+            network.load_state_dict(load_state(path))
+        except RuntimeError as error:
+            first = str(error).splitlines()
+            raise UserError(
+                f"first_stage.weights: {shown(path)} does not fit {settings.factory}: {' '.join(first[1:2]) or first[0]}"
+            ) from None
+    save_network(out, network, notes={"kind": "module", "config": settings.model_dump(mode="json")})
+
+
+def load_own(
+    settings: OwnSettings, *, folder: Path, weights: Path, values: Sequence[str], example: Tensor
+) -> InterpretedLayer:
+    """The network with the `weights` that `provide` wrote, divided at its layer.
+
+    Arguments:
+        folder: see `build`.
+        values: the names of the concept's values.
+        example: images `[B, C, S, S]` in [-1, 1], by which the division is checked.
+
+    Raises UserError where the layer, the preprocessing or the outputs do not fit the network.
+    """
+    network = build(settings, folder=folder)
+    try:
+        network.load_state_dict(load_state(weights))
+    except RuntimeError:
+        raise ReproduceError(f"{shown(weights)} does not fit {settings.factory}: run the stage first_stage again") from None
+    mean, std = (torch.tensor(part)[:, None, None] for part in (settings.preprocessing.mean, settings.preprocessing.std))
+    if {len(mean), len(std)} - {1, example.shape[1]}:
+        raise UserError(f"first_stage.preprocessing: the images have {example.shape[1]} channels; give one number for each")
+
+    def prepare(images: Tensor) -> Tensor:
+        return ((images + 1) / 2 - mean.to(images)) / std.to(images)
+
+    divided = split(network, settings.layer, prepare(example), layout=settings.layout)
+    if divided.bypassed:
+        raise UserError(
+            f"first_stage.layer: paths around {settings.layer} lead to the network's answer, so it alone does not decide "
+            "the answer: name a layer that all paths go through"
+        )
+    answer = divided.answer(prepare(example[:2]))
+    if answer.ndim != 2:
+        raise UserError(f"first_stage.factory: the network answers with {[*answer.shape]}; logits [B, n] are needed")
+    own = settings.outputs == "own"
+    groups = {} if isinstance(settings.outputs, str) else settings.outputs
+    return InterpretedLayer(
+        divided,
+        prepare=prepare,
+        summarise=(lambda outputs: outputs) if own else _grouped(groups, values, n=answer.shape[1]),
+        own=own,
+        concept=settings.concept,
+    )
+
+
+def _grouped(groups: Mapping[str, Sequence[int]], values: Sequence[str], *, n: int) -> Callable[[Tensor], Tensor]:
+    """Outputs `[B, n]` to one logit for each value: the log of the summed probabilities of the outputs that mean it."""
+    if set(groups) != set(values):
+        raise UserError(f"first_stage.outputs: the values are {', '.join(values)}; the keys are {', '.join(groups)}")
+    if wrong := [index for group in groups.values() for index in group if index >= n]:
+        raise UserError(f"first_stage.outputs: {wrong[0]}: the network has {n} outputs, numbered from 0")
+
+    def summarise(outputs: Tensor) -> Tensor:
+        return torch.stack([outputs[:, list(groups[value])].logsumexp(1) for value in values], 1)
+
+    return summarise
