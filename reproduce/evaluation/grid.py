@@ -98,9 +98,9 @@ def factor_options(subject: Subject, factor: str, images: list[int]) -> list[tup
     if truth.all() or not truth.any():
         raise UserError(f"evaluation.mix: all or none of the {len(truth)} held-out images have {factor}: take more")
     found = []
-    for label, there in (("without", False), ("with", True)):
+    for label, there in (("no", False), ("yes", True)):
         having = truth.eq(there).nonzero()[:, 0].tolist()
-        found.append((label, next((image for image in having if image not in images), having[0])))
+        found.append((f"{factor}: {label}", next((image for image in having if image not in images), having[0])))
     return found
 
 
