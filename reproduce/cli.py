@@ -61,7 +61,7 @@ def _add_others(commands: Any) -> None:
     diff.add_argument("--all", action="store_true", dest="everything", help="show the numbers that are the same, too")
     diff.add_argument("--format", choices=("text", "csv", "json"), default="text")
     check = commands.add_parser(
-        "check", help="compare the results with the committed ones; exit code 1 if a number moved"
+        "check", help="compare the results with the committed ones; exit code 1 if one is outside its tolerance"
     )
     check.add_argument("--profile", default="embedded", help="default: embedded")
     earlier = check.add_mutually_exclusive_group()

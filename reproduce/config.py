@@ -57,10 +57,15 @@ class AutoencoderStage(Network):
     """An autoencoder as the interpreted network, and the judge of the images that it decodes."""
 
     kind: Literal["autoencoder"]
+    role: ClassVar[Role] = "autoencoder"
     latent_dim: Count
     objective: AutoencoderObjective
     judge: Judge
     network_type: ClassVar[type[Autoencoder | Classifier]] = Autoencoder
+
+    def load(self, folder: Path, data: ImageData) -> Autoencoder:
+        """The network that the stage first_stage left in `folder`."""
+        return load_network(folder / NETWORK, Autoencoder)
 
     @model_validator(mode="after")
     def _reached(self) -> "AutoencoderStage":
@@ -80,14 +85,28 @@ class ClassifierStage(Network):
     """
 
     kind: Literal["classifier"]
+    role: ClassVar[Role] = "classifier"
     latent_dim: Count
     layer: str | None = None
+
+    def load(self, folder: Path, data: ImageData) -> Classifier | InterpretedLayer:
+        """The network that the stage first_stage left in `folder`."""
+        network = load_network(folder / NETWORK, Classifier)
+        if self.layer is None:
+            return network
+        return InterpretedLayer(split(network, self.layer, data.examples()))
 
 
 class ModuleStage(OwnSettings):
     """A network of the user's own as the interpreted one; swaps are measured on its predictions."""
 
     kind: Literal["module"]
+    role: ClassVar[Role] = "classifier"
+
+    def load(self, folder: Path, data: ImageData) -> InterpretedLayer:
+        """The network that the stage first_stage left in `folder`."""
+        values = data.value_names.get(self.concept, ATTRIBUTE_VALUES)
+        return load_own(self, folder=ROOT, weights=folder / NETWORK, values=values, example=data.examples())
 
 
 AnyNetwork = AutoencoderStage | ClassifierStage | Judge
@@ -132,9 +151,12 @@ class Experiment(Strict):
             raise ValueError(f"pairs.weights: {name} has {n} concept(s): give one number for each, not all 0")
         if self.first_stage.kind == "classifier" and not self.dataset.has_classes:
             raise ValueError(f"a classifier needs classes, {name} has attributes: set first_stage.kind: autoencoder")
+        if isinstance(self.first_stage, ModuleStage) and self.first_stage.concept not in self.dataset.concepts:
+            known = ", ".join(self.dataset.concepts)
+            raise ValueError(f"first_stage.concept: {self.first_stage.concept} is no concept of {name}; it has {known}")
         self.dataset.check(whole_pool=self.pool.size == "all", paired=self.pairs != "none")
         self.evaluation.check(
-            kind=self.first_stage.kind,
+            kind=self.first_stage.role,
             concepts=len(self.concepts),
             classes=self.dataset.n_classes,
             attributes=self.dataset.has_attributes,
@@ -175,7 +197,7 @@ def load_experiment(profile: str, experiment: str) -> Experiment:
         known = ", ".join(sorted(f"{file.parent.name}/{file.stem}" for file in CONFIGS.glob("*/*.yaml")))
         raise UserError(f"there is no {shown(path)}; known are {known}")
     config = validated(Experiment, read_yaml(path), path)
-    if isinstance(source := config.first_stage.source, OfficialWeights):
+    if isinstance(source := getattr(config.first_stage, "source", None), OfficialWeights):
         sources = all_sources()
         kind = sources.sources[sources.archive_of(source.checkpoint)].members[source.checkpoint].kind
         if kind != config.first_stage.kind:

@@ -137,10 +137,16 @@ def load_own(
     try:
         network.load_state_dict(load_state(weights))
     except RuntimeError:
-        raise ReproduceError(f"{shown(weights)} does not fit {settings.factory}: run the stage first_stage again") from None
-    mean, std = (torch.tensor(part)[:, None, None] for part in (settings.preprocessing.mean, settings.preprocessing.std))
+        raise ReproduceError(
+            f"{shown(weights)} does not fit {settings.factory}: run the stage first_stage again"
+        ) from None
+    mean, std = (
+        torch.tensor(part)[:, None, None] for part in (settings.preprocessing.mean, settings.preprocessing.std)
+    )
     if {len(mean), len(std)} - {1, example.shape[1]}:
-        raise UserError(f"first_stage.preprocessing: the images have {example.shape[1]} channels; give one number for each")
+        raise UserError(
+            f"first_stage.preprocessing: the images have {example.shape[1]} channels; give one number for each"
+        )
 
     def prepare(images: Tensor) -> Tensor:
         return ((images + 1) / 2 - mean.to(images)) / std.to(images)

@@ -19,7 +19,7 @@ _ORDER = (
 
 _HEADER = """\
 # What `dvc repro` runs. `reproduce select` writes this file; it may also be edited by hand.
-#   reproduce select embedded                         every experiment of a profile, in paper, normalised and code
+#   reproduce select embedded                         every experiment, in paper, normalised and code (or in density)
 #   reproduce select full celeba_ae --variants code --seeds 0 1 2
 #   reproduce select embedded colormnist_ae --variants code --seeds 1 --add       beside what is there already
 """

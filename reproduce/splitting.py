@@ -198,7 +198,9 @@ class Split:
         if len(found) != 1:
             raise UserError(f"{name} is called {len(found)} times in one pass: name a layer that is called once")
         advice = "wrap it in a module that returns"
-        _check_batch(answer, len(x if z is None else z), returns=f"{type(self.network).__name__} returns", advice=advice)
+        _check_batch(
+            answer, len(x if z is None else z), returns=f"{type(self.network).__name__} returns", advice=advice
+        )
         return answer, found[0]
 
 

@@ -17,6 +17,8 @@ SIZES = {"digit": 14, "color": 18, "residual": 32}
 
 def claim(quantity: str, comparison: Any, than: float | str, **other: Any) -> Claim:
     entry = {"says": "so", "source": "there", "tolerance": 0.0, **other}
+    if isinstance(than, str):
+        entry = {"named": "the other", **entry}
     return Claim(quantity=quantity, comparison=comparison, than=than, **entry)
 
 
@@ -131,14 +133,14 @@ def test_a_factor_without_dimensions_is_not_judged() -> None:
     ("made", "wanted"),
     [
         (claim("metrics.swap.<concept>.<concept>.source", "above", "metrics.reconstruction.<concept>", tolerance=0.1),
-         "> reconstruction.<concept> − 10 pp"),
-        (claim("dims.color", "below", "dims.color", of="a"), "< dims.color of a"),
-        (claim("metrics.embedding.digit", "above", 0.8), "> 80 %"),
-        (claim("metrics.walk.digit.classes", "near", 10), "= 10"),
+         "above the other − 10 pp"),
+        (claim("dims.color", "below", "dims.color", of="a", named="the colour's"), "below the colour's in a"),
+        (claim("metrics.embedding.digit", "above", 0.8), "above 80 %"),
+        (claim("metrics.walk.digit.classes", "near", 10), "exactly 10"),
         (claim("metrics.factors.<factor>.variance", "near", 1.0, tolerance=0.2), "1 ± 0.2"),
     ],
 )  # fmt: skip
-def test_what_is_wanted_in_a_few_signs(made: Claim, wanted: str) -> None:
+def test_what_is_wanted_in_a_few_words(made: Claim, wanted: str) -> None:
     assert made.wanted == wanted
 
 
@@ -154,6 +156,8 @@ ENTRY = "says: s\n  source: p\n  quantity: dims.a\n  comparison: above\n  than: 
         (f"- {ENTRY}  tolerance: 0\n".replace("dims.a", "dims.<concpet>"), "<concpet> stands for nothing"),
         (f"- {ENTRY}  tolerance: 0\n".replace("than: 1", "than: dims.<concept>"), "which quantity lacks"),
         (f"- {ENTRY}  tolerance: 0\n  of: b\n", "not to a number"),
+        (f"- {ENTRY}  tolerance: 0\n  named: b\n", "named says what `than` is called"),
+        (f"- {ENTRY}  tolerance: 0\n".replace("than: 1", "than: dims.b"), "named says what `than` is called"),
         (f"- {ENTRY}  tolerance: 0\n".replace("above", "beside"), "comparison"),
         (f"- {ENTRY}  tolerance: 0\n- {ENTRY}  tolerance: 1\n", "the claim 's' is listed 2 times for dims.a: keep one"),
         ("says: a mapping\n", "the whole file"),
@@ -207,7 +211,8 @@ def test_the_committed_claims_in_a_table() -> None:
     # the bound that is another number of the run is told on the page and in the files
     mnist = next(part for part in table.parts() if part.name == "claims-mnist").display()
     row = mnist[mnist["quantity"] == "metrics.linear.z_tilde.softmax"].iloc[0]
-    assert row[["density: ours", "density: against", "wanted"]].tolist() == ["90.0 %", "60.0 %", "> linear.z.softmax"]
+    told = row[["density: ours", "density: against", "wanted"]].tolist()
+    assert told == ["90.0 %", "60.0 %", "above the share in z"]
     assert "60.0 %" in table.markdown()
     assert r"60.0 \%" in table.latex()
 
@@ -227,8 +232,8 @@ def test_the_counts_of_all_variants_have_the_same_total() -> None:
     assert paper.unmeasured > code.unmeasured
     judged = table.frame[table.frame["run"] == "code"]["holds"]
     assert (code.holds, code.fails) == ((judged == True).sum(), (judged == False).sum())  # noqa: E712
-    counts = f"{paper.holds} hold, {paper.fails} do not hold, and {paper.unmeasured} have nothing to measure"
-    assert f"paper: of {paper.total} claims, {counts}." in table.note
+    counts = f"{paper.holds} with “yes”, {paper.fails} with “no” and {paper.unmeasured} with a dash"
+    assert f"Of {paper.total} claims, paper has {counts}." in table.note
 
 
 def test_the_distribution_of_a_factor_is_judged_only_where_concepts_have_dimensions() -> None:

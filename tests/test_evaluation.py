@@ -1011,7 +1011,7 @@ def test_each_factor_of_a_mixture_is_that_of_its_options_image() -> None:
 def test_an_attribute_is_taken_from_an_image_without_and_one_with_it() -> None:
     hat = torch.tensor([True, False, False, True, True])
     arrays = mixed({"hat": hat}, {"hat": 3, "residual": 5}, [0, 1])
-    assert arrays["labels_0"].tolist() == ["without", "with"]
+    assert arrays["labels_0"].tolist() == ["hat: no", "hat: yes"]
     # the first ones that are not among the images themselves: 2 and 3
     assert arrays["tiles"][:4, 0, 0].tolist() == [[2, 30, 60], [2, 31, 61], [3, 30, 60], [3, 31, 61]]
     assert (arrays["inputs_0"].tolist(), arrays["inputs_1"].tolist()) == ([4, 5], [6, 7])

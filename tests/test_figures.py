@@ -175,9 +175,9 @@ def test_a_grid_names_factor_size_variant_and_dataset(kind: str, size: int) -> N
     figure = predictions(size=size) if kind == "predictions" else swaps({}, size=size)
     text = written(figure)
     assert "digit from the top row" in text
-    assert f"code: {size} dimensions" in text
+    assert f"variant code: {size} dimensions" in text
     assert DATASET in text
-    assert ("nothing to swap" in text) == (size == 0)
+    assert ("nothing is swapped" in text) == (size == 0)
 
 
 @pytest.mark.parametrize("dataset", [DATASET, "Rendered faces, a stand-in for CelebA " * 4])
@@ -227,7 +227,7 @@ def test_a_step_that_went_astray_does_not_flatten_a_training_curve() -> None:
     astray.loc[len(astray) // 2, "loss"] = 4000.0
     (ax,) = training_curve(astray, {**TITLES, "dims": {"residual": 64}}).axes
     assert ax.get_ylim()[1] < 70
-    assert "batch of latents" in ax.get_ylabel()
+    assert "training latents" in ax.get_ylabel()
 
 
 def test_a_long_title_of_a_training_curve_stays_inside() -> None:
@@ -331,7 +331,7 @@ def test_the_stage_says_whose_likelihood_the_curve_is(
     drawn: dict[str, Figure] = {}
     monkeypatch.setattr(figures, "save", lambda figure, path: drawn.update({path.name: figure}))
     figures.run("embedded", "colormnist_classifier", "code")
-    assert f"batch of {of} (nats)" in drawn["training.png"].axes[0].get_ylabel()
+    assert f"training {of} (nats)" in drawn["training.png"].axes[0].get_ylabel()
 
 
 @pytest.mark.parametrize("timed", [True, False])
@@ -396,7 +396,7 @@ def test_the_bars_are_the_counts_of_the_predictions() -> None:
     assert not heights[2]
     assert not heights[3]
     assert [text.get_text() for text in panels[2].texts] == ["0 dimensions: nothing to vary"]
-    words = "σ 2.50 · flips 25.0 % · entropy 50.0 %"
+    words = "σ 2.50 · changed 25.0 % · entropy 50.0 %"
     assert panels[4].get_title() == f"this input: {words}\nmean of 7 inputs: {words}"
 
 
@@ -427,7 +427,7 @@ def test_an_embedded_image_stands_at_its_factors_places() -> None:
     names = {text.get_text(): text.xy[1] for text in figure.axes[0].texts}  # type: ignore[attr-defined]
     middles = {name: np.median(places["digit"][truth["digit"] == k]) for k, name in enumerate("wxyz")}
     assert sorted(names, key=names.__getitem__) == sorted(middles, key=middles.__getitem__)
-    told = "k-NN accuracy (k = 7) of the digit in each factor's 1-D embedding: digit 90.0 %, color 20.0 %"
+    told = "the digit from each factor's 1-D embedding with accuracy 90.0 % (factor digit), 20.0 % (factor color)"
     assert told in " ".join(written(figure).split())
 
 
@@ -438,7 +438,7 @@ def test_four_attributes_stand_two_by_two_and_each_is_told_from_its_own_factor()
     accuracy = {**dict.fromkeys(names, 0.75), "rest": None}
     figure = embedded(places, truth, accuracy)
     assert {ax.get_subplotspec().get_geometry()[:2] for ax in figure.axes} == {(2, 2)}  # type: ignore[union-attr]
-    assert "of each attribute in its factor's 1-D embedding" in " ".join(written(figure).split())
+    assert "predicts each attribute from its factor's 1-D embedding" in " ".join(written(figure).split())
 
 
 def test_an_image_without_a_value_is_not_drawn_and_each_concept_has_its_own_names() -> None:
@@ -482,7 +482,7 @@ def test_a_walk_is_drawn_from_its_start_on() -> None:
     np.testing.assert_array_equal(np.asarray(data.get_offsets()), places)
     np.testing.assert_array_equal(np.asarray(start.get_offsets()), path[:1])
     assert first.get_xlabel() == "class odd is predicted in 25 % of the steps;\n2 classes occur"
-    assert second.texts[0].get_text() == "no dimension to walk in"
+    assert second.texts[0].get_text() == "0 dimensions: nothing to vary"
 
 
 def test_a_mosaic_has_each_image_in_its_row_and_column() -> None:
@@ -510,7 +510,7 @@ def test_a_direction_shows_the_strength_and_the_rate_below_each_column() -> None
     rates = {"hat": [0.0, 0.5, 1.0], "smile": [0.1, 0.2, 0.3]}
     metrics = {name: dict(zip(["-1.5", "0", "1.5"], shares, strict=True)) for name, shares in rates.items()}
     figure = directions_figure(arrays, {**TITLES, "metrics": {"directions": metrics}})
-    assert "s: mean z̃ of images with the attribute minus that of images without it" in " ".join(written(figure).split())
+    assert "mean z̃ of images with the attribute minus that of images without it" in " ".join(written(figure).split())
     assert "share of 1,234 held-out images" in written(figure)
     first, second = figure.axes
     np.testing.assert_array_equal(data_in(first), mosaic(CELLS))
@@ -537,13 +537,13 @@ def test_walks_in_both_spaces_stand_side_by_side() -> None:
         (plain_random, arrays["random_z"][None]),
     ):
         np.testing.assert_array_equal(data_in(ax), mosaic(images))
-    assert "sure of 91 %" in mapped.get_title()
-    assert "sure of 52 %" in plain.get_title()
-    assert "largest softmax at least 0.75" in " ".join(written(figure).split())
+    assert "sure at 91 %" in mapped.get_title()
+    assert "sure at 52 %" in plain.get_title()
+    assert "largest softmax is at least 0.75" in " ".join(written(figure).split())
     assert 0.75 in [line.get_xdata()[0] for line in sureness.lines]  # type: ignore[index]
     drawn = {line.get_label(): line.get_xydata() for line in plane.lines}
     np.testing.assert_array_equal(drawn["walk in z"], arrays["plane_z"])
-    np.testing.assert_array_equal(drawn["walk in z̃, mapped back"], arrays["plane_z_tilde"])
+    np.testing.assert_array_equal(drawn["walk in z̃"], arrays["plane_z_tilde"])
     reached = next(line.get_xydata() for line in sureness.lines if line.get_label() == "walks in z")
     assert [x for x, _ in reached] == sorted(arrays["sure_z"])
     assert [y for _, y in reached] == pytest.approx([100 * np.mean(arrays["sure_z"] >= x) for x, _ in reached])

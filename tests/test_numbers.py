@@ -55,7 +55,7 @@ def test_a_new_number_is_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     frame = pd.read_csv(io.StringIO(table.csv())).set_index(["variant", "factor"])
     assert frame.loc[("code", "digit"), "sharp edges"] == 0.875
     assert "|        87.5 % |" in table.markdown()
-    assert "Sharp edges: the share of edges that a swap leaves sharp." in table.markdown()
+    assert "“Sharp edges” is the share of edges that a swap leaves sharp." in table.markdown()
     assert r" & 87.5 \% \\" in table.latex()
     assert "sharp edges" in table.latex()
 
@@ -67,7 +67,7 @@ def test_a_new_number_is_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     claim = Claim(
         says="s", source="p", quantity="metrics.sharpness.<concept>", comparison="above", than=0.5, tolerance=0
     )
-    assert claim.wanted == "> 50 %"
+    assert claim.wanted == "above 50 %"
     claims = build_tables(runs, {}, [claim])["claims"].frame
     assert claims[["run", "ours", "holds"]].to_numpy().tolist() == [["paper", 0.25, False], ["code", 0.5, False]]
 
@@ -107,8 +107,8 @@ def test_a_place_outside_the_runs_numbers() -> None:
         ("table: fit", "table: fit\n    colum: x", "colum: unknown key"),
         ("rows: run x factor\n", "rows: run\n", "the table factors has no row per factor"),
         ("column: mean", "column: variance", "more than one column 'variance'"),
-        ("    title: Linear walks\n", "", "figures.linear.png.title: missing"),
-        ("    title: Linear walks\n", "    titel: Linear walks\n", "figures.linear.png.titel: unknown key"),
+        ("    title: Class transfer\n", "", "figures.transfer.png.title: missing"),
+        ("    title: Class transfer\n", "    titel: Class transfer\n", "figures.transfer.png.titel: unknown key"),
         ("{metrics.nll} nats", "−3 nats", "figures.training.png: numbers: 'On held-out data, the mean NLL is −3 nats"),
         ("{metrics.nll} nats", "{metrics.nll} of {metrics.pairs}", "a sentence has exactly one place in braces"),
     ],

@@ -30,7 +30,9 @@ ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "paper_configs"
 PUBLISHED, CLAIMS = CONFIGS / "published.yaml", CONFIGS / "claims.yaml"
 readme_table = runpy.run_path(str(ROOT / "tools/readme.py"))["readme_table"]
-OTHER_DISTANCE = "distance in our classifier's features (not FID)"
+OTHER_DISTANCE = "distance in the judge's features (not FID)"
+FOLLOWS, STAY = "swapped concept takes the source's value", "other concepts unchanged"
+ALL_STAY = "all concepts unchanged after a residual swap"
 MACHINE = {"train_seconds": 64.2, "device": "cpu", "peak_memory_mib": 892, "packages": {"torch": "2.14.1"}}
 AUTOENCODER, CLASSIFIER = "colormnist_ae", "colormnist_classifier"
 FACES, ANIMALS, ANIMALS_CLASSIFIER = "celeba_ae", "animalfaces_ae", "animalfaces_classifier"
@@ -239,6 +241,7 @@ def test_swaps_with_nulls(results: Path) -> None:
     columns = ["reconstruction", "judge", "error of the reconstruction"]
     assert plain.loc[(AUTOENCODER, "color"), columns].fillna(-1).tolist() == [0.96, -1, 0.02]
     assert plain.loc[(AUTOENCODER, "digit"), columns].fillna(-1).tolist() == [0.96, 0.99, -1]
+    assert (CLASSIFIER, "color") not in plain.index  # no number is there: a classifier shows no colour
     unseen = found[CLASSIFIER, "code", "digit", "color"]
     assert {unseen[name] for name in list(unseen)[list(unseen).index("concept") + 1 :]} == {""}
 
@@ -297,7 +300,7 @@ def test_everything_may_be_null(tmp_path: Path) -> None:
     other = copy.deepcopy(run) | {"variant": "paper", "metrics": {}}
     tables = build_tables([other, run], load_published(PUBLISHED))
     assert "–" in dict(table_files(tables))["fit.md"]
-    assert rows_of(readme_table([run]))[0]["swapped concept follows"] == "–"
+    assert rows_of(readme_table([run]))[0][FOLLOWS] == "–"
     assert "colormnist_ae" in page(tmp_path, [other, run])
     assert diff_runs(other, run)["quantity"].str.startswith("metrics").sum() == 0
 
@@ -502,18 +505,18 @@ def test_samples_stand_beside_the_published_fid() -> None:
 def test_why_there_is_no_fid_of_ours() -> None:
     runs = [make_density("mnist"), make_density("celeba")]
     full = build_tables(runs, load_published(PUBLISHED))["frechet"]
-    assert "no FID of ours" not in full.note
+    assert "FID was not computed" not in full.note
     assert all("FID − paper's" in part.frame for part in full.parts())
     for key in ("frechet", "frechet_prior", "frechet_reconstruction"):
         runs[1]["metrics"][key]["inception"] = None
     for asked, why in (
-        (False, "the configuration has inception: false there, which saves the download"),
+        (False, "the configuration sets inception: false, which saves the download"),
         (True, "the Inception network could not be fetched."),
     ):
         runs[1]["config"] = {"evaluation": {"samples": {"inception": asked}}}
         partly = build_tables(runs, load_published(PUBLISHED))["frechet"]
-        assert partly.note.count("no FID of ours") == 1
-        assert f"There is no FID of ours on celeba: {why}" in partly.note
+        assert partly.note.count("FID was not computed") == 1
+        assert f"Our FID was not computed for celeba: {why}" in partly.note
     assert ["FID − paper's" in part.frame for part in partly.parts()] == [True, False]
     none = build_tables(runs[1:], load_published(PUBLISHED))["frechet"]
     assert "− paper's" not in none.markdown()
@@ -549,15 +552,15 @@ def test_the_page_of_a_density(tmp_path: Path) -> None:
     section = text[text.index('<h2 id="mnist"') :]
     section = section[: section.index("</section>")]
     assert "No concept is named" in section
-    assert "at least 0.9 in 90.0\N{NO-BREAK SPACE}% (z̃), 60.0\N{NO-BREAK SPACE}% (z) of the midpoints" in section
+    assert "themselves (ends): 90.0\N{NO-BREAK SPACE}% (z̃), 60.0\N{NO-BREAK SPACE}% (z)." in section
     assert "On held-out data, the mean NLL is −3.500 nats at the end." in section
     assert "pair NLL" not in section
-    assert "is 12.50 (FID, Inception features), 3.250 (features of our own classifier)." in section
-    for absent in ("Swapping", "Dimensions of each factor", "Linear probes", "concept's factor"):
+    assert "is 12.50 (FID, Inception features), 3.250 (features of the judge)." in section
+    for absent in ("Swapping", "Sizes of the factors", "Linear probes", "concept's factor"):
         assert absent not in section
     headings = re.findall("<h3.*?>(.*?)</h3>", section)
     assert headings == [
-        "Linear walks",
+        "Linear interpolation and random walks",
         "Interpolation and samples",
         "Training curve of T",
         "Configuration and environment",
@@ -590,10 +593,10 @@ def test_the_response_stands_beside_the_papers(results: Path) -> None:
         run["metrics"]["response"] = {name: dict(zip(columns, of, strict=True)) for name, of in rates.items()}
         (results / "figures" / CLASSIFIER / run["variant"] / "response.png").write_bytes(png(7, 5))
     text = page(results, runs)
-    assert "The paper prints a standard deviation of 2.74 (digit), 0.19 (color), 0 (residual); of 1,000" in text
-    assert "1,000 predictions, 4 (color), 0 (residual) change." in text
-    assert "has a standard deviation of 2.800 (digit), 0.200 (color), 0.000 (residual)." in text
-    assert "changes in 90.0\N{NO-BREAK SPACE}% (digit), 0.4\N{NO-BREAK SPACE}% (color)" in text
+    assert "deviations of the predicted class&#39;s index: 2.74 (digit), 0.19 (color), 0 (residual). Of 1,000" in text
+    assert "1,000 predictions, 4 (color) and 0 (residual) change." in text
+    assert "has a standard deviation of 2.800 (factor digit), 0.200 (factor color), 0.000 (residual)." in text
+    assert "variations: 90.0\N{NO-BREAK SPACE}% (factor digit), 0.4\N{NO-BREAK SPACE}% (factor color)" in text
     assert text.count(">The network&#39;s response</h3>") == 1
 
 
@@ -614,7 +617,7 @@ def test_an_animation_stands_in_the_page_as_it_is(tmp_path: Path) -> None:
     (folder / "factors.webp").write_bytes((folder / "factors_small.webp").read_bytes())
     text = page(tmp_path, [make_run(AUTOENCODER, "code", {"digit": 14, "color": 18, "residual": 32})])
     assert text.count(f'href="{where}/factors.webp"') == 1
-    assert "The numbers of dimensions are 14 (digit), 18 (color), 32 (residual)." in text
+    assert "The numbers of dimensions are 14 (factor digit), 18 (factor color), 32 (residual)." in text
 
 
 def test_a_picture_opens_its_file_and_a_wide_one_has_the_whole_column(tmp_path: Path) -> None:
@@ -641,21 +644,27 @@ def test_the_captions_of_walks_and_directions_have_our_numbers(results: Path) ->
         (results / "figures" / CLASSIFIER / "code" / f"{name}.png").write_bytes(png(7, 5))
     captions = re.findall("<figcaption>(.*?)</figcaption>", page(results, [run]).replace("\N{NO-BREAK SPACE}", " "))
     assert (
-        "The number of classes predicted along the walk is 10 (digit). "
-        "The first prediction is kept in 8.8 % (digit) of the steps."
+        "The number of classes predicted along the walk is 10 (factor digit). "
+        "The prediction is the same as at the start in this share of the steps: 8.8 % (factor digit)."
     ) in captions
     changes = "changes from 6.0 % at λ = −1.5 to 96.0 % at λ = 1.5 (No-Hat)"
     assert f"The share of images that are judged to show the attribute {changes}." in captions
     assert (
-        "The judge gives some class a probability of at least 0.9 in 90.0 % (z̃), 60.0 % (z) of the midpoints. "
-        "In random walks, it does so in 80.0 % (z̃), 30.0 % (z) of the steps."
+        "The judge gives some class a probability of at least 0.9 in this share of the decoded midpoints in z̃ and in "
+        "z, and of the decoded images themselves (ends): 90.0 % (z̃), 60.0 % (z). "
+        "In random walks, it does so in this share of the steps: 80.0 % (z̃), 30.0 % (z)."
     ) in captions
-    (embedding,) = (
-        caption for caption in captions if caption.startswith("In the embedding of a factor, leave-one-out")
-    )
-    assert embedding.endswith("accuracy of 90.0 % (digit), 10.0 % (color), 20.0 % (residual).")
-    run["metrics"]["embedding"]["residual"] = None
-    assert "20.0\N{NO-BREAK SPACE}% (residual)" not in page(results, [run])
+    told = "From the 1-D embedding of each factor, leave-one-out k-nearest neighbours predict {} of {}."
+    accuracy = "the digit with a class-balanced accuracy"
+    assert told.format(accuracy, "90.0 % (factor digit), 10.0 % (factor color), 20.0 % (residual)") in captions
+    run["metrics"]["embedding"]["residual"] = None  # as where the concepts are attributes
+    own = "the attribute of the factor with a class-balanced accuracy"
+    text = page(results, [run]).replace("\N{NO-BREAK SPACE}", " ")
+    assert told.format(own, "90.0 % (factor digit), 10.0 % (factor color)") in text
+    run["metrics"]["embedding"] = dict.fromkeys(run["dims"])
+    assert "nothing to show" not in page(results, [run])
+    run["dims"] = dict(run["dims"], digit=0, color=0)
+    assert "No concept has a dimension, so there is nothing to show." in page(results, [run])
 
 
 def test_what_the_papers_figures_show_names_their_data(results: Path) -> None:
@@ -675,7 +684,8 @@ def test_what_the_papers_figures_show_names_their_data(results: Path) -> None:
 
 def test_variants_with_the_same_sizes_are_named(results: Path) -> None:
     runs = load_runs(results / "runs")[:3]
-    same = "In normalised and code, the sizes are the same, and so are T and all numbers."
+    same = "The variants normalised and code give the same sizes, so T and all its numbers are the same; "
+    same += "only the scores can differ."
     assert same not in page(results, runs)
     runs[1]["dims"] = dict(runs[2]["dims"])
     runs[1]["metrics"] = copy.deepcopy(runs[2]["metrics"])
@@ -693,9 +703,9 @@ def test_what_is_the_same_for_every_experiment_is_said_once(results: Path) -> No
     ):
         assert text.count(sentence) == 1
     assert text.count('<a href="#swaps">How to read this table</a>') == 1  # of two tables
-    assert text.count("The left column holds the target images") == 2  # a decoder's and a classifier's
+    assert text.count("The left column shows the target images") == 2  # a decoder's and a classifier's
     assert text.count("How to read this figure") == 1
-    assert text.count("T is trained to minimise") == 1
+    assert text.count("The NLLs of two variants can be compared only") == 1
 
 
 def test_every_source_of_a_published_value_is_named(results: Path) -> None:
@@ -718,7 +728,7 @@ def test_the_claims_that_hold_are_counted_in_the_order_of_the_variants(results: 
     assert list(counts) == ["paper", "normalised", "code"]
     assert len({sum(of) for of in counts.values()}) == 1  # hold, don't hold, nothing to measure
     section = text[text.index('<h2 id="claims">') :]
-    assert re.findall(r"(\w+): of \d+ claims, \d+ hold, \d+ do not hold", section) == ["paper", "normalised", "code"]
+    assert re.findall(r"Of \d+ claims, (\w+) has \d+ with “yes”", section) == ["paper", "normalised", "code"]
 
 
 def test_what_should_be_long_is_marked_apart_from_what_should_be_short(results: Path) -> None:
@@ -745,7 +755,7 @@ def test_chance_stands_beside_the_probes(results: Path) -> None:
     for run in runs:
         run["metrics"]["chance"] = {"digit": 0.113, "color": 0.0}
     table = build_tables(runs, {})["probes"]
-    explained = "Chance: the probe score of a guess that uses no factor."
+    explained = "“Chance” is the score of a guess that uses no factor: "
     assert explained in table.note
     assert explained in page(results, runs)
     assert table.frame["chance"].tolist()[:2] == [0.113, 0.0]
@@ -892,12 +902,21 @@ def test_readme_table(results: Path, other_runs: list[dict[str, Any]]) -> None:
         "86.2 %", "97.5 %", "97.5 %",
     ]  # fmt: skip
     assert list(shown)[2:] == [
-        "data", "network", "dimensions", "swapped concept follows", "other concepts stay", "all stay under residual"
+        "data", "network", "dimensions", FOLLOWS, STAY, ALL_STAY
     ]  # fmt: skip
-    assert rows[AUTOENCODER, "paper"]["swapped concept follows"] == "4.0 %"
+    assert rows[AUTOENCODER, "paper"][FOLLOWS] == "4.0 %"
     faces = rows[FACES, "code"]
-    assert (faces["other concepts stay"], faces["all stay under residual"]) == ("71.0 %", "62.0 %")
+    assert (faces[STAY], faces[ALL_STAY]) == ("71.0 %", "62.0 %")
     animal = rows[ANIMALS_CLASSIFIER, "code"]
     assert list(animal.values())[2:] == [
         "rendered animals, a stand-in for AnimalFaces", "classifier", "class 20, residual 44", "86.2 %", "–", "97.5 %"
     ]  # fmt: skip
+
+
+def test_readme_leaves_out_a_variant_only_if_it_gives_the_sizes_of_another(results: Path) -> None:
+    runs = load_runs(results / "runs")
+    left_out = "`normalised` gives the same sizes as `code`, so the table leaves it out."
+    assert left_out not in " ".join(readme_table(runs).split())
+    for run in runs:
+        run["dims"] = runs[2]["dims"]
+    assert left_out in " ".join(readme_table(runs).split())

@@ -76,19 +76,19 @@ def rows(name: str) -> Iterator[dict[str, str]]:
     stage = config.first_stage
     channels = 1 if config.dataset.name in ("mnist", "fashionmnist") else 3
     sizes = {"in_channels": channels, "image_size": config.dataset.image_size}
-    found: Any = [("first_stage", stage.training, network_flop(stage, latent_dim=stage.latent_dim, **sizes))]
+    found: Any = [(stage.kind, stage.training, network_flop(stage, latent_dim=stage.latent_dim, **sizes))]
     if isinstance(stage, AutoencoderStage):
-        found.append(("first_stage, judge", stage.judge.training, network_flop(stage.judge, **sizes)))
+        found.append(("judge", stage.judge.training, network_flop(stage.judge, **sizes)))
     latents = 2 if config.concepts else 1  # per example
     of_t = flow_flop(stage.latent_dim, **config.flow.model_dump()) * latents / 2
-    for title, training, flop in [*found, ("train", config.training, of_t)]:
+    for title, training, flop in [*found, ("T", config.training, of_t)]:
         step = flop * training.batch_size
         yield {
             "experiment": name,
             "training": title,
             "steps × batch": f"{training.steps:,} × {training.batch_size}",
             "GFLOP per step": short(step / 1e9),
-            "H100, hours": short(training.steps * max(step / H100, T_STARTS if title == "train" else 0) / 3600),
+            "H100, hours": short(training.steps * max(step / H100, T_STARTS if title == "T" else 0) / 3600),
             "2 CPU cores, days": short(training.steps * step / CPU / 86400),
         }
 

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from textwrap import fill
 
 import pandas as pd
 
@@ -10,7 +11,7 @@ from reproduce.errors import ReproduceError, UserError
 from reproduce.files import write_text
 from reproduce.paths import ROOT, results
 from reproduce.pipeline import in_order
-from reproduce.report.formats import Row, escape_markdown, markdown_grid, show
+from reproduce.report.formats import Row, markdown_grid, show
 from reproduce.report.runs import Run, concepts, load_runs, value
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
@@ -27,6 +28,24 @@ def _lowest(run: Run, swapped: Sequence[str], side: str) -> str:
     return show(min((share for share in shares if share is not None), default=None), "share")
 
 
+_LEGEND = (
+    "The dimensions are those of z̃ = T(z); the factor of each concept gets some of them, and the residual the rest. A "
+    "swap replaces one factor of an image by the factor of another image, the source. The last three columns are "
+    "shares of swaps. Where an experiment has several concepts, the table shows the lowest share. A dash means that "
+    "there is no other concept. In `paper`, values other than 0 % and 100 % come from errors of the reconstruction and "
+    "the judge."
+)
+
+
+def _alike(runs: Sequence[Run]) -> list[str]:
+    """The sentence that says why `normalised` has no row, if it gives the sizes of `code` in every experiment."""
+    sizes = {(run["experiment"], run["variant"]): run["dims"] for run in runs if run["seed"] == 0}
+    pairs = [(dims, sizes.get((name, "code"))) for (name, variant), dims in sizes.items() if variant == "normalised"]
+    if not pairs or any(one != other for one, other in pairs):
+        return []
+    return ["In all these experiments, `normalised` gives the same sizes as `code`, so the table leaves it out."]
+
+
 def readme_table(runs: Sequence[Run]) -> str:
     """The paper's formula against the official code, in Markdown: a row per experiment with concepts and variant."""
     rows: list[Row] = []
@@ -35,18 +54,12 @@ def readme_table(runs: Sequence[Run]) -> str:
             *named, residual = run["dims"]
             row = {"experiment": run["experiment"], "variant": run["variant"], "data": run["dataset"]}
             row |= {"network": run["kind"], "dimensions": ", ".join(f"{key} {n}" for key, n in run["dims"].items())}
-            row |= {"swapped concept follows": _lowest(run, named, "source")}
-            row |= {"other concepts stay": _lowest(run, named, "target")}
-            rows.append(row | {"all stay under residual": _lowest(run, [residual], "target")})
-    legend = (
-        "A swap replaces one factor of an image by that of another image, the source. “Swapped concept follows”: the "
-        "share of swaps of a concept's factor after which the image shows the source's value of that concept. “Other "
-        "concepts stay”: the share of the same swaps after which another concept is unchanged. “All stay under "
-        "residual”: the share of swaps of the residual after which a concept is unchanged. Each is the lowest over the "
-        "concepts; a dash: there is nothing to measure."
-    )
+            row |= {"swapped concept takes the source's value": _lowest(run, named, "source")}
+            row |= {"other concepts unchanged": _lowest(run, named, "target")}
+            rows.append(row | {"all concepts unchanged after a residual swap": _lowest(run, [residual], "target")})
     frame = pd.DataFrame(rows, dtype=object)
-    return f"{markdown_grid(frame, [position > 4 for position in range(frame.shape[1])])}\n\n{escape_markdown(legend)}"
+    grid = markdown_grid(frame, [position > 4 for position in range(frame.shape[1])])
+    return f"{grid}\n\n{fill(' '.join([_LEGEND, *_alike(runs)]), 120)}"
 
 
 def inject(text: str, table: str) -> str:

@@ -97,7 +97,10 @@ def factor_options(subject: Subject, factor: str, images: list[int]) -> list[tup
     if not is_attribute(truth):
         names, there = subject.value_names(factor), known(truth)
         return [(str(names[truth[image]]) if there[image] else "unknown", image) for image in images]
-    options = {label: truth.eq(value).nonzero()[:, 0].tolist() for label, value in (("without", 0), ("with", 1))}
+    options = {
+        label: truth.eq(value).nonzero()[:, 0].tolist()
+        for label, value in ((f"{factor}: no", 0), (f"{factor}: yes", 1))
+    }
     if not all(options.values()):
         raise UserError(f"evaluation.mix: all or none of the {len(truth)} held-out images have {factor}: take more")
     return [

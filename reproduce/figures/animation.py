@@ -83,7 +83,7 @@ def _background(arrays: Arrays, moving: int, run: Mapping[str, Any]) -> tuple[Im
     places, truth = named(arrays, "factor_"), named(arrays, "concept_")
     width, height = _IMAGE + (_STRIP + _GAP) * len(places) + 2 * _GAP, _HEAD + _IMAGE + _GAP
     figure = plt.figure(figsize=(width, height), dpi=_DPI)
-    title = f"{run['dataset']}, {run['name']}"
+    title = f"{run['dataset']}, variant {run['name']}"
     figure.text(0.5, 1 - 0.06 / height, title, ha="center", va="top", fontsize=8, color="#555555")
     strips = {}
     for k, (factor, points) in enumerate(places.items()):

@@ -19,8 +19,8 @@ def training_curve(log: pd.DataFrame, run: Mapping[str, Any]) -> Figure:
     low, high = log["loss"].min(), log["loss"].quantile(0.9)
     margin = 0.05 * (high - low + 1e-9)
     ax.set_ylim(low - margin, high + 4 * margin)
-    ax.set(xlabel="training step", ylabel=f"NLL of a batch of {of} (nats)")
+    ax.set(xlabel="training step", ylabel=f"NLL of training {of} (nats)")
     below = wrapped(run["dataset"], inches=figure.get_figwidth(), fontsize=8.5)
-    ax.set_title(f"Training T, {run['name']}" + "\n" * len(below), fontsize=11)
+    ax.set_title(f"Training of T, variant {run['name']}" + "\n" * len(below), fontsize=11)
     ax.text(0.5, 1.03, "\n".join(below), transform=ax.transAxes, ha="center", fontsize=8.5, color="#555555")
     return figure

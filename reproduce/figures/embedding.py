@@ -52,7 +52,7 @@ def embedding_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
                     names[number], (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=9,
                     fontweight="bold", annotation_clip=False,
                 )  # fmt: skip
-    headed(figure, f"Embedded factors, {run['name']}", *_accuracies(arrays, run), run["dataset"])
+    headed(figure, f"Embedded factors, variant {run['name']}", *_accuracies(arrays, run), run["dataset"])
     return figure
 
 
@@ -64,20 +64,20 @@ def _accuracies(arrays: Arrays, run: Mapping[str, Any]) -> list[str]:
     told = {name: known_values(values)[1] for name, values in named(arrays, "concept_").items() if values.ndim == 1}
     classes = [concept for concept, values in told.items() if values.dtype.kind == "i"]
     if not classes:
-        asked = "each attribute in its factor's"
+        asked = "each attribute from its factor's"
     else:
-        asked = f"the {classes[0]} in each factor's" if len(told) == 1 else "each concept in its factor's"
-    shares = ", ".join(f"{name} {100 * value:.1f} %" for name, value in found.items())
-    return [f"k-NN accuracy (k = {arrays['neighbours']}) of {asked} 1-D embedding: {shares}"]
+        asked = f"the {classes[0]} from each factor's" if len(told) == 1 else "each concept from its factor's"
+    shares = ", ".join(f"{100 * value:.1f} % (factor {name})" for name, value in found.items())
+    return [f"k-NN (k = {arrays['neighbours']}) predicts {asked} 1-D embedding with accuracy {shares}"]
 
 
 def _draw_points(ax: Axes, points: np.ndarray, *, truth: np.ndarray, concept: str, n_classes: int) -> None:
     """Draw `points` `[n, 2]` in the colours of their `truth`, and write which concept that is."""
     x, y = points.T
     if truth.dtype == bool:
-        for value, color, word in zip((False, True), ATTRIBUTE_COLORS, ("without", "with"), strict=True):
+        for value, color, word in zip((False, True), ATTRIBUTE_COLORS, ("no", "yes"), strict=True):
             shown = truth == value
-            ax.scatter(x[shown], y[shown], s=9, color=color, linewidths=0, alpha=0.8, label=f"{word} {concept}")
+            ax.scatter(x[shown], y[shown], s=9, color=color, linewidths=0, alpha=0.8, label=f"{concept}: {word}")
         ax.legend(  # in the title's place, away from the points
             loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9, markerscale=2, frameon=False,
             columnspacing=1.2, handletextpad=0.2,
@@ -120,7 +120,7 @@ def walk_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
     for ax, (factor, path) in zip(axes, walks.items(), strict=True):
         found = run["metrics"]["walk"][factor]
         if found is None:
-            empty_panel(ax, "no dimension to walk in")
+            empty_panel(ax, "0 dimensions: nothing to vary")
         else:
             ax.set(xticks=[], yticks=[])
             _draw_points(ax, places, truth=classes, concept="class", n_classes=len(names))
@@ -134,7 +134,7 @@ def walk_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
             ax.scatter(x[0], y[0], marker="*", s=170, color="white", edgecolors="black", linewidths=1.2, zorder=4)
             occur = "1 class occurs" if found["classes"] == 1 else f"{found['classes']} classes occur"
             ax.set_xlabel(f"class {start} is predicted in {100 * found['stays']:.0f} % of the steps;\n{occur}")
-        ax.set_title(f"walk in {factor} ({run['dims'][factor]} dims)", fontsize=11)
-    title = f"Ornstein-Uhlenbeck walk in one factor, {run['name']}"
-    headed(figure, title, f"z in 2-D UMAP, ☆ the input; {run['dataset']}")
+        ax.set_title(f"walk in {factor} ({run['dims'][factor]} dimensions)", fontsize=11)
+    title = f"Ornstein-Uhlenbeck walk in one factor, variant {run['name']}"
+    headed(figure, title, "2-D UMAP of z; the star ☆ is the image where the walk starts", run["dataset"])
     return figure

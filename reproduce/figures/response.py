@@ -1,4 +1,4 @@
-"""What a classifier predicts for one image in many variants of each factor."""
+"""What a classifier predicts for one image in many variations of each factor."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,14 +38,14 @@ def response_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
             numbers = {"this input": "response", f"mean of {arrays['averaged']} inputs": "response_mean"}
             words = [f"{of}: {_words(run['metrics'][metric][factor])}" for of, metric in numbers.items()]
             left.set_title("\n".join(words), fontsize=8.5, fontweight="normal")
-        left.set_ylabel(f"{factor}\n{size} dims", fontweight="bold")
+        left.set_ylabel(f"{factor}\n{size} dimensions", fontweight="bold")
         left.set_xlim(-0.6, len(names) - 0.4)
         if row < len(dims) - 1:
             right.tick_params(labelbottom=False)
     _name_classes(left, names)
-    left.set_xlabel(f"predicted class, of {log_softmax.shape[1]:,} variants")
-    right.set_xlabel(f"log-softmax of the original class, {names[int(arrays['own'])]}")
-    headed(figure, f"Response to each factor, {run['name']}", run["dataset"])
+    left.set_xlabel(f"predicted class of {log_softmax.shape[1]:,} variations")
+    right.set_xlabel(f"log-softmax of the class predicted for the input, {names[int(arrays['own'])]}")
+    headed(figure, f"Response to each factor, variant {run['name']}", run["dataset"])
     return figure
 
 
@@ -73,5 +73,5 @@ def _name_classes(ax: Axes, names: Sequence[str]) -> None:
 
 
 def _words(numbers: Mapping[str, float]) -> str:
-    flips, entropy = (f"{100 * numbers[name]:.1f} %" for name in ("flip_rate", "entropy"))
-    return f"σ {numbers['sigma']:.2f} · flips {flips} · entropy {entropy}"
+    changed, entropy = (f"{100 * numbers[name]:.1f} %" for name in ("flip_rate", "entropy"))
+    return f"σ {numbers['sigma']:.2f} · changed {changed} · entropy {entropy}"

@@ -34,8 +34,8 @@ def grid_figures(arrays: Arrays, run: Mapping[str, Any]) -> dict[str, Figure]:
     """
     figures = {}
     for k, (factor, size) in enumerate(run["dims"].items()):
-        effect = f"{size} dimensions" if size else "0 dimensions: nothing to swap"
-        title = (f"{factor} from the top row", f"{run['name']}: {effect}", run["dataset"])
+        effect = f"{size} dimensions" if size else "0 dimensions, so nothing is swapped"
+        title = (f"{factor} from the top row", f"variant {run['name']}: {effect}", run["dataset"])
         shown = {**arrays, "cells": arrays[f"cells_{k}"]}
         if run["kind"] != "autoencoder":
             figures[f"predictions_{factor}.png"] = _prediction_grid(shown, title)
@@ -57,7 +57,7 @@ def _swap_grid(arrays: Arrays, title: Sequence[str]) -> Figure:
 
 
 def _prediction_grid(arrays: Arrays, title: Sequence[str]) -> Figure:
-    """Predicted classes `cells` `[R, C]`, by name where there are names, tinted by whose class each is."""
+    """Predicted classes `cells` `[R, C]`, by name where there are names, in the colour of whose class each is."""
     figure, axes = _frame(arrays, title)
     names, cells = arrays.get("class_names"), arrays["cells"]
     words = [[textwrap.fill(str(k if names is None else names[k]), 12) for k in row] for row in cells]

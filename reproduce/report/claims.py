@@ -32,6 +32,7 @@ class Claim(Strict):
     tolerance: NonNegativeFloat
     experiments: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     of: Text | None = None
+    named: Text | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Claim":
@@ -42,21 +43,23 @@ class Claim(Strict):
             raise ValueError(f"than has {', '.join(loose)}, which quantity lacks")
         if self.of is not None and not isinstance(self.than, str):
             raise ValueError("of names where `than` is looked up: it belongs to a place in the JSON, not to a number")
+        if isinstance(self.than, str) != (self.named is not None):
+            raise ValueError("named says what `than` is called: it belongs to a place in the JSON, and only to one")
         return self
 
     @property
     def wanted(self) -> str:
-        """The comparison in a few signs, such as `> reconstruction.<concept> − 10 pp`."""
+        """The comparison in a few words, such as `above the share without a swap − 10 pp`."""
         percent = kind_of(self.quantity) == "share"
         if isinstance(self.than, str):
-            bound = self.than.removeprefix("metrics.") + (f" of {self.of}" if self.of is not None else "")
+            bound = f"{self.named}" + (f" in {self.of}" if self.of is not None else "")
         else:
             bound = f"{100 * self.than:g} %" if percent else f"{self.than:g}"
         by = f"{100 * self.tolerance:g} pp" if percent else f"{self.tolerance:g}"
         if self.comparison == "near":
-            return f"{bound} ± {by}" if self.tolerance else f"= {bound}"
-        sign, direction = (">", "−") if self.comparison == "above" else ("<", "+")
-        return f"{sign} {bound} {direction} {by}" if self.tolerance else f"{sign} {bound}"
+            return f"{bound} ± {by}" if self.tolerance else f"exactly {bound}"
+        sign = "−" if self.comparison == "above" else "+"
+        return f"{self.comparison} {bound} {sign} {by}" if self.tolerance else f"{self.comparison} {bound}"
 
     def margin(self, ours: float, against: float) -> float:
         """By how much the claim holds; where it is negative, the claim fails. At 0 `near` holds, the others fail."""
@@ -160,8 +163,8 @@ class Count(NamedTuple):
     unmeasured: int
 
     def __str__(self) -> str:
-        counts = f"{self.holds} hold, {self.fails} do not hold, and {self.unmeasured} have nothing to measure"
-        return f"{self.run}: of {self.total} claims, {counts}"
+        counts = f"{self.holds} with “yes”, {self.fails} with “no” and {self.unmeasured} with a dash"
+        return f"Of {self.total} claims, {self.run} has {counts}"
 
 
 def count_claims(frame: pd.DataFrame) -> list[Count]:

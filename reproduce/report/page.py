@@ -76,9 +76,9 @@ def _parts(table: Table, collapsed: Mapping[str, Sequence[str]]) -> dict[str, di
 
 
 def _summary(tables: Mapping[str, Table]) -> dict[str, Any]:
-    """For each run name how many claims hold, and how many of the published dimensions are met."""
+    """For each run name how many claims hold, and how many of the published sizes its own are near to."""
     hold, fail, unmeasured = (f"claims: {what}" for what in ("hold", "do not hold", "nothing to measure"))
-    met, rows = "published dimensions: met", {}
+    met, rows = "published sizes: within tolerance", {}
     for of in count_claims(tables["claims"].frame) if "claims" in tables else ():
         rows[of.run] = {"variant": of.run, hold: of.holds, fail: of.fails, unmeasured: of.unmeasured}
     for key, own in tables["published"].frame.groupby(["variant", "seed"], sort=False) if "published" in tables else ():
@@ -86,7 +86,7 @@ def _summary(tables: Mapping[str, Table]) -> dict[str, Any]:
         rows.setdefault(name, {"variant": name})[met] = f"{own['holds'].sum()} of {len(own)}"
     kinds: dict[str, Kind] = {"variant": "text", hold: "count", fail: "count", unmeasured: "count", met: "text"}
     table = Table("summary", "", "", "", framed(list(rows.values()), kinds), kinds)
-    return _grid(table, "Counts of the paper's claims and of the published dimensions")
+    return _grid(table, "Counts of the paper's claims and of the published sizes")
 
 
 def _collapsed(runs: Sequence[Run]) -> dict[str, list[str]]:
@@ -129,7 +129,8 @@ def _experiment(
         "name": name,
         "run": runs[0],
         "details": details,
-        "bars": [(run_name(run), run["dims"]) for run in runs] + [(of.source, of.dims) for of in theirs],
+        "bars": [("ours", run_name(of), of["dims"]) for of in runs]
+        + [("published", of.source, of.dims) for of in theirs],
         "alike": [names for names in alike.values() if len(names) > 1],
         "blocks": blocks(runs, figures_dir, published),
         "mix": mix(runs, figures_dir) if runs[0]["kind"] == "autoencoder" and concepts(runs) else None,

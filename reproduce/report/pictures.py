@@ -17,7 +17,7 @@ from reproduce.report.runs import Run, concepts, run_name, value
 
 _QUALITY, _MIX_QUALITY = 75, 80  # an eighth of the PNG, which stands beside the page
 _WIDE = 1000  # a picture of more pixels is legible only over the width of the whole column
-_NAMES = {"z_tilde": "z̃", "inception": "FID, Inception features", "classifier": "features of our own classifier"}
+_NAMES = {"z_tilde": "z̃", "inception": "FID, Inception features", "classifier": "features of the judge"}
 
 Picture = dict[str, Any]
 """One figure of one run: the run's `name`, the `uri`, the `size`, `alt` and `caption`, the `link` to its own file, and
@@ -35,16 +35,16 @@ def _encoded(path: Path, *, quality: int = _QUALITY) -> tuple[str, tuple[int, in
 
 
 def _numbers(run: Run, place: str) -> str:
-    """What stands at `place`, or at every name that `*` stands for: `91.0 % (digit), 12.0 % (color)`, or nothing."""
+    """What stands at `place`, or at every name that `*` stands for: `0.5 (factor digit), 0.1 (residual)`; or ''."""
     before, *after = (part.strip(".").split(".") for part in place.split("*"))
     if not after:
         number = value(run, *before)
         return "" if number is None else show(number, kind_of(place))
-    parts = []
+    parts, names = [], {**{concept: f"factor {concept}" for concept in concepts([run])}, **_NAMES}
     for name in value(run, *before) or {}:
         number = value(run, *before, name, *filter(None, after[0]))
         if number is not None and not isinstance(number, dict):
-            parts.append(f"{show(number, kind_of(place.replace('*', name)))} ({_NAMES.get(name, name)})")
+            parts.append(f"{show(number, kind_of(place.replace('*', name)))} ({names.get(name, name)})")
     return ", ".join(parts)
 
 
@@ -64,6 +64,13 @@ def _outcome(run: Run, factor: str) -> str:
     return f"The factor {factor} has {size} of {total} dimensions.{said}"
 
 
+def _neighbours(run: Run) -> str:
+    """What is predicted from the embeddings, and how well: see `evaluation.embedding.factor_accuracy`."""
+    found, of_residual = _numbers(run, "metrics.embedding.*"), value(run, "metrics", "embedding", [*run["dims"]][-1])
+    predicted = "the attribute of the factor" if of_residual is None else f"the {concepts([run])[0]}"
+    return f"{predicted} with a class-balanced accuracy of {found}" if found else ""
+
+
 def _directions(run: Run) -> str:
     parts = []
     for name, rates in (value(run, "metrics", "directions") or {}).items():
@@ -74,13 +81,15 @@ def _directions(run: Run) -> str:
 
 
 def _caption(figure: Figure, run: Run, factor: str) -> str:
-    """The sentences of `figure.numbers` for which the run has numbers."""
-    said = []
+    """The sentences of `figure.numbers` for which the run has numbers; or why it has none."""
+    said, special = [], {"outcome": _outcome(run, factor or "class")}
+    special |= {"directions": _directions(run), "neighbours": _neighbours(run)}
     for sentence in figure.sentences:
         place = sentence.partition("{")[2].partition("}")[0]
-        special = {"outcome": _outcome(run, factor or "class"), "directions": _directions(run)}
         found = special[place] if place in special else _numbers(run, place)
         said += [sentence.replace(f"{{{place}}}", found)] if found else []
+    if not said and concepts([run]) and not any(run["dims"][name] for name in concepts([run])):
+        return "No concept has a dimension, so there is nothing to show."
     return " ".join(said).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
@@ -103,9 +112,9 @@ def _paper(file: str, experiment: str, published: Published) -> str:
     text = declarations().figures[file].paper
     for theirs in published.get(experiment, NOTHING).response if file == "response.png" else ():
         sigmas = ", ".join(f"{sigma:g} ({name})" for name, sigma in theirs.sigma.items())
-        differ = ", ".join(f"{count} ({name})" for name, count in theirs.differ.items())
-        text += f" The paper prints a standard deviation of {sigmas}; "
-        text += f"of {theirs.answers:,} predictions, {differ} change."
+        differ = " and ".join(f"{count} ({name})" for name, count in theirs.differ.items())
+        text += f" It prints these standard deviations of the predicted class's index: {sigmas}. "
+        text += f"Of {theirs.answers:,} predictions, {differ} change."
     return text
 
 
@@ -138,7 +147,7 @@ def blocks(runs: Sequence[Run], figures_dir: Path, published: Published) -> list
 def mix(runs: Sequence[Run], figures_dir: Path) -> dict[str, Any] | None:
     """Every mixture of a few images' factors in one picture (`mix.png`), None where no run has it.
 
-    Adds to what `mix.json` says of it the picture itself, how many `rows` of tiles it has, and its data.
+    Adds to what `mix.json` says of it the picture itself, how many `rows` of tiles it has, its run and its data.
     """
     preferred = _preferred([run_name(run) for run in runs])
     for run in sorted(runs, key=lambda run: run_name(run) != preferred):
@@ -146,6 +155,6 @@ def mix(runs: Sequence[Run], figures_dir: Path) -> dict[str, Any] | None:
         if path.is_file():
             sheet = read_json(path.with_suffix(".json"))
             uri, (_, height) = _encoded(path, quality=_MIX_QUALITY)
-            about = {"name": run["experiment"], "dataset": run["dataset"], "rows": height // sheet["tile"]}
-            return {**sheet, **about, "uri": uri}
+            about = {"name": run["experiment"], "run": run_name(run), "dataset": run["dataset"]}
+            return {**sheet, **about, "rows": height // sheet["tile"], "uri": uri}
     return None

@@ -30,11 +30,11 @@ def _table(name: str, rows: Sequence[Row], *, kinds: Mapping[str, Kind], more: s
 def _explained(numbers: Sequence[Number], rows: Sequence[Row]) -> Iterator[str]:
     """A sentence for each column that is not empty."""
     if any("dimensions" in row for row in rows):
-        yield f"Dimensions: {declared('dims.<factor>').words}."
+        yield f"“Dimensions” is {declared('dims.<factor>').words}."
     for number in numbers:
-        filled = " and ".join(column for column in number.columns if any(row[column] is not None for row in rows))
+        filled = [column for column in number.columns if any(row[column] is not None for row in rows)]
         if filled:
-            yield f"{filled[0].upper()}{filled[1:]}: {number.words}."
+            yield f"{' or '.join(f'“{column[:1].upper()}{column[1:]}”' for column in filled)} is {number.words}."
 
 
 def _declared(name: str, runs: Sequence[Run]) -> Table:
@@ -44,7 +44,7 @@ def _declared(name: str, runs: Sequence[Run]) -> Table:
     kinds: dict[str, Kind] = dict(_RUN) if "run" in per else {"experiment": "text", "dataset": "text"}
     kinds |= {table.factor_column: "text", "dimensions": "count"} if "factor" in per else {}
     kinds |= {"concept": "text"} if "concept" in per else {}
-    kinds |= {column: number.kind for number in numbers for column in number.columns}
+    kinds |= (columns := {column: number.kind for number in numbers for column in number.columns})
     rows: list[Row] = []
     for run in runs:
         names = concepts([run])
@@ -54,12 +54,12 @@ def _declared(name: str, runs: Sequence[Run]) -> Table:
             for number in numbers:
                 row[number.columns[0 if names else -1]] = value(run, *number.keys(factor=factor, concept=concept))
             row = {column: row.get(column) for column in kinds}
-            if row not in rows:  # what has a row per experiment is the same in each of its runs
+            # what has a row per experiment is the same in each of its runs, and may not be measurable at all
+            if row not in rows and ("run" in per or any(row[column] is not None for column in columns)):
                 rows.append(row)
-    columns = [column for number in numbers for column in number.columns]
     reading: dict[str, Any] = {"more": " ".join(_explained(numbers, rows))}
     if "concept" in per and "factor" in per:
-        reading |= {"split": True, "spread": Spread("concept", columns, by_value=len(columns) == 1)}
+        reading |= {"split": True, "spread": Spread("concept", [*columns], by_value=len(columns) == 1)}
     return _table(name, rows, kinds=kinds, **reading)
 
 
@@ -142,10 +142,10 @@ _SAMPLES = {
     "frechet_reconstruction": "ours: reconstructions",
 }
 _NO_FID = {
-    False: "the configuration has inception: false there, which saves the download of the Inception network",
+    False: "the configuration sets inception: false, which saves the download of the Inception network",
     True: "the Inception network could not be fetched",
 }
-_OTHER_DISTANCE = "distance in our classifier's features (not FID)"
+_OTHER_DISTANCE = "distance in the judge's features (not FID)"
 
 
 def _lacks_fid(run: Run, *, wanted: bool) -> bool:
@@ -170,7 +170,7 @@ def _frechet(runs: Sequence[Run], published: Published) -> Table:
             row = _run_cells(run) | {"method": method, "source": run_name(run), "FID": fid, _OTHER_DISTANCE: other}
             rows.append(row | {"FID − paper's": difference(paper, fid) if key == "frechet" else None})
     more = " ".join(
-        f"There is no FID of ours on {', '.join(names)}: {why}."
+        f"Our FID was not computed for {', '.join(names)}: {why}."
         for wanted, why in _NO_FID.items()
         if (names := dict.fromkeys(run["experiment"] for run in measured if _lacks_fid(run, wanted=wanted)))
     )
