@@ -19,13 +19,13 @@ from reproduce.intake.sources import Sources
 from reproduce.likelihood import Variance
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.flow import FlowSize
-from reproduce.models.weights import load_network
-from reproduce.own_network import InterpretedLayer, OwnSettings, load_own
+from reproduce.own_network import OwnSettings
 from reproduce.paths import CONFIGS, DOWNLOADS, MIRROR, experiment_config
 from reproduce.schema import Strict, WordOrSection, read_yaml, validated
 from reproduce.training.objective import AutoencoderObjective
 from reproduce.training.optimisation import FlowTraining, NetworkTraining
 
+Role = Literal["autoencoder", "classifier"]  # what the interpreted network answers with: images, or classes
 DENSITY = "density"  # the variant of an experiment without concepts
 _VARIANTS = CONFIGS / "variants.yaml"
 
@@ -58,14 +58,11 @@ class AutoencoderStage(Network):
 
     kind: Literal["autoencoder"]
     role: ClassVar[Role] = "autoencoder"
+    layer: ClassVar[None] = None
     latent_dim: Count
     objective: AutoencoderObjective
     judge: Judge
     network_type: ClassVar[type[Autoencoder | Classifier]] = Autoencoder
-
-    def load(self, folder: Path, data: ImageData) -> Autoencoder:
-        """The network that the stage first_stage left in `folder`."""
-        return load_network(folder / NETWORK, Autoencoder)
 
     @model_validator(mode="after")
     def _reached(self) -> "AutoencoderStage":
@@ -89,24 +86,12 @@ class ClassifierStage(Network):
     latent_dim: Count
     layer: str | None = None
 
-    def load(self, folder: Path, data: ImageData) -> Classifier | InterpretedLayer:
-        """The network that the stage first_stage left in `folder`."""
-        network = load_network(folder / NETWORK, Classifier)
-        if self.layer is None:
-            return network
-        return InterpretedLayer(split(network, self.layer, data.examples()))
-
 
 class ModuleStage(OwnSettings):
     """A network of the user's own as the interpreted one; swaps are measured on its predictions."""
 
     kind: Literal["module"]
     role: ClassVar[Role] = "classifier"
-
-    def load(self, folder: Path, data: ImageData) -> InterpretedLayer:
-        """The network that the stage first_stage left in `folder`."""
-        values = data.value_names.get(self.concept, ATTRIBUTE_VALUES)
-        return load_own(self, folder=ROOT, weights=folder / NETWORK, values=values, example=data.examples())
 
 
 AnyNetwork = AutoencoderStage | ClassifierStage | Judge

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -10,15 +11,28 @@ from tqdm import tqdm
 
 from reproduce.errors import ReproduceError
 from reproduce.files import read_array, write_array
-from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
+from reproduce.models.convolutional import Posterior
 from reproduce.pairs import ConceptPairs
 
 IMAGES_AT_A_TIME = 500  # where no network is trained; a larger batch needs more memory and is no faster
 
 
+class Encoder(Protocol):
+    """A network whose `encode` maps images to z, or to a posterior over z."""
+
+    def to(self, device: torch.device) -> Any: ...
+
+    def encode(self, x: Tensor) -> Tensor | Posterior: ...
+
+
 @torch.no_grad()
 def encode_images(
-    network: Autoencoder | Classifier, images: Callable[[slice], Tensor], n: int, *, device: torch.device, title: str
+    network: Encoder,
+    images: Callable[[slice], Tensor],
+    n: int,
+    *,
+    device: torch.device,
+    title: str,
 ) -> Posterior:
     """Encode `n` images, of which `images(part)` returns a slice; a classifier's log-variance is -inf.
 
@@ -39,7 +53,7 @@ def encode_images(
 
 def _exact(z: Tensor) -> Posterior:
     """The posterior without variance: its mean is z, its log-variance -inf."""
-    return Posterior(z, torch.full_like(z, -torch.inf))
+    return Posterior(z, torch.tensor(-torch.inf, dtype=z.dtype).expand_as(z))
 
 
 def save_posterior(posterior: Posterior, folder: Path, name: str) -> None:

@@ -4,20 +4,31 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import torch
 from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat
 from torch import Tensor, nn
 
+from reproduce.data.shared.base import ATTRIBUTE, ImageData
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import shown
-from reproduce.models.weights import load_state, save_network
+from reproduce.models.convolutional import Autoencoder, Classifier
+from reproduce.models.weights import load_network, load_state, save_state
 from reproduce.schema import Strict, WordOrSection
 from reproduce.splitting import Layout, Split, split
 
 _VALUES_AT_A_TIME = 2**22  # of images: a deep network's activations take some fifty times their memory
 _LATENTS_AT_A_TIME = 100
+
+
+class OurStage(Protocol):
+    """What is asked of the config of an autoencoder or classifier of this package."""
+
+    network_type: ClassVar[type[Autoencoder | Classifier]]
+
+    @property
+    def layer(self) -> str | None: ...
 
 
 class Preprocessing(Strict):
@@ -55,6 +66,7 @@ class InterpretedLayer(nn.Module):
         divided: the network, divided at the layer.
         prepare: images `[B, C, S, S]` in [-1, 1] to the network's input.
         summarise: the network's outputs `[B, n]` to the logits `[B, m]` that are read.
+        n_outputs: m.
         own: whether a prediction can only be compared with the network's own.
         concept: what it predicts, where that is not for the data set to say.
     """
@@ -65,12 +77,13 @@ class InterpretedLayer(nn.Module):
         *,
         prepare: Callable[[Tensor], Tensor] = lambda images: images,
         summarise: Callable[[Tensor], Tensor] = lambda outputs: outputs,
+        n_outputs: int = 0,
         own: bool = False,
         concept: str | None = None,
     ) -> None:
         super().__init__()
         self.network = divided.network
-        self.divided, self.own, self.concept = divided, own, concept
+        self.divided, self.n_outputs, self.own, self.concept = divided, n_outputs, own, concept
         self._prepare, self._summarise = prepare, summarise
 
     def encode(self, x: Tensor) -> Tensor:
@@ -81,6 +94,12 @@ class InterpretedLayer(nn.Module):
     def classify(self, z: Tensor) -> Tensor:
         """G: the layer's output to logits `[B, m]`."""
         return torch.cat([self._summarise(self.divided.decode(part)) for part in z.split(_LATENTS_AT_A_TIME)])
+
+    def read(self, logits: Tensor, *, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The concept's value `[B]` that has the highest logit; bool where `like` has an attribute's values for it."""
+        assert self.concept is not None
+        value = logits.argmax(1)
+        return {self.concept: value == 1 if not self.own and like[self.concept].dtype != torch.int64 else value}
 
     def forward(self, x: Tensor) -> Tensor:
         """Images to logits `[B, m]`."""
@@ -114,25 +133,32 @@ def provide(settings: OwnSettings, *, folder: Path, out: Path) -> None:
         try:
             network.load_state_dict(load_state(path))
         except RuntimeError as error:
-            first = str(error).splitlines()
-            raise UserError(
-                f"first_stage.weights: {shown(path)} does not fit {settings.factory}: {' '.join(first[1:2]) or first[0]}"
-            ) from None
-    save_network(out, network, notes={"kind": "module", "config": settings.model_dump(mode="json")})
+            first = str(error).splitlines()[-1].strip()
+            raise UserError(f"first_stage.weights: {shown(path)} does not fit {settings.factory}: {first}") from None
+    save_state(out, network.state_dict(), header={"kind": "module", "config": settings.model_dump(mode="json")})
 
 
-def load_own(
-    settings: OwnSettings, *, folder: Path, weights: Path, values: Sequence[str], example: Tensor
-) -> InterpretedLayer:
-    """The network with the `weights` that `provide` wrote, divided at its layer.
+def load_interpreted(
+    stage: OwnSettings | OurStage, *, weights: Path, data: ImageData, folder: Path
+) -> Autoencoder | Classifier | InterpretedLayer:
+    """The network of the section first_stage with the `weights` that the stage of that name wrote.
 
     Arguments:
+        data: its images check the division at a layer.
         folder: see `build`.
-        values: the names of the concept's values.
-        example: images `[B, C, S, S]` in [-1, 1], by which the division is checked.
 
     Raises UserError where the layer, the preprocessing or the outputs do not fit the network.
     """
+    if isinstance(stage, OwnSettings):
+        values = data.value_names.get(stage.concept, ATTRIBUTE)
+        return _own(stage, folder=folder, weights=weights, values=values, example=data.examples())
+    network = load_network(weights, stage.network_type)
+    return network if stage.layer is None else InterpretedLayer(split(network, stage.layer, data.examples()))
+
+
+def _own(
+    settings: OwnSettings, *, folder: Path, weights: Path, values: Sequence[str], example: Tensor
+) -> InterpretedLayer:
     network = build(settings, folder=folder)
     try:
         network.load_state_dict(load_state(weights))
@@ -154,8 +180,8 @@ def load_own(
     divided = split(network, settings.layer, prepare(example), layout=settings.layout)
     if divided.bypassed:
         raise UserError(
-            f"first_stage.layer: paths around {settings.layer} lead to the network's answer, so it alone does not decide "
-            "the answer: name a layer that all paths go through"
+            f"first_stage.layer: paths around {settings.layer} lead to the network's answer, so it alone does not "
+            "decide the answer: name a layer that all paths go through"
         )
     answer = divided.answer(prepare(example[:2]))
     if answer.ndim != 2:
@@ -166,6 +192,7 @@ def load_own(
         divided,
         prepare=prepare,
         summarise=(lambda outputs: outputs) if own else _grouped(groups, values, n=answer.shape[1]),
+        n_outputs=answer.shape[1] if own else len(groups),
         own=own,
         concept=settings.concept,
     )

@@ -39,6 +39,7 @@ class ExperimentPlaces:
         self.data = self.folder / "data"
         self.pairs = self.folder / "pairs"
         self.first_stage = self.folder / "first_stage"
+        self.network = self.first_stage / "network.safetensors"
         self.latents = self.folder / "latents"
 
 

@@ -13,7 +13,9 @@ from reproduce.models.convolutional import Autoencoder, Classifier
 def made_subject(**known: Any) -> Subject:
     """What is not `known` is None; `z`, `z_tilde` and `truth` may be given in place of what they are computed from."""
     cached = {name: known.pop(name) for name in ("z", "z_tilde", "truth") if name in known}
-    attributes = dict.fromkeys(field.name for field in fields(Subject))
+    attributes: dict[str, Any] = dict.fromkeys(field.name for field in fields(Subject))
+    if any(name in known for name in ("dims", "z")) or "z" in cached:
+        attributes["shape"] = (sum(known["dims"].values()) if "dims" in known else cached["z"].shape[-1],)
     subject = Subject(**{**attributes, "seed": 0, "device": torch.device("cpu"), **known})  # type: ignore[arg-type]
     vars(subject).update(cached)
     return subject

@@ -412,7 +412,7 @@ def test_rates_leave_out_what_is_missing() -> None:
     assert reconstruction_rates(shown, values, pairs) == pytest.approx(right)
     judge: Any = nn.Identity()
     data = reader(lambda logits, images: shown)
-    assert judge_rates(judge, [torch.zeros(6, 1)], values, data=data) == pytest.approx(right)
+    assert judge_rates(judge, [torch.zeros(6, 1)], values, read=data.read) == pytest.approx(right)
 
 
 def test_measurement_errors_are_distances_from_what_should_be_seen() -> None:
@@ -483,7 +483,7 @@ def test_a_judge_is_right_about_its_share_of_the_images_in_whatever_batches() ->
     classifier: Any = OneHot()
     values: Readings = {"digit": labels, "color": torch.zeros(1203, 3)}
     for size in (1, 500, 1203):
-        assert judge_rates(classifier, iter(images.split(size)), values, data=reader(digit_of)) == {
+        assert judge_rates(classifier, iter(images.split(size)), values, read=reader(digit_of).read) == {
             "digit": 1199 / 1203
         }
 
@@ -501,7 +501,7 @@ def test_a_judge_of_attributes_counts_having_and_lacking_each_of_them_equally() 
     values: Readings = {"rare": torch.arange(10) >= 8, "half": torch.arange(10) % 2 == 1}
     said = torch.tensor([[-1.0] * 8 + [-1, 1], [-1, 1, -1, 1, -1, 1, -1, -1, -1, -1]]).T[:, :, None, None]
     judge: Any = Sign()
-    rates = judge_rates(judge, said.split(3), values, data=reader(read))
+    rates = judge_rates(judge, said.split(3), values, read=reader(read).read)
     # plainly 9 of 10 and 8 of 10
     assert rates == pytest.approx({"rare": (8 / 8 + 1 / 2) / 2, "half": (5 / 5 + 3 / 5) / 2})
 
@@ -865,14 +865,14 @@ def test_the_readout_of_images_keeps_each_latent_with_its_own_readings() -> None
     z_tilde[:, 0] = torch.arange(1203) % 10
     z_tilde[:, 3], z_tilde[:, 6] = torch.arange(1203) % 256, torch.arange(1203) // 256
     judge: Any = FirstPixel()
-    subject = made_subject(network=Painter(order), judge=judge, data=reader(digit_of))
+    subject = made_subject(network=Painter(order), judge=judge, read=reader(digit_of).read)
     read = subject.readout(z_tilde[:, order.argsort()])
     assert torch.equal(read["digit"], torch.arange(1203) % 10)
     torch.testing.assert_close(read["color"], 1 - z_tilde[:, [0, 3, 6]] / 127.5)
 
 
 def test_the_readout_of_logits_gives_the_predicted_class() -> None:
-    subject = made_subject(network=OneHot(), data=reader(digit_of))
+    subject = made_subject(network=OneHot(), read=reader(digit_of).read)
     read = subject.readout(torch.tensor([[3.0, 8], [0, 9], [7, 1]]))
     assert list(read) == ["digit"]
     assert read["digit"].tolist() == [3, 0, 7]

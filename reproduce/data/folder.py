@@ -10,9 +10,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from reproduce.data.shared.base import HeldoutPairs, Readings, Table, same_class_partners
+from reproduce.data.shared.base import ATTRIBUTE, HeldoutPairs, Readings, Table, same_class_partners
 from reproduce.data.shared.class_folders import read_class_folders
-from reproduce.data.shared.concept_table import ATTRIBUTE, ConceptName, ConceptTable, read_table
+from reproduce.data.shared.concept_table import ConceptName, ConceptTable, read_table
 from reproduce.data.shared.labelled import LabelledImages
 from reproduce.data.shared.photos import Photos, PhotoSet, located
 from reproduce.errors import UserError

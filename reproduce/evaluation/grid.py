@@ -16,7 +16,7 @@ from reproduce.evaluation.subject import Measured, Subject, named_slices
 from reproduce.factors import factor_slices
 from reproduce.interpret import exchange
 from reproduce.latents import IMAGES_AT_A_TIME
-from reproduce.models.convolutional import Classifier
+from reproduce.models.convolutional import Autoencoder
 from reproduce.schema import Strict
 
 
@@ -45,14 +45,14 @@ def measure_grid(subject: Subject, targets: list[int], sources: list[int]) -> Me
     """
     arrays = {"targets": subject.inputs(targets), "sources": subject.inputs(sources)}
     rows, columns = len(targets), len(sources)
-    shown = subject.predictions if isinstance(subject.network, Classifier) else subject.pictures
+    shown = subject.pictures if isinstance(subject.network, Autoencoder) else subject.predictions
     # not rows of `subject.z_tilde`: in a batch of another size, the last digits may differ
     target = subject.to_z_tilde(subject.z[targets].repeat_interleave(columns, 0))
     source = subject.to_z_tilde(subject.z[sources].repeat(rows, 1))
     for k in range(len(subject.dims)):
         cells = shown(subject.to_z(exchange(target, source, factor=k, dims=subject.sizes)))
         arrays[f"cells_{k}"] = cells.reshape(rows, columns, *cells.shape[1:])
-    if isinstance(subject.network, Classifier):
+    if not isinstance(subject.network, Autoencoder):
         arrays["target_classes"] = subject.predictions(subject.z[targets])
         arrays["source_classes"] = subject.predictions(subject.z[sources])
     if subject.data.classes is not None:

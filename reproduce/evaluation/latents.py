@@ -105,7 +105,7 @@ def measure_latents(subject: Subject, *, rho: float | None) -> Measured:
     error = round_trip(subject)
     posterior, generator = subject.posterior, torch_generator(subject.seed, "heldout posterior")
     if subject.pairs is None or rho is None:
-        z_tilde, log_det = subject.flow(posterior.sample(generator))
+        z_tilde, log_det = subject.transform(posterior.sample(generator))
         exact = z_tilde.double()
         mean, variance = exact.mean().item(), exact.var(0, correction=0).mean().item()
         factors: Statistics = {"residual": {"mean": mean, "variance": variance, "pair_correlation": None}}
@@ -116,7 +116,7 @@ def measure_latents(subject: Subject, *, rho: float | None) -> Measured:
             for member in (subject.pairs.first, subject.pairs.second)
         )
         factor = torch.from_numpy(subject.pairs.factor)
-        (zt_a, log_det_a), (zt_b, log_det_b) = subject.flow(z_a), subject.flow(z_b)
+        (zt_a, log_det_a), (zt_b, log_det_b) = subject.transform(z_a), subject.transform(z_b)
         factors = factor_statistics(zt_a, zt_b, factor, dims=subject.dims)
         nll = pair_nll(zt_a, log_det_a, zt_b, log_det_b, factor, subject.sizes, rho)
     return Measured(

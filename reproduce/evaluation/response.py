@@ -12,7 +12,6 @@ from reproduce.evaluation.embedding import fit_umap
 from reproduce.evaluation.subject import Measured, Subject, named_slices
 from reproduce.factors import factor_slices
 from reproduce.interpret import Vary, vary
-from reproduce.models.convolutional import Classifier
 from reproduce.schema import Strict, UnitInterval
 from reproduce.seeds import numpy_generator, torch_generator
 
@@ -61,16 +60,15 @@ def respond(subject: Subject, index: int, *, how: Vary, n: int, rho: float) -> t
 
     All variants of a factor of size 0 are the image itself. The other arguments are those of `interpret.vary`.
     """
-    assert isinstance(subject.network, Classifier)
     generator = torch_generator(subject.seed, "response", step=index)
-    own = subject.network.classify(subject.to_z(subject.z_tilde[index : index + 1]))
+    own = subject.classify(subject.to_z(subject.z_tilde[index : index + 1]))
     logits = []
     for part in factor_slices(subject.sizes):
         if part.start == part.stop:
             logits.append(own.expand(n, -1))
         else:
             varied = vary(subject.z_tilde, index, part=part, how=how, n=n, rho=rho, generator=generator)
-            logits.append(subject.network.classify(subject.to_z(varied)))
+            logits.append(subject.classify(subject.to_z(varied)))
     return int(own.argmax()), torch.stack(logits)
 
 

@@ -45,7 +45,7 @@ def measure_samples(subject: Subject, settings: SampleSettings, *, inception: Ex
         network.to(subject.device)
     metrics: dict[str, Any] = {**sample_distances(subject, n, inception), "samples": n}
     truth = subject.data.truth(rows(subject.heldout, slice(n)))
-    metrics["judge"] = judge_rates(subject.judge, _inputs(subject, n), truth, data=subject.data)
+    metrics["judge"] = judge_rates(subject.judge, _inputs(subject, n), truth, read=subject.read)
     for network in networks:
         network.cpu()
     return Measured(metrics, sample_pictures(subject, subject.z[:4], side=settings.side))

@@ -1,6 +1,6 @@
 """What every measurement takes, and what it returns."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from reproduce.factors import factor_slices
 from reproduce.latents import IMAGES_AT_A_TIME
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.models.flow import Flow
+from reproduce.own_network import InterpretedLayer
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Subject:
         network: the interpreted network.
         judge: the classifier that judges decoded images; an interpreted classifier is its own judge.
         flow: T.
+        shape: of one latent, `(N,)`, or `(C, H, W)` with N = C·H·W. All latents here are vectors, a feature map's one
+            channel after another, so that a factor is a slice of z̃ in any case.
         dims: the size of each factor by its name, the residual last; the residual alone where there are no concepts.
         data: the data set.
         heldout: the rows of the held-out images that are measured, `[n]`.
@@ -43,9 +46,10 @@ class Subject:
         device: where `measure_samples` runs the networks on images; all else runs on the CPU.
     """
 
-    network: Autoencoder | Classifier
-    judge: Classifier
+    network: Autoencoder | Classifier | InterpretedLayer
+    judge: Classifier | InterpretedLayer
     flow: Flow
+    shape: tuple[int, ...]
     dims: Mapping[str, int]
     data: ImageData
     heldout: Table
@@ -63,7 +67,9 @@ class Subject:
 
     @property
     def class_names(self) -> np.ndarray:
-        """The name of each class, or its number where classes have no names."""
+        """The name of each class that is predicted, or its number where classes have no names."""
+        if isinstance(self.network, InterpretedLayer) and self.network.own:
+            return np.array([str(k) for k in range(self.network.n_outputs)])
         return np.array(self.data.classes or [str(k) for k in range(self.data.n_outputs)])
 
     def value_names(self, concept: str) -> np.ndarray:
@@ -86,15 +92,34 @@ class Subject:
         """The true value of each concept in the measured images."""
         return self.data.truth(self.heldout)
 
+    @cached_property
+    def read_truth(self) -> Readings:
+        """What `readout` is compared with: the truth, or of a network with classes of its own its plain predictions."""
+        network = self.network
+        if not isinstance(network, InterpretedLayer) or network.concept is None:
+            return self.truth
+        return self.readout(self.z) if network.own else {network.concept: self.truth[network.concept]}
+
     @torch.no_grad()
+    def transform(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """T(z) `[B, N]` and log |det dT/dz| `[B]`."""
+        z_tilde, log_det = self.flow(z.reshape(-1, *self.shape))
+        return z_tilde.flatten(1), log_det
+
     def to_z_tilde(self, z: Tensor) -> Tensor:
         """T(z), `[B, N]`."""
-        return self.flow(z)[0]
+        return self.transform(z)[0]
 
     @torch.no_grad()
     def to_z(self, z_tilde: Tensor) -> Tensor:
         """T⁻¹(z̃), `[…, N]`."""
-        return self.flow.inverse(z_tilde.reshape(-1, z_tilde.shape[-1]))[0].view_as(z_tilde)
+        return self.flow.inverse(z_tilde.reshape(-1, *self.shape))[0].view_as(z_tilde)
+
+    @torch.no_grad()
+    def classify(self, z: Tensor) -> Tensor:
+        """The classifier's logits `[B, n]` for each z `[B, N]`."""
+        assert not isinstance(self.network, Autoencoder)
+        return self.network.classify(z.reshape(-1, *self.shape))
 
     @torch.no_grad()
     def pictures(self, z: Tensor) -> np.ndarray:
@@ -106,8 +131,7 @@ class Subject:
     @torch.no_grad()
     def predictions(self, z: Tensor) -> np.ndarray:
         """The class that the classifier predicts from each z `[B, N]`, int64 `[B]`."""
-        assert isinstance(self.network, Classifier)
-        return self.network.classify(z).argmax(1).numpy()
+        return self.classify(z).argmax(1).numpy()
 
     def inputs(self, which: list[int]) -> np.ndarray:
         """The measured images `which`, uint8 `[len(which), S, S, C]`."""
@@ -119,13 +143,24 @@ class Subject:
 
         A classifier's output is its prediction. The images of an autoencoder are read by the judge or measured.
         """
-        if isinstance(self.network, Classifier):
-            return self.data.read(self.network.classify(z), None)
+        if not isinstance(self.network, Autoencoder):
+            return self.read(self.classify(z), None)
         found = []
         for part in z.split(IMAGES_AT_A_TIME):
             images = self.network.decode(part)
-            found.append(self.data.read(self.judge(images), images))
-        return {concept: torch.cat([part[concept] for part in found]) for concept in found[0]}
+            found.append(self.read(self.judge(images), images))
+        return joined(found)
+
+    def read(self, logits: Tensor, images: Tensor | None) -> Readings:
+        """The value of each concept that logits `[B, n]`, and images where there are any, show."""
+        if isinstance(self.network, InterpretedLayer) and self.network.concept is not None:
+            return self.network.read(logits, like=self.truth)
+        return self.data.read(logits, images)
+
+
+def joined(parts: Sequence[Readings]) -> Readings:
+    """The readings of several batches as those of one."""
+    return {concept: torch.cat([part[concept] for part in parts]) for concept in parts[0]}
 
 
 def heldout_batches(data: ImageData, table: Table) -> Iterator[Tensor]:

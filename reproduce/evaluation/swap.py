@@ -1,18 +1,18 @@
 """What a swap changes: how often each concept follows the source, and how often it stays with the target."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from pydantic import PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 
-from reproduce.data.shared.base import ImageData, Readings, is_attribute, known
+from reproduce.data.shared.base import Readings, is_attribute, known
 from reproduce.errors import UserError
-from reproduce.evaluation.subject import Measured, Subject, heldout_batches
+from reproduce.evaluation.subject import Measured, Subject, heldout_batches, joined
 from reproduce.interpret import exchange
-from reproduce.models.convolutional import Classifier
+from reproduce.latents import IMAGES_AT_A_TIME
 from reproduce.schema import Strict
 from reproduce.seeds import torch_generator
 
@@ -25,7 +25,7 @@ class SwapSettings(Strict):
 
 def measure_swap(subject: Subject, settings: SwapSettings) -> Measured:
     """The metrics `swap`, `reconstruction`, `judge`, `pairs`, and `<concept>_error` of each measured concept."""
-    truth = subject.truth
+    truth = subject.read_truth
     pairs = evaluation_pairs(truth, settings.n_pairs, torch_generator(subject.seed, "evaluation pairs"))
     plain, readings = subject.readout(subject.z), swap_readings(subject, pairs)
     images = heldout_batches(subject.data, subject.heldout)
@@ -34,7 +34,7 @@ def measure_swap(subject: Subject, settings: SwapSettings) -> Measured:
             "swap": swap_rates(readings, truth, pairs),
             "reconstruction": reconstruction_rates(plain, truth, pairs),
             **measurement_errors(plain, readings, truth, pairs=pairs),
-            "judge": judge_rates(subject.judge, images, truth, data=subject.data),
+            "judge": judge_rates(subject.judge, images, truth, read=subject.read),
             "pairs": settings.n_pairs,
         }
     )
@@ -105,11 +105,13 @@ def _right_share(read: Tensor, own: Tensor) -> float:
 
 def swap_readings(subject: Subject, pairs: EvaluationPairs) -> dict[str, Readings]:
     """For each factor, the readings of the results when the targets take that factor from the sources."""
-    target, source = subject.z_tilde[pairs.target], subject.z_tilde[pairs.source]
-    return {
-        name: subject.readout(subject.to_z(exchange(target, source, factor=k, dims=subject.sizes)))
-        for k, name in enumerate(subject.dims)
-    }
+    found: dict[str, list[Readings]] = {name: [] for name in subject.dims}
+    for some in torch.arange(len(pairs.target)).split(IMAGES_AT_A_TIME):
+        target, source = subject.z_tilde[pairs.target[some]], subject.z_tilde[pairs.source[some]]
+        for k, name in enumerate(subject.dims):
+            swapped = exchange(target, source, factor=k, dims=subject.sizes)
+            found[name].append(subject.readout(subject.to_z(swapped)))
+    return {name: joined(parts) for name, parts in found.items()}
 
 
 def swap_rates(
@@ -124,7 +126,7 @@ def swap_rates(
     for factor, reading in readings.items():
         rates[factor] = dict.fromkeys(list(readings)[:-1])
         for concept in rates[factor]:
-            differ = pairs.differing_in(concept, truth[concept])
+            differ = pairs.differing_in(concept, truth[concept]) if concept in truth else torch.tensor(False)
             if concept in reading and differ.any():
                 a, b = truth[concept][pairs.target[differ]], truth[concept][pairs.source[differ]]
                 read = reading[concept][differ]
@@ -150,13 +152,15 @@ def reconstruction_rates(reading: Readings, truth: Readings, pairs: EvaluationPa
 
 
 @torch.no_grad()
-def judge_rates(judge: Classifier, images: Iterable[Tensor], truth: Readings, *, data: ImageData) -> dict[str, float]:
+def judge_rates(
+    judge: nn.Module, images: Iterable[Tensor], truth: Readings, *, read: Callable[[Tensor, None], Readings]
+) -> dict[str, float]:
     """The judge's accuracy on batches of `images` `[n, C, S, S]` for each concept that it reads.
 
     The accuracy for an attribute is balanced.
     """
     logits = torch.cat([judge(batch).cpu() for batch in images])
-    readings = data.read(logits, None)
+    readings = read(logits, None)
     return {concept: _right_share(read, truth[concept]) for concept, read in readings.items()}
 
 

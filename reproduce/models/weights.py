@@ -33,8 +33,7 @@ def save_network(
     """
     dtype = {"float32": torch.float32, "float16": torch.float16}[precision]
     tensors = {
-        name: (value.to(dtype) if value.is_floating_point() else value).contiguous().cpu()
-        for name, value in network.state_dict().items()
+        name: value.to(dtype) if value.is_floating_point() else value for name, value in network.state_dict().items()
     }
     header = {
         "kind": type(network).__name__.lower(),
@@ -42,11 +41,17 @@ def save_network(
         "trained_on": trained_on,
         **(notes or {}),
     }
+    save_state(path, tensors, header=header)
+
+
+def save_state(path: Path, tensors: Mapping[str, Tensor], *, header: Mapping[str, Any]) -> None:
+    """Write `tensors` and a `header` of JSON values to a .safetensors file, atomically."""
+    own = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}  # some share memory
     # the metadata has one entry: safetensors writes several in an order that changes from process to process
     metadata = {"network": json.dumps(header)}
     with atomic_path(path) as temporary:
         try:
-            save_file(tensors, temporary, metadata=metadata)
+            save_file(own, temporary, metadata=metadata)
         except SafetensorError as error:
             raise ReproduceError(f"{shown(path)} cannot be written ({error}): is the disk full?") from error
 

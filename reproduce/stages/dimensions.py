@@ -20,7 +20,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     places = RunPlaces(profile, experiment, variant)
     *concepts, _ = factors = [*read_json(places.pairs / "concepts.json"), "residual"]
     posterior = load_posterior(places.latents, "train")
-    size = posterior.mean.shape[1]
+    size = posterior.mean.shape[1]  # N, or the channels of a feature map
     dims: Sequence[int]
     scores: Sequence[float | None] = [None] * len(factors)
     if not concepts:
@@ -41,6 +41,12 @@ def run(profile: str, experiment: str, variant: str) -> None:
             draw, n_pairs=choice.n_pairs, n_concepts=len(concepts), method=choice.dims, seed=config.seed
         )
         dims, scores = estimate.dims, estimate.scores
+        for concept in (concepts[k] for k in estimate.unshared):
+            print(
+                f"reproduce: warning: {experiment}, {variant}: pairs that share {concept} have no more in common in z "
+                "than chance explains; the softmax gives the concept dimensions all the same",
+                file=sys.stderr,
+            )
     if concepts and not any(dims[:-1]):
         print(
             f"reproduce: warning: {experiment}, {variant}: every concept gets 0 of {size} dimensions, so that T learns "

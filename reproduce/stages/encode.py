@@ -5,22 +5,23 @@ from torch import Tensor
 from reproduce.config import load_experiment
 from reproduce.data.shared.base import rows
 from reproduce.device import pick_device
-from reproduce.files import read_arrays
+from reproduce.files import read_arrays, write_json
 from reproduce.latents import encode_images, save_posterior
-from reproduce.models.weights import load_network
-from reproduce.paths import ExperimentPlaces
+from reproduce.own_network import load_interpreted
+from reproduce.paths import ROOT, ExperimentPlaces
 from reproduce.seeds import torch_generator
 
 
 def run(profile: str, experiment: str) -> None:
-    """Write `{train,heldout}_{mean,logvar}.npy`, float32 `[n, N]`: of the pool's and of the held-out images.
+    """Write `{train,heldout}_{mean,logvar}.npy`, float32, of the pool's and of the held-out images.
 
-    A classifier has no log-variance.
+    They are `[n, N]`, or `[n, C, H, W]` where a feature map is interpreted. A classifier has no log-variance.
+    `layer.json` says which layer that is.
     """
     config = load_experiment(profile, experiment)
     places = ExperimentPlaces(profile, experiment)
     data = config.dataset.open(places.data)
-    network = load_network(places.first_stage / "network.safetensors", config.first_stage.network_type)
+    network = load_interpreted(config.first_stage, weights=places.network, data=data, folder=ROOT)
     pool, heldout = (read_arrays(places.pairs / f"{name}.npz") for name in ("pool", "heldout"))
 
     def of_pool(part: slice) -> Tensor:
@@ -29,6 +30,10 @@ def run(profile: str, experiment: str) -> None:
     def of_heldout(part: slice) -> Tensor:
         return data.render_heldout(rows(heldout, part))
 
+    place = {"layer": getattr(config.first_stage, "layer", None)}
+    write_json(
+        places.latents / "layer.json", place | {"layout": getattr(config.first_stage, "layout", "channels_first")}
+    )
     for name, images, table in (("train", of_pool, pool), ("heldout", of_heldout, heldout)):
         n = len(table["values"])
         posterior = encode_images(network, images, n, device=pick_device(config.device), title=f"encode {name}")

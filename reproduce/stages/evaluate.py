@@ -1,5 +1,6 @@
 """evaluate: the numbers of one run, and the arrays that its figures show."""
 
+import math
 import sys
 import time
 from typing import Any
@@ -13,10 +14,11 @@ from reproduce.evaluation.samples import Extract, inception_features
 from reproduce.evaluation.subject import Subject
 from reproduce.files import read_arrays, read_json, write_arrays, write_json
 from reproduce.latents import load_posterior
-from reproduce.models.convolutional import Classifier
+from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.models.flow import Flow
 from reproduce.models.weights import load_network
-from reproduce.paths import RunPlaces
+from reproduce.own_network import load_interpreted
+from reproduce.paths import ROOT, RunPlaces
 
 
 def run(profile: str, experiment: str, variant: str) -> None:
@@ -46,7 +48,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
             "variant": choice.name,
             "seed": choice.seed,
             "dataset": config.title,
-            "kind": config.first_stage.kind,
+            "kind": config.first_stage.role,
             "description": choice.description,
             **read_json(places.dimensions),
             "metrics": metrics,
@@ -66,19 +68,23 @@ def run(profile: str, experiment: str, variant: str) -> None:
 def load_subject(places: RunPlaces, config: Experiment) -> Subject:
     """One run's networks, data and latents, as the earlier stages left them."""
     data = config.dataset.open(places.data)
-    network = load_network(places.first_stage / "network.safetensors", config.first_stage.network_type)
+    network = load_interpreted(config.first_stage, weights=places.network, data=data, folder=ROOT)
     judge = places.first_stage / "judge.safetensors"
+    posterior, pool = (load_posterior(places.latents, name) for name in ("heldout", "train"))
+    shape = tuple(pool.mean.shape[1:])
+    positions = math.prod(shape[1:])
     return Subject(
         network=network,
-        judge=network if isinstance(network, Classifier) else load_network(judge, Classifier),
+        judge=load_network(judge, Classifier) if isinstance(network, Autoencoder) else network,
         flow=load_network(places.flow / "flow.safetensors", Flow),
-        dims=read_json(places.dimensions)["dims"],
+        shape=shape,
+        dims={name: size * positions for name, size in read_json(places.dimensions)["dims"].items()},
         data=data,
         heldout=rows(read_arrays(places.pairs / "heldout.npz"), slice(data.n_heldout)),
-        posterior=load_posterior(places.latents, "heldout"),
+        posterior=Posterior(posterior.mean.flatten(1), posterior.logvar.flatten(1)),
         pairs=HeldoutPairs(**read_arrays(places.pairs / "heldout_pairs.npz")) if config.concepts else None,
         pool=read_arrays(places.pairs / "pool.npz"),
-        pool_z=load_posterior(places.latents, "train").mean,
+        pool_z=pool.mean.flatten(1),
         seed=config.seed,
         device=pick_device(config.device),
     )

@@ -10,7 +10,7 @@ def run(profile: str, experiment: str) -> None:
     config = load_experiment(profile, experiment)
     places, work = ExperimentPlaces(profile, experiment), WORK / "fetch" / profile / experiment
     sources, downloads = all_sources(), all_downloads()
-    names, weights = [*config.dataset.sources(downloads)], config.first_stage.source
+    names, weights = [*config.dataset.sources(downloads)], getattr(config.first_stage, "source", None)
     if isinstance(weights, OfficialWeights):
         names.insert(0, sources.archive_of(weights.checkpoint))
     downloads.announce(names, profile=profile, disk_gb=sources.disk_gb.get(profile))

@@ -8,13 +8,24 @@ from typing import Any
 import torch
 
 from reproduce.code import digest
-from reproduce.config import AnyNetwork, AutoencoderStage, Experiment, Judge, OfficialWeights, load_experiment, obtain
+from reproduce.config import (
+    AnyNetwork,
+    AutoencoderStage,
+    ClassifierStage,
+    Experiment,
+    Judge,
+    ModuleStage,
+    OfficialWeights,
+    load_experiment,
+    obtain,
+)
 from reproduce.device import pick_device
 from reproduce.errors import ReproduceError, UserError
 from reproduce.files import copy, sha256, shown, write_text
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.weights import load_network, save_network, trained_on
-from reproduce.paths import PRETRAINED, WORK, ExperimentPlaces, experiment_config
+from reproduce.own_network import load_interpreted, provide
+from reproduce.paths import PRETRAINED, ROOT, WORK, ExperimentPlaces, experiment_config
 from reproduce.training.distributed import any_process, is_first, own_device, processes, started
 from reproduce.training.first_stage import train_autoencoder, train_classifier
 from reproduce.training.loop import Resume, log_as_csv
@@ -33,8 +44,14 @@ def run(profile: str, experiment: str) -> None:
     """
     config = load_experiment(profile, experiment)
     places, stage = ExperimentPlaces(profile, experiment), config.first_stage
-    if not isinstance(stage, AutoencoderStage):
+    if isinstance(stage, ModuleStage):
+        if is_first():
+            provide(stage, folder=ROOT, out=places.network)
+            _check_layer(config, places)
+        return
+    if isinstance(stage, ClassifierStage):
         _provide(config, places, "network", network=stage)
+        _check_layer(config, places)
         return
     term = stage.objective.perceptual
     if stage.source == "train" and term is not None and term.network == "classifier":
@@ -42,6 +59,12 @@ def run(profile: str, experiment: str) -> None:
         _provide(config, places, "perceptual", network=other)
     _provide(config, places, "network", network=stage)
     _provide(config, places, "judge", network=stage.judge)
+
+
+def _check_layer(config: Experiment, places: ExperimentPlaces) -> None:
+    """Raise where the network cannot be divided at the layer that the config names."""
+    data = config.dataset.open(places.data)
+    load_interpreted(config.first_stage, weights=places.network, data=data, folder=ROOT)
 
 
 def _provide(config: Experiment, places: ExperimentPlaces, name: str, *, network: AnyNetwork) -> None:

@@ -15,7 +15,6 @@ from reproduce.latents import LatentPairs, SingleLatents, load_posterior
 from reproduce.machine import describe_machine
 from reproduce.models.convolutional import Posterior
 from reproduce.models.flow import Flow
-from reproduce.models.weights import save_network
 from reproduce.pairs import ConceptPairs
 from reproduce.paths import WORK, RunPlaces
 from reproduce.training.distributed import any_process, is_first, own_device, processes, started
@@ -49,7 +48,9 @@ def run(profile: str, experiment: str, variant: str) -> None:
             seconds = round(time.monotonic() - began, 1)
             notes = {"train_seconds": seconds, "device": str(device), "processes": processes(), **describe_machine()}
             if is_first():
-                save_network(places.flow / "flow.safetensors", flow)
+                place = read_json(places.latents / "layer.json")
+                out = places.flow / "flow.safetensors"
+                flow.save(out, dims=[*dims.values()], concepts=[*dims][:-1], **place)
                 write_text(places.flow / "training.csv", log_as_csv(log))
         if is_first():
             before = read_json(places.machine_notes) if places.machine_notes.exists() else {}

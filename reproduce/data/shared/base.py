@@ -25,6 +25,7 @@ Table = Mapping[str, np.ndarray]
 # where it is missing, a class is `MISSING`, and an attribute -1, int8 [n]
 Readings = dict[str, Tensor]
 Count = Annotated[int, Field(ge=2)]
+ATTRIBUTE = ("without", "with")  # an attribute's values, 0 and 1; no class has these names, since it has them sorted
 _SPLITS = ("train", "heldout")
 _MAX_NAMED = 16
 
@@ -123,6 +124,10 @@ class ImageData(ABC):
     def frequencies(self) -> Tensor:
         """The share of training images in which each output should be 1, float `[n_outputs]`."""
         return self._targets(self._labels["train"]).double().mean(0).float()
+
+    def examples(self) -> Tensor:
+        """The first held-out images, at most four, `[n, C, S, S]` in [-1, 1]."""
+        return self.render_heldout(rows(self.heldout(), slice(4)))
 
     @abstractmethod
     def pool(self, *, size: int | None, seed: int) -> Table:

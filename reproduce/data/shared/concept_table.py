@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import AfterValidator, Field, field_validator
 
+from reproduce.data.shared.base import ATTRIBUTE
 from reproduce.data.shared.photos import Photos, check_folder, image_names, what_is_near
 from reproduce.errors import UserError
 from reproduce.factors import MISSING
@@ -18,8 +19,6 @@ from reproduce.files import shown
 from reproduce.intake.image import Source, SquareCrop
 from reproduce.schema import Strict
 from reproduce.seeds import numpy_generator
-
-ATTRIBUTE = ("without", "with")  # an attribute's values, 0 and 1; no class has these names, since it has them sorted
 
 Rows = list[tuple[int, list[str]]]  # the number of each line, and its cells
 
