@@ -235,7 +235,7 @@ class Flow(nn.Module):
         for apply in maps:
             rows, change = apply(rows)
             log_det = log_det + change
-        y = rows.view(len(x), *x.shape[2:], self.dim).movedim(-1, 1)
+        y = rows.view(len(x), *x.shape[2:], self.dim).movedim(-1, 1).contiguous()
         return y, log_det.view(len(x), x.shape[2:].numel()).sum(1)
 
     def _rows(self, x: Tensor) -> Tensor:
