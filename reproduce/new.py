@@ -1,0 +1,135 @@
+"""`reproduce new`: the config of an experiment on images and a network of one's own."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from ruamel.yaml import YAML
+from torch import nn
+
+from reproduce.config import Experiment
+from reproduce.data.folder import ClassFolders
+from reproduce.data.shared.class_folders import read_class_folders
+from reproduce.data.shared.concept_table import ConceptTable, read_table
+from reproduce.data.shared.photos import Photos, located
+from reproduce.errors import UserError
+from reproduce.files import shown, write_text
+from reproduce.own_network import OwnSettings, build, load_weights
+from reproduce.paths import ROOT, experiment_config
+from reproduce.pipeline import select
+from reproduce.schema import validated
+from reproduce.splitting import split
+
+PROFILE = "own"
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_LARGE = 4096  # T on more values per latent trains on fewer pairs in a step
+_SHOWN = 6
+
+
+def new(
+    name: str,
+    *,
+    network: str,
+    layer: str,
+    images: str,
+    labels: str | None,
+    image_size: int,
+    weights: str,
+    **options: Any,
+) -> str:
+    """Write `paper_configs/own/<name>.yaml` and select it, and return a sentence that says what to do next.
+
+    Arguments:
+        network: the factory, as package.module:function.
+        images: the folder of the images; with `labels`, a CSV file in it, or else with a folder for each class.
+        options: `argument` (key=value for the factory), `layout`, `layers`, `mean` and `std`, as the command line has
+            them.
+
+    Raises UserError, before anything is written, where the images, the network or the layer cannot be used.
+    """
+    target = experiment_config(PROFILE, name)
+    if target.exists():
+        raise UserError(f"{shown(target)} exists already: delete it, or choose another name")
+    if not name.isidentifier():
+        raise UserError(f"the name {name!r} must consist of letters, digits and _, and begin with a letter")
+    photos = _photos(images, labels)
+    values = {concept: tuple(of) for concept, of in dict(photos.names).items()}
+    concept = next(iter(values))
+    mean, std = (_channels(options[key], default) for key, default in zip(("mean", "std"), _IMAGENET, strict=True))
+    settings = {
+        "factory": network,
+        "arguments": dict(_argument(text) for text in options["argument"]),
+        "weights": weights,
+        "preprocessing": {"mean": mean, "std": std},
+        "layer": layer,
+        "layout": options["layout"],
+        "layers": options["layers"] or [layer],
+        "concept": concept,
+        "outputs": "own",
+    }
+    own = validated(OwnSettings, settings, "reproduce new")
+    shape, n_outputs = _tried(own, image_size)
+    n_classes = len(values[concept])
+    text = _template().render(
+        name=name,
+        path=images,
+        labels=labels,
+        concepts=list(values),
+        image_size=image_size,
+        imagenet=[*mean] == [*_IMAGENET[0]],
+        outputs={value: [k] for k, value in enumerate(values[concept])} if n_outputs == n_classes else {},
+        pool=_pool(photos, shape.numel()),
+        steps=600,
+        batch=64 if shape.numel() <= _LARGE else 16,
+        shown=list(range(min(n_classes, _SHOWN))),
+        **{key: value for key, value in settings.items() if key not in ("preprocessing", "outputs")},
+        mean=mean,
+        std=std,
+    )
+    validated(Experiment, YAML(typ="safe", pure=True).load(text), target)
+    write_text(target, text)
+    chosen = select(PROFILE, [name])
+    return f"{shown(target)}: T at {layer}, where z is {[*shape]}, for {', '.join(values)}\n{chosen}"
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("reproduce", "."), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.get_template("new.yaml.j2")
+
+
+def _photos(images: str, labels: str | None) -> Photos:
+    root = located(images)
+    if labels is None:
+        photos = read_class_folders(root, heldout_fraction=0.2)
+        return Photos({ClassFolders(kind="folders").concept: tuple(photos.names)}, photos.train, photos.heldout)
+    return read_table(root, ConceptTable(kind="csv", file=labels, concepts="all"), heldout_fraction=0.2)
+
+
+def _pool(photos: Photos, size: int) -> int:
+    """How many deformed training images T learns from: their latents take about 2 GB at most."""
+    return max(1000, min(20 * len(photos.train), 20_000, 2**29 // size))
+
+
+def _channels(given: Sequence[float] | None, default: Sequence[float]) -> list[float]:
+    return [*default] if given is None else [*given] * (1 if len(given) > 1 else 3)
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(f"--argument {text}: give a name and a value, as in num_classes=3")
+    return key, YAML(typ="safe", pure=True).load(value)
+
+
+def _tried(settings: OwnSettings, image_size: int) -> tuple[torch.Size, int]:
+    """The shape of one latent, and the number of the network's outputs, for random images."""
+    network: nn.Module = build(settings, folder=ROOT)
+    load_weights(network, settings, folder=ROOT)
+    x = torch.rand(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
+    divided = split(network, settings.layer, x, layout=settings.layout)
+    for layer in settings.layers:
+        split(network, layer, x, layout=settings.layout)
+    return divided.encode(x).shape[1:], divided.answer(x).shape[-1]
