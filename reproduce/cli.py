@@ -53,6 +53,7 @@ def _add_others(commands: Any) -> None:
     select.add_argument("--variants", nargs="+", default=(), metavar="VARIANT", help="default: the paper's three")
     select.add_argument("--seeds", nargs="+", type=int, default=(0,), metavar="SEED", help="of T; default: 0")
     select.add_argument("--add", action="store_true", help="keep what is selected already")
+    _add_new(commands)
     diff = commands.add_parser("diff", help="show every number that differs between two variants")
     diff.add_argument("variant_a")
     diff.add_argument("variant_b")
@@ -71,6 +72,22 @@ def _add_others(commands: Any) -> None:
     convert.add_argument("checkpoint", type=Path, metavar="CHECKPOINT")
     convert.add_argument("--kind", required=True, choices=("autoencoder", "classifier", "flow"))
     convert.add_argument("out", type=Path, metavar="OUT.safetensors", help="a file that does not exist yet")
+
+
+def _add_new(commands: Any) -> None:
+    new = commands.add_parser("new", help="write the config of an experiment on your own network and images")
+    new.add_argument("name", help="the experiment's name: paper_configs/own/NAME.yaml")
+    new.add_argument("--network", required=True, help="a function that returns it, as package.module:function")
+    new.add_argument("--layer", required=True, help="the layer whose output T interprets, as in named_modules()")
+    new.add_argument("--images", required=True, help="a folder with one folder of images for each class")
+    new.add_argument("--labels", help="a CSV file in that folder, in place of folders: image, concept, concept, …")
+    new.add_argument("--weights", default="factory", help="a file with the network's state dict")
+    new.add_argument("--argument", action="append", default=[], metavar="KEY=VALUE", help="of the function; repeatable")
+    new.add_argument("--image-size", type=int, default=64, help="the side of the network's input; default: 64")
+    new.add_argument("--mean", nargs="+", type=float, help="of pixels from 0 to 1; default: ImageNet's")
+    new.add_argument("--std", nargs="+", type=float, help="of pixels from 0 to 1; default: ImageNet's")
+    new.add_argument("--layout", choices=("channels_first", "channels_last", "tokens"), default="channels_first")
+    new.add_argument("--layers", nargs="+", help="those whose dimensions are shown; default: the layer alone")
 
 
 def _run(command: str, arguments: dict[str, Any], argv: Sequence[str]) -> int:
@@ -103,6 +120,10 @@ def _run(command: str, arguments: dict[str, Any], argv: Sequence[str]) -> int:
         from reproduce.pipeline import select
 
         print(select(**arguments))
+    elif command == "new":
+        from reproduce.new import new
+
+        print(new(**arguments))
     else:
         return _stage(command, arguments, argv)
     return 0

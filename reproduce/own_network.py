@@ -128,14 +128,20 @@ def build(settings: OwnSettings, *, folder: Path) -> nn.Module:
 def provide(settings: OwnSettings, *, folder: Path, out: Path) -> None:
     """Write the network's weights to `out`, so that all that follows sees the same network."""
     network = build(settings, folder=folder)
-    if settings.weights != "factory":
-        path = folder / settings.weights
-        try:
-            network.load_state_dict(load_state(path))
-        except RuntimeError as error:
-            first = str(error).splitlines()[-1].strip()
-            raise UserError(f"first_stage.weights: {shown(path)} does not fit {settings.factory}: {first}") from None
+    load_weights(network, settings, folder=folder)
     save_state(out, network.state_dict(), header={"kind": "module", "config": settings.model_dump(mode="json")})
+
+
+def load_weights(network: nn.Module, settings: OwnSettings, *, folder: Path) -> None:
+    """Load the file of weights that the settings name, relative to `folder`; UserError where it does not fit."""
+    if settings.weights == "factory":
+        return
+    path = folder / settings.weights
+    try:
+        network.load_state_dict(load_state(path))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UserError(f"first_stage.weights: {shown(path)} does not fit {settings.factory}: {reason:.200}") from None
 
 
 def load_interpreted(

@@ -11,7 +11,7 @@ MODULES = sorted(path.relative_to(PACKAGE).with_suffix("").as_posix() for path i
 LAYERS = (
     ("cli",),
     ("stages",),
-    ("report", "config", "pipeline", "paths", "launch", "code"),
+    ("report", "config", "pipeline", "paths", "launch", "code", "new"),
     ("evaluation", "figures"),
     ("training", "data", "latents", "saved", "own_network"),
     ("intake", "rendered", "official", "interpret", "splitting"),
