@@ -1,6 +1,6 @@
 """`reproduce new`: the config of an experiment on images and a network of one's own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -54,7 +54,8 @@ def new(
     if not name.isidentifier():
         raise UserError(f"the name {name!r} must consist of letters, digits and _, and begin with a letter")
     photos = _photos(images, labels)
-    values = {concept: tuple(of) for concept, of in dict(photos.names).items()}
+    assert isinstance(photos.names, Mapping)
+    values = {concept: tuple(of) for concept, of in photos.names.items()}
     concept = next(iter(values))
     mean, std = (_channels(options[key], default) for key, default in zip(("mean", "std"), _IMAGENET, strict=True))
     settings = {
