@@ -4,6 +4,7 @@ import argparse
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -167,11 +168,18 @@ def _advice(profile: str = "", experiment: str = "", variant: str = "") -> str:
     return f"paper_configs/pipeline.yaml does not have {name}; `{command}` and `dvc repro` make it"
 
 
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
+    """Print a warning of this package in its own form; those of libraries are for programmers, and are left out."""
+    if category is UserWarning:
+        print(f"reproduce: warning: {message}", file=sys.stderr)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 1 failed, 2 a user's mistake, 130 interrupted."""
     from reproduce.errors import ReproduceError
 
     argv = sys.argv[1:] if argv is None else argv
+    warnings.showwarning = _show_warning
     arguments = vars(_parser().parse_args(argv))
     try:
         code = _run(arguments.pop("command"), arguments, argv)

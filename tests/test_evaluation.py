@@ -37,7 +37,7 @@ from reproduce.evaluation.swap import (
     swap_rates,
     swap_readings,
 )
-from reproduce.factors import MISSING
+from reproduce.factors import MISSING, factor_slices
 from reproduce.likelihood import pair_nll
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
 from reproduce.models.flow import DoubleCoupling, Flow
@@ -93,10 +93,10 @@ class Decoded(Subject):
 
 def readings_of(dims: dict[str, int]) -> dict[str, Readings]:
     flow, order = permutation_flow()
-    known = made_subject(flow=flow, dims=dims, data=order)
+    known = made_subject(flow=flow, dims=dims, data=order, pool_z=torch.zeros(1, sum(dims.values())))
     subject = Decoded(**{field.name: getattr(known, field.name) for field in dataclasses.fields(known)})
     vars(subject)["z_tilde"] = coded(truth())
-    return swap_readings(subject, PAIRS)
+    return swap_readings(subject, PAIRS)[0]
 
 
 def drawn_for(attribute: str | list[str], target: Tensor, source: Tensor) -> EvaluationPairs:
@@ -865,14 +865,14 @@ def test_the_readout_of_images_keeps_each_latent_with_its_own_readings() -> None
     z_tilde[:, 0] = torch.arange(1203) % 10
     z_tilde[:, 3], z_tilde[:, 6] = torch.arange(1203) % 256, torch.arange(1203) // 256
     judge: Any = FirstPixel()
-    subject = made_subject(network=Painter(order), judge=judge, read=reader(digit_of).read)
+    subject = made_subject(network=Painter(order), judge=judge, data=reader(digit_of))
     read = subject.readout(z_tilde[:, order.argsort()])
     assert torch.equal(read["digit"], torch.arange(1203) % 10)
     torch.testing.assert_close(read["color"], 1 - z_tilde[:, [0, 3, 6]] / 127.5)
 
 
 def test_the_readout_of_logits_gives_the_predicted_class() -> None:
-    subject = made_subject(network=OneHot(), read=reader(digit_of).read)
+    subject = made_subject(network=OneHot(), data=reader(digit_of), shape=(2,))
     read = subject.readout(torch.tensor([[3.0, 8], [0, 9], [7, 1]]))
     assert list(read) == ["digit"]
     assert read["digit"].tolist() == [3, 0, 7]
@@ -1037,7 +1037,7 @@ def test_what_is_missing_is_mixed_as_unknown_and_stands_for_no_attribute() -> No
     names = {"coat": ("long", "short")}
     arrays = mixed(truth, {"coat": 3, "hat": 3, "residual": 2}, [0, 1], value_names=names)
     assert arrays["labels_0"].tolist() == ["short", "unknown"]
-    assert arrays["labels_1"].tolist() == ["without", "with"]
+    assert arrays["labels_1"].tolist() == ["hat: no", "hat: yes"]
     assert arrays["inputs_1"].tolist() == [8 + 2, 8 + 1]  # after the mixtures come the images 0, 1 and 2
     with pytest.raises(UserError, match="all or none of the 3 held-out images have hat"):
         mixed({"hat": torch.tensor([-1, 1, 1], dtype=torch.int8)}, {"hat": 3, "residual": 5}, [0, 1])
@@ -1114,3 +1114,20 @@ def test_a_section_that_does_not_suit_the_experiment_is_named(
     with pytest.raises(ValueError, match=words) as caught:
         evaluation(*names, **changed).check(**suits)
     assert "\n" not in str(caught.value)
+
+
+def test_components_of_a_swapped_latent_outside_their_range_in_training_are_counted() -> None:
+    flow, order = permutation_flow()
+    z_tilde = coded(truth())
+    z = flow.inverse(z_tilde)[0]
+    known = made_subject(flow=flow, dims=DIMS, data=order, pool_z=z)
+    subject = Decoded(**{field.name: getattr(known, field.name) for field in dataclasses.fields(known)})
+    vars(subject)["z_tilde"] = z_tilde
+    assert set(swap_readings(subject, PAIRS)[1].values()) == {0.0}  # each component takes one of its own values
+    narrow = dataclasses.replace(subject, pool_z=z.clamp(max=z.amax(0) - 1e-3))
+    vars(narrow)["z_tilde"] = z_tilde
+    for name, part in zip(DIMS, factor_slices(DIMS), strict=True):
+        swapped = z_tilde[TARGET].clone()
+        swapped[:, part] = z_tilde[SOURCE][:, part]
+        above = swapped > z_tilde.amax(0) - 1e-3
+        assert swap_readings(narrow, PAIRS)[1][name] == pytest.approx(above.double().mean().item())

@@ -24,14 +24,15 @@ class SwapSettings(Strict):
 
 
 def measure_swap(subject: Subject, settings: SwapSettings) -> Measured:
-    """The metrics `swap`, `reconstruction`, `judge`, `pairs`, and `<concept>_error` of each measured concept."""
+    """The metrics `swap`, `outside`, `reconstruction`, `judge`, `pairs`, and `<concept>_error` of measured concepts."""
     truth = subject.read_truth
     pairs = evaluation_pairs(truth, settings.n_pairs, torch_generator(subject.seed, "evaluation pairs"))
-    plain, readings = subject.readout(subject.z), swap_readings(subject, pairs)
+    plain, (readings, outside) = subject.readout(subject.z), swap_readings(subject, pairs)
     images = heldout_batches(subject.data, subject.heldout)
     return Measured(
         {
             "swap": swap_rates(readings, truth, pairs),
+            "outside": outside,
             "reconstruction": reconstruction_rates(plain, truth, pairs),
             **measurement_errors(plain, readings, truth, pairs=pairs),
             "judge": judge_rates(subject.judge, images, truth, read=subject.read),
@@ -103,15 +104,23 @@ def _right_share(read: Tensor, own: Tensor) -> float:
     return _share((read == own)[there], own[there])
 
 
-def swap_readings(subject: Subject, pairs: EvaluationPairs) -> dict[str, Readings]:
-    """For each factor, the readings of the results when the targets take that factor from the sources."""
+def swap_readings(subject: Subject, pairs: EvaluationPairs) -> tuple[dict[str, Readings], dict[str, float]]:
+    """For each factor, the readings of the results when the targets take that factor from the sources.
+
+    Also returned is the share of the components of z* that lie outside the range of that component in the training
+    latents, such as negative ones after a ReLU.
+    """
+    low, high = subject.pool_z.amin(0), subject.pool_z.amax(0)
     found: dict[str, list[Readings]] = {name: [] for name in subject.dims}
+    outside = dict.fromkeys(subject.dims, 0)
     for some in torch.arange(len(pairs.target)).split(IMAGES_AT_A_TIME):
         target, source = subject.z_tilde[pairs.target[some]], subject.z_tilde[pairs.source[some]]
         for k, name in enumerate(subject.dims):
-            swapped = exchange(target, source, factor=k, dims=subject.sizes)
-            found[name].append(subject.readout(subject.to_z(swapped)))
-    return {name: joined(parts) for name, parts in found.items()}
+            z_star = subject.to_z(exchange(target, source, factor=k, dims=subject.sizes))
+            found[name].append(subject.readout(z_star))
+            outside[name] += int(((z_star < low) | (z_star > high)).sum())
+    n = len(pairs.target) * len(low)
+    return {name: joined(parts) for name, parts in found.items()}, {name: count / n for name, count in outside.items()}
 
 
 def swap_rates(
