@@ -432,7 +432,7 @@ def test_colormnist_needs_a_pool_of_a_size_and_pairs() -> None:
     use(content, "rendered_animals")
     content["pool"]["size"] = "all"
     assert validated(Experiment, content, PATH).pool.size == "all"
-    for section in ("swap", "probe", "embedding", "grid", "mix"):
+    for section in ("swap", "probe", "embedding", "grid", "retrieval", "mix"):
         del content["evaluation"][section]
     content["pairs"] = "none"
     assert validated(Experiment, content, PATH).concepts == ()

@@ -128,7 +128,7 @@ def test_a_run_writes_every_number_that_others_rely_on(project, experiment, vari
     assert list(found["dims"]) == list(found["scores"]) == factors
     assert sum(found["dims"].values()) == 64
     metrics = found["metrics"]
-    for matrix in ("swap", "probe"):
+    for matrix in ("swap", "probe", "retrieval"):
         assert list(metrics[matrix]) == factors
         assert all(list(row) == factors[:-1] for row in metrics[matrix].values())
     assert list(metrics["factors"]) == factors
@@ -181,7 +181,7 @@ def test_a_run_of_a_stand_in_has_its_attributes_or_its_class(stand_ins, experime
     assert sum(found["dims"].values()) == 64
     assert min(found["dims"].values()) > 0
     concepts, metrics = factors[:-1], found["metrics"]
-    for matrix in ("swap", "probe"):
+    for matrix in ("swap", "probe", "retrieval"):
         assert list(metrics[matrix]) == factors
         assert all(list(row) == concepts for row in metrics[matrix].values())
     assert list(metrics["factors"]) == factors
@@ -212,6 +212,7 @@ def test_the_figures_of_a_stand_in_show_the_images_of_its_grid(stand_ins, experi
     for factor in factors:
         assert (folder / f"{kind}_{factor}.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "transfer.png").exists() == (experiment == "animalfaces_ae")
+    assert (folder / "retrieval.png").read_bytes().startswith(b"\x89PNG")
     config = YAML(typ="safe").load((stand_ins / f"paper_configs/embedded/{experiment}.yaml").read_text())
     grid = np.load(stand_ins / f"artifacts/embedded/{experiment}/code/evaluation/grid.npz")
     data = stand_ins / f"artifacts/embedded/{experiment}/data"

@@ -1050,6 +1050,7 @@ SECTIONS: dict[str, Any] = {
     "probe": {"n_images": 100},
     "embedding": {"n_images": 20},
     "grid": {"targets": [1], "sources": [2]},
+    "retrieval": {"n_queries": 2, "n_nearest": 3},
     "response": RESPONSE,
     "walk": {"steps": 5, "rho": 0.5},
     "mix": {"images": [1, 2]},
@@ -1069,7 +1070,7 @@ ATTRIBUTES = {"kind": "autoencoder", "concepts": 2, "classes": None, "attributes
 
 def test_sections_that_suit_the_experiment_are_accepted() -> None:
     evaluation().check(**CLASSES)
-    shared = ("swap", "probe", "embedding", "grid")
+    shared = ("swap", "probe", "embedding", "grid", "retrieval")
     evaluation(*shared, "mix", "samples", "linear").check(**CLASSES)
     evaluation(*shared, "response", "walk").check(**CLASSES | {"kind": "classifier"})
     evaluation("samples", "linear").check(**CLASSES | {"concepts": 0})
@@ -1081,6 +1082,7 @@ def test_sections_that_suit_the_experiment_are_accepted() -> None:
     ("names", "changed", "suits", "words"),
     [
         (("swap",), {}, CLASSES | {"concepts": 0}, "evaluation.swap needs concepts"),
+        (("retrieval",), {}, CLASSES | {"concepts": 0}, "evaluation.retrieval needs concepts"),
         (("mix",), {}, CLASSES | {"kind": "classifier"}, "evaluation.mix needs an autoencoder: remove it"),
         (("response",), {}, CLASSES, "evaluation.response needs a classifier"),
         (("linear",), {}, ATTRIBUTES, "evaluation.linear needs images of classes"),

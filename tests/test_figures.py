@@ -20,6 +20,7 @@ from reproduce.figures.embedding import embedding_figure, walk_figure
 from reproduce.figures.mix import mix_sheet
 from reproduce.figures.registry import save_as
 from reproduce.figures.response import response_figure
+from reproduce.figures.retrieval import retrieval_figure
 from reproduce.figures.style import mosaic, save, styled
 from reproduce.figures.swap_grid import grid_figures
 from reproduce.files import read_json, write_arrays, write_json
@@ -200,6 +201,56 @@ def test_larger_images_get_larger_cells() -> None:
     wide, narrow = swaps(large), swaps({})
     assert wide.get_figwidth() > narrow.get_figwidth()
     np.testing.assert_array_equal(data_in(by_place(wide)[2, 3]), large["cells_0"][1, 2])
+
+
+QUERIES = plain((250, 250, 0), (0, 250, 250))
+
+
+def retrieved(**dims: int) -> Figure:
+    """Of each of two queries two images in the factor digit, others in the residual, none in the factor color."""
+    arrays = {"queries": QUERIES, "nearest_digit": CELLS[:, :2], "nearest_color": np.empty(0)}
+    arrays["nearest_residual"] = CELLS[:, 1:] + 1
+    return retrieval_figure(arrays, {**TITLES, "dims": {"digit": 14, "color": 0, "residual": 50} | dims})
+
+
+def blocks(figure: Figure) -> list[tuple[Axes, Axes]]:
+    """The axes of each query and of its nearest images, from the top."""
+    pairs = list(zip(figure.axes[::2], figure.axes[1::2], strict=True))
+    assert pairs == sorted(pairs, key=lambda pair: -pair[1].get_position().y0)
+    return pairs
+
+
+def test_each_query_has_a_block_with_the_nearest_images_of_each_factor_in_a_row() -> None:
+    pairs = blocks(retrieved())
+    assert len(pairs) == len(QUERIES)
+    for k, (own, block) in enumerate(pairs):
+        np.testing.assert_array_equal(data_in(own), QUERIES[k])
+        grey = np.full_like(CELLS[k, :2], 244)
+        np.testing.assert_array_equal(data_in(block), mosaic(np.stack([CELLS[k, :2], grey, CELLS[k, 1:] + 1])))
+        labels = dict(zip([text.get_text() for text in block.get_yticklabels()], block.get_yticks(), strict=True))
+        assert list(labels) == ["digit\n14 dimensions", "color\n0 dimensions", "residual\n50 dimensions"]
+        for row, y in enumerate(labels.values()):
+            assert row * (SIZE + 1) - 0.5 < y < row * (SIZE + 1) + SIZE - 0.5
+        (empty,) = block.texts
+        assert empty.get_text() == "0 dimensions: all images are equally near"
+        assert empty.get_position()[1] == labels["color\n0 dimensions"]
+    lines = [text.get_text() for text in retrieved().texts]
+    assert lines[::-1][:2] == ["Nearest images in", "each factor, variant code"]
+    assert DATASET in lines
+
+
+def test_a_factors_name_does_not_reach_the_query_and_blocks_do_not_touch() -> None:
+    arrays = {"queries": QUERIES, "nearest_Wearing_Necklace_and_Tie": CELLS, "nearest_residual": CELLS}
+    figure = retrieval_figure(arrays, {**TITLES, "dims": {"Wearing_Necklace_and_Tie": 14, "residual": 50}})
+    figure.canvas.draw()
+    pairs = blocks(figure)
+    for own, block in pairs:
+        box, image = own.get_window_extent(), block.get_window_extent()
+        labels = [text.get_window_extent() for text in block.get_yticklabels()]
+        assert all(box.x1 < label.x0 < label.x1 < image.x0 for label in labels)
+        assert (box.y0 + box.y1) / 2 == pytest.approx((image.y0 + image.y1) / 2)
+    upper, lower = (block.get_window_extent() for _, block in pairs)
+    assert lower.y1 < upper.y0
 
 
 def log(n: int = 40) -> pd.DataFrame:

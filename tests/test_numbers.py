@@ -83,6 +83,8 @@ def test_a_new_number_is_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("metrics.directions.Smiling.-1.5", "metrics.directions.<attribute>.<amount>"),
         ("metrics.walk.color", "metrics.walk.<factor>.classes"),  # null: all numbers of that walk
         ("metrics.round_trip_relative", "metrics.round_trip_relative"),
+        ("metrics.retrieval.digit.color", "metrics.retrieval.<factor>.<concept>"),
+        ("metrics.retrieval_chance.digit", "metrics.retrieval_chance.<concept>"),
         ("metrics.something.else", "metrics.*"),
     ],
 )

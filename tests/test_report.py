@@ -460,7 +460,7 @@ def test_page_escapes(tmp_path: Path, odd_runs: list[dict[str, Any]]) -> None:
 def test_the_same_bytes_twice(results: Path) -> None:
     runs, published = load_runs(results / "runs"), load_published(PUBLISHED)
     first, second = (dict(table_files(build_tables(runs, published))) for _ in range(2))
-    assert len(first) == 3 * 8
+    assert len(first) == 3 * 9
     assert first == second
     assert page(results, runs) == page(results, load_runs(results / "runs"))
 
@@ -667,6 +667,51 @@ def test_the_captions_of_walks_and_directions_have_our_numbers(results: Path) ->
     assert "No concept has a dimension, so there is nothing to show." in page(results, [run])
 
 
+def test_the_caption_of_the_nearest_images_tells_a_concepts_own_factor_from_others_and_from_chance(
+    results: Path,
+) -> None:
+    run = load_runs(results / "runs")[-1]
+    (results / "figures" / CLASSIFIER / "code" / "retrieval.png").write_bytes(png(7, 5))
+
+    def caption(metrics: dict[str, Any]) -> str:
+        run["metrics"] |= metrics
+        text = page(results, [run]).replace("\N{NO-BREAK SPACE}", " ")
+        found = re.findall("<figcaption>(The share of the nearest images.*?)</figcaption>", text)
+        return found[0].removeprefix("The share of the nearest images that agree with the query is ") if found else ""
+
+    shares = {
+        "digit": {"digit": 0.9, "color": 0.52},
+        "color": {"digit": 0.12, "color": 0.97},
+        "residual": {"digit": 0.3, "color": 0.51},
+    }
+    chance = {"digit": 0.1, "color": 0.5}
+    assert caption({}) == ""
+    assert caption({"retrieval": shares, "retrieval_chance": chance}) == (
+        "90.0 % in its own factor, at most 30.0 % in another, 10.0 % by chance (digit); "
+        "97.0 % in its own factor, at most 52.0 % in another, 50.0 % by chance (color)."
+    )
+    # two factors of size 0, and a concept without any number
+    shares = {name: {"digit": None, "color": None} for name in shares} | {"residual": {"digit": 0.25, "color": None}}
+    assert caption({"retrieval": shares, "retrieval_chance": {"digit": 0.1, "color": None}}) == (
+        "at most 25.0 % in another, 10.0 % by chance (digit)."
+    )
+
+
+def test_chance_stands_beside_the_agreement_of_the_nearest_images(results: Path) -> None:
+    runs = load_runs(results / "runs")
+    for run in runs:
+        run["metrics"]["retrieval"] = {name: {"digit": 0.75, "color": 0.5} for name in run["dims"]}
+        run["metrics"]["retrieval_chance"] = {"digit": 0.1, "color": 0.5}
+    table = build_tables(runs, {})["retrieval"]
+    assert "Chance: the agreement that is expected of images drawn at random." in table.note
+    assert "Nearest images in each factor" in page(results, runs)
+    part = table.parts()[0]
+    assert list(part.frame)[-4:] == [f"{name}: {own}" for name in ("digit", "color") for own in ("chance", "agreement")]
+    assert part.display()[["digit: chance", "digit: agreement"]].drop_duplicates().to_numpy().tolist() == [
+        ["10.0 %", "75.0 %"]
+    ]
+
+
 def test_what_the_papers_figures_show_names_their_data(results: Path) -> None:
     runs = [make_run(ANIMALS_CLASSIFIER, "code", {"class": 20, "residual": 44}, images=False), make_density("mnist")]
     for run in runs:
@@ -864,7 +909,7 @@ def test_page_of_other_concepts(results: Path, other_runs: list[dict[str, Any]])
         assert "digit" not in section
         assert "colour is" not in section
     captions = re.findall(r"<figcaption>([^<]*: celeba_ae\..*?)</figcaption>", text)
-    assert len(captions) == 5
+    assert len(captions) == 6
     assert all("a stand-in for CelebA" in caption for caption in captions)
     identifiers = [attributes["id"] for _, attributes in tags.all if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))

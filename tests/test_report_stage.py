@@ -11,7 +11,10 @@ from reproduce.errors import UserError
 from reproduce.stages import report
 
 DIMS = {"digit": 14, "color": 18, "residual": 32}
-TABLES = ("claims", "dimensions", "published", "frechet", "swaps", "unswapped", "probes", "factors", "fit", "variants")
+TABLES = (
+    *("claims", "dimensions", "published", "frechet", "swaps", "unswapped", "probes", "retrieval", "factors", "fit"),
+    "variants",
+)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from reproduce.evaluation.grid import GridSettings, MixSettings, Values, measure
 from reproduce.evaluation.latents import ProbeSettings, measure_latents, measure_probe
 from reproduce.evaluation.linear import DirectionSettings, LinearSettings, measure_directions, measure_linear
 from reproduce.evaluation.response import ResponseSettings, WalkSettings, measure_response, measure_walk
+from reproduce.evaluation.retrieval import RetrievalSettings, measure_retrieval
 from reproduce.evaluation.samples import Extract, SampleSettings, measure_samples
 from reproduce.evaluation.subject import Measured, Subject
 from reproduce.evaluation.swap import SwapSettings, measure_swap
@@ -26,6 +27,7 @@ class Evaluation(Strict):
     samples: SampleSettings | None = None
     embedding: EmbeddingSettings | None = None
     grid: GridSettings | None = None
+    retrieval: RetrievalSettings | None = None
     response: ResponseSettings | None = None
     walk: WalkSettings | None = None
     mix: MixSettings | None = None
@@ -43,7 +45,7 @@ class Evaluation(Strict):
                 first one's value does.
             has_classes: whether a classifier's or judge's outputs are classes.
         """
-        of_concepts = ("swap", "probe", "embedding", "grid", "response", "walk", "mix")
+        of_concepts = ("swap", "probe", "embedding", "grid", "retrieval", "response", "walk", "mix")
         needs = (
             ("concepts (a section pairs)", concepts > 0, of_concepts),
             ("a classifier", kind == "classifier", ("response", "walk")),
@@ -100,6 +102,8 @@ def measure_all(
     found["latents"] = latents
     if evaluation.grid:
         found["grid"] = measure_grid(subject, *shown["grid"])
+    if evaluation.retrieval:
+        found["retrieval"] = measure_retrieval(subject, evaluation.retrieval)
     if evaluation.embedding:
         chosen = embedded_images(subject, evaluation.embedding)
         found["embedding"], embeddings = measure_embedding(subject, chosen)

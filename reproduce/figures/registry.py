@@ -12,6 +12,7 @@ from reproduce.figures.density import directions_figure, linear_figure, samples_
 from reproduce.figures.embedding import embedding_figure, walk_figure
 from reproduce.figures.mix import mix_sheet
 from reproduce.figures.response import response_figure
+from reproduce.figures.retrieval import retrieval_figure
 from reproduce.figures.style import save
 from reproduce.figures.swap_grid import grid_figures
 from reproduce.files import atomic_path, read_arrays, write_arrays, write_json
@@ -19,6 +20,7 @@ from reproduce.files import atomic_path, read_arrays, write_arrays, write_json
 # the .npz files whose arrays a function draws; it returns a figure, named as the first of them, or several by file name
 DRAWINGS = (
     (("grid",), grid_figures),
+    (("retrieval",), retrieval_figure),
     (("embedding",), embedding_figure),
     (("response",), response_figure),
     (("linear",), linear_figure),
@@ -28,7 +30,7 @@ DRAWINGS = (
     (("mix",), mix_sheet),
     (("factors", "factors_images", "embedding"), animations),
 )
-_UNPUBLISHED = ("grid", "mix")  # the figure holds all that the arrays hold
+_UNPUBLISHED = ("grid", "retrieval", "mix")  # the figure holds all that the arrays hold
 
 
 def draw_all(evaluation: Path, run: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -55,14 +55,18 @@ def save(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
+def text_width(text: str, *, fontsize: float, fontweight: str = "normal") -> float:
+    """The width of `text` in inches."""
+    font = FontProperties(family=plt.rcParams["font.family"], weight=fontweight)
+    return TextPath((0, 0), text, size=fontsize, prop=font).get_extents().width / 72
+
+
 def wrapped(text: str, *, inches: float, fontsize: float, fontweight: str = "normal") -> list[str]:
     """`text` in lines no wider than `inches`; a wider word gets a line of its own."""
-    font = FontProperties(family=plt.rcParams["font.family"], weight=fontweight)
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".lstrip()
-        width = TextPath((0, 0), longer, size=fontsize, prop=font).get_extents().width / 72
-        if lines[-1] and width > inches:
+        if lines[-1] and text_width(longer, fontsize=fontsize, fontweight=fontweight) > inches:
             lines.append(word)
         else:
             lines[-1] = longer

@@ -18,7 +18,7 @@ from reproduce.report.published import NOTHING, Published
 from reproduce.report.runs import Run, concepts, experiments, run_name
 
 _FOLDER = Path(__file__).parent
-_ENDING = ("claims", "dimensions", "frechet", "unswapped", "probes", "factors", "fit", "variants")
+_ENDING = ("claims", "dimensions", "frechet", "unswapped", "probes", "retrieval", "factors", "fit", "variants")
 """The tables at the end of the page, in their order."""
 
 

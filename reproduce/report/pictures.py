@@ -80,10 +80,23 @@ def _directions(run: Run) -> str:
     return ", ".join(parts)
 
 
+def _retrieval(run: Run) -> str:
+    """How often the nearest images agree in each concept: in its own factor, in another, and by chance."""
+    parts = []
+    for concept in concepts([run]):
+        shares = {factor: value(run, "metrics", "retrieval", factor, concept) for factor in run["dims"]}
+        own, others = shares.pop(concept), [share for share in shares.values() if share is not None]
+        chance = value(run, "metrics", "retrieval_chance", concept)
+        said = {"{} in its own factor": own, "at most {} in another": max(others, default=None), "{} by chance": chance}
+        found = [words.format(show(share, "share")) for words, share in said.items() if share is not None]
+        parts += [f"{', '.join(found)} ({concept})"] if found else []
+    return "; ".join(parts)
+
+
 def _caption(figure: Figure, run: Run, factor: str) -> str:
     """The sentences of `figure.numbers` for which the run has numbers; or why it has none."""
     said, special = [], {"outcome": _outcome(run, factor or "class")}
-    special |= {"directions": _directions(run), "neighbours": _neighbours(run)}
+    special |= {"directions": _directions(run), "neighbours": _neighbours(run), "retrieval": _retrieval(run)}
     for sentence in figure.sentences:
         place = sentence.partition("{")[2].partition("}")[0]
         found = special[place] if place in special else _numbers(run, place)
