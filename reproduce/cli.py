@@ -179,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from reproduce.errors import ReproduceError
 
     argv = sys.argv[1:] if argv is None else argv
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
     arguments = vars(_parser().parse_args(argv))
     try:
         code = _run(arguments.pop("command"), arguments, argv)

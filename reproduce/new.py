@@ -56,42 +56,54 @@ def new(
     photos = _photos(images, labels)
     assert isinstance(photos.names, Mapping)
     values = {concept: tuple(of) for concept, of in photos.names.items()}
-    concept = next(iter(values))
-    mean, std = (_channels(options[key], default) for key, default in zip(("mean", "std"), _IMAGENET, strict=True))
-    settings = {
-        "factory": network,
-        "arguments": dict(_argument(text) for text in options["argument"]),
-        "weights": weights,
-        "preprocessing": {"mean": mean, "std": std},
-        "layer": layer,
-        "layout": options["layout"],
-        "layers": options["layers"] or [layer],
-        "concept": concept,
-        "outputs": "own",
-    }
-    own = validated(OwnSettings, settings, "reproduce new")
-    shape, n_outputs = _tried(own, image_size)
-    n_classes = len(values[concept])
+    settings = _network_settings(network, layer, weights=weights, concept=next(iter(values)), **options)
+    shape, n_outputs = _tried(settings, image_size)
+    predicted = values[settings.concept]
     text = _template().render(
         name=name,
         path=images,
         labels=labels,
         concepts=list(values),
         image_size=image_size,
-        imagenet=[*mean] == [*_IMAGENET[0]],
-        outputs={value: [k] for k, value in enumerate(values[concept])} if n_outputs == n_classes else {},
+        imagenet=settings.preprocessing.mean == _IMAGENET[0],
+        mean=settings.preprocessing.mean,
+        std=settings.preprocessing.std,
+        outputs={value: [k] for k, value in enumerate(predicted)} if n_outputs == len(predicted) else {},
         pool=_pool(photos, shape.numel()),
-        steps=600,
         batch=64 if shape.numel() <= _LARGE else 16,
-        shown=list(range(min(n_classes, _SHOWN))),
-        **{key: value for key, value in settings.items() if key not in ("preprocessing", "outputs")},
-        mean=mean,
-        std=std,
+        shown=list(range(min(len(predicted), _SHOWN))),
+        **settings.model_dump(include={"factory", "arguments", "weights", "layer", "layout", "layers", "concept"}),
     )
     validated(Experiment, YAML(typ="safe", pure=True).load(text), target)
     write_text(target, text)
     chosen = select(PROFILE, [name])
     return f"{shown(target)}: T at {layer}, where z is {[*shape]}, for {', '.join(values)}\n{chosen}"
+
+
+def _network_settings(
+    network: str,
+    layer: str,
+    *,
+    weights: str,
+    concept: str,
+    argument: Sequence[str],
+    layers: Sequence[str] | None,
+    **options: Any,
+) -> OwnSettings:
+    """The settings of the network; swaps are compared with its own predictions until its outputs are known."""
+    mean, std = (_channels(options.pop(key), default) for key, default in zip(("mean", "std"), _IMAGENET, strict=True))
+    settings = {
+        "factory": network,
+        "arguments": dict(_argument(text) for text in argument),
+        "weights": weights,
+        "preprocessing": {"mean": mean, "std": std},
+        "layer": layer,
+        "layers": layers or [layer],
+        "concept": concept,
+        "outputs": "own",
+        **options,
+    }
+    return validated(OwnSettings, settings, "reproduce new")
 
 
 def _template() -> Any:
