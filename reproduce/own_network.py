@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Protocol
 
@@ -48,7 +49,7 @@ class OwnSettings(Strict):
     then compared with the network's own predictions.
     """
 
-    factory: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+    factory: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")]
     arguments: dict[str, JsonValue]
     weights: str
     preprocessing: Preprocessing
@@ -111,7 +112,7 @@ def build(settings: OwnSettings, *, folder: Path) -> nn.Module:
     name, _, function = settings.factory.partition(":")
     sys.path.insert(0, str(folder))
     try:
-        factory = getattr(importlib.import_module(name), function)
+        factory = attrgetter(function)(importlib.import_module(name))
         network = factory(**settings.arguments)
     except Exception as error:
         raise UserError(

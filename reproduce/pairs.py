@@ -4,7 +4,7 @@ Source: official `iin/data.py`. F is drawn first; x^a is any image; x^b is any i
 which may be x^a itself. No pair is drawn to share the residual.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -51,6 +51,15 @@ class ConceptPairs:
             self._size.append(size)
             self._start.append(size.cumsum(0) - size)
             self._group.append(group)
+
+    def of(self, z: Tensor) -> Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]:
+        """`train_flow`'s `draw_pairs`, which takes the two latents of each pair from `z` `[n, …]`, one for each image."""
+
+        def draw_pairs(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+            index_a, index_b, factor = self.draw(n, generator)
+            return z[index_a], z[index_b], factor
+
+        return draw_pairs
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Draw `n` pairs: `index_a`, `index_b` and `factor`, int64 `[n]` each."""
