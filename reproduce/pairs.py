@@ -53,7 +53,7 @@ class ConceptPairs:
             self._group.append(group)
 
     def of(self, z: Tensor) -> Callable[[int, torch.Generator], tuple[Tensor, Tensor, Tensor]]:
-        """`train_flow`'s `draw_pairs`, which takes the two latents of each pair from `z` `[n, …]`, one for each image."""
+        """`train_flow`'s `draw_pairs`: it takes the latents of each pair from `z` `[n, …]`, one for each image."""
 
         def draw_pairs(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
             index_a, index_b, factor = self.draw(n, generator)
