@@ -334,6 +334,14 @@ def test_the_stage_says_whose_likelihood_the_curve_is(
     assert f"batch of {of} (nats)" in drawn["training.png"].axes[0].get_ylabel()
 
 
+def test_the_stage_draws_the_layers_of_a_run_that_has_them(places: RunPlaces) -> None:
+    run = read_json(places.evaluation / "run.json")
+    run["layers"] = {"z": {"shape": [64, 1, 1], "shares": {"class": 0.25, "residual": 0.75}}}
+    write_json(places.evaluation / "run.json", run)
+    figures.run("embedded", "colormnist_classifier", "code")
+    assert (places.figures / "layers.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("timed", [True, False])
 def test_the_stage_publishes_numbers_and_the_arrays_of_figures(places: RunPlaces, timed: bool) -> None:
     samples = dict.fromkeys(("corners", "direct", "mapped"), CELLS)

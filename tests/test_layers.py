@@ -13,7 +13,7 @@ LAYERS = (
     ("stages",),
     ("report", "config", "pipeline", "paths", "launch", "code"),
     ("evaluation", "figures"),
-    ("training", "data", "latents", "saved"),
+    ("training", "data", "latents", "layers", "saved"),
     ("intake", "rendered", "official", "interpret", "splitting"),
     ("models",),
     ("likelihood", "dimensions", "pairs"),

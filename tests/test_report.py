@@ -675,7 +675,7 @@ def test_what_the_papers_figures_show_names_their_data(results: Path) -> None:
 
 def test_variants_with_the_same_sizes_are_named(results: Path) -> None:
     runs = load_runs(results / "runs")[:3]
-    same = "In normalised and code, the sizes are the same, and so are T and all numbers."
+    same = "In normalised and code, the sizes are the same, and so are T and its numbers."
     assert same not in page(results, runs)
     runs[1]["dims"] = dict(runs[2]["dims"])
     runs[1]["metrics"] = copy.deepcopy(runs[2]["metrics"])

@@ -73,12 +73,18 @@ def _directions(run: Run) -> str:
     return ", ".join(parts)
 
 
+def _layers(run: Run) -> str:
+    layers = list(run.get("layers", {}).values()) or [{"shares": {}}]
+    first, last = layers[0]["shares"], layers[-1]["shares"]
+    return ", ".join(f"from {show(first[name], 'share')} to {show(last[name], 'share')} ({name})" for name in first)
+
+
 def _caption(figure: Figure, run: Run, factor: str) -> str:
     """The sentences of `figure.numbers` for which the run has numbers."""
     said = []
     for sentence in figure.sentences:
         place = sentence.partition("{")[2].partition("}")[0]
-        special = {"outcome": _outcome(run, factor or "class"), "directions": _directions(run)}
+        special = {"outcome": _outcome(run, factor or "class"), "directions": _directions(run), "layers": _layers(run)}
         found = special[place] if place in special else _numbers(run, place)
         said += [sentence.replace(f"{{{place}}}", found)] if found else []
     return " ".join(said).replace(" %", "\N{NO-BREAK SPACE}%")
