@@ -159,10 +159,15 @@ def allocate(scores: Sequence[float], dim: int) -> tuple[int, ...]:
 
     Without concepts the residual takes all: `allocate([1.0], N) == (N,)`.
     """
+    concepts = np.floor(divided(scores, dim))[:-1].astype(int)
+    return (*concepts.tolist(), dim - int(concepts.sum()))
+
+
+def divided(scores: Sequence[float], whole: float = 1.0) -> np.ndarray:
+    """`whole` · softmax(scores), float64 `[K+1]`: what `allocate` rounds down."""
     s = np.asarray(scores, dtype=np.float64)
     share = np.exp(s - s.max())
-    concepts = np.floor(dim * share / share.sum())[:-1].astype(int)
-    return (*concepts.tolist(), dim - int(concepts.sum()))
+    return whole * share / share.sum()
 
 
 def equal_chunks(n_factors: int, dim: int) -> tuple[int, ...]:

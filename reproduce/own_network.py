@@ -17,7 +17,7 @@ from reproduce.files import shown
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.weights import load_network, load_state, save_state
 from reproduce.schema import Strict, WordOrSection
-from reproduce.splitting import Layout, Split, split
+from reproduce.splitting import Layout, Split, layer_outputs, split
 
 _VALUES_AT_A_TIME = 2**22  # of images: a deep network's activations take some fifty times their memory
 _LATENTS_AT_A_TIME = 100
@@ -70,6 +70,7 @@ class InterpretedLayer(nn.Module):
         n_outputs: m.
         own: whether a prediction can only be compared with the network's own.
         concept: what it predicts, where that is not for the data set to say.
+        layers: the names of the layers that `layer_outputs` gives.
     """
 
     def __init__(
@@ -81,16 +82,24 @@ class InterpretedLayer(nn.Module):
         n_outputs: int = 0,
         own: bool = False,
         concept: str | None = None,
+        layers: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.network = divided.network
         self.divided, self.n_outputs, self.own, self.concept = divided, n_outputs, own, concept
-        self._prepare, self._summarise = prepare, summarise
+        self._prepare, self._summarise, self._layers = prepare, summarise, layers
 
     def encode(self, x: Tensor) -> Tensor:
         """E: images `[B, C, S, S]` to the layer's output, `[B, N]` or `[B, C, H, W]`."""
         size = max(1, _VALUES_AT_A_TIME // x[:1].numel())
         return torch.cat([self.divided.encode(self._prepare(part)) for part in x.split(size)])
+
+    def layer_outputs(self, x: Tensor) -> dict[str, Tensor]:
+        """The outputs of several layers for images `[B, C, S, S]`, `[B, N]` or `[B, C, H, W]`, by the layers' names."""
+        size = max(1, _VALUES_AT_A_TIME // x[:1].numel())
+        batches = (self._prepare(part) for part in x.split(size))
+        parts = [layer_outputs(self.network, self._layers, part, layout=self.divided.layout) for part in batches]
+        return {name: torch.cat(outputs) for name, *outputs in zip(self._layers, *parts, strict=True)}
 
     def classify(self, z: Tensor) -> Tensor:
         """G: the layer's output to logits `[B, m]`."""
@@ -202,6 +211,7 @@ def _own(
         n_outputs=answer.shape[1] if own else len(groups),
         own=own,
         concept=settings.concept,
+        layers=settings.layers,
     )
 
 

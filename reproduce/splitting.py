@@ -3,9 +3,10 @@
 The module is not called `split`: importing it would replace the function `reproduce.split` by the module.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from difflib import get_close_matches
+from functools import partial
 from itertools import chain
 from typing import Any, Literal
 
@@ -61,6 +62,26 @@ def _check_batch(value: Any, batch: int, *, returns: str, advice: str) -> None:
     if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != batch:
         found = list(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
         raise UserError(f"{returns} {found} for {batch} images: {advice} one tensor whose first axis is the batch")
+
+
+def _input_of(network: nn.Module, x: Tensor) -> Tensor:
+    """A copy of `x`, because the network may change its input in place, on the network's device and of its dtype."""
+    tensors = chain(network.parameters(), network.buffers())
+    own = next((tensor for tensor in tensors if tensor.is_floating_point()), x)
+    return x.to(own.device, own.dtype if x.is_floating_point() else x.dtype, copy=True)
+
+
+def _recorded(output: Any, *, layer: str, layout: Layout, batch: int) -> Tensor:
+    """The output of a layer as z."""
+    _check_batch(output, batch, returns=f'layer="{layer}" returns', advice="name a layer that returns")
+    return to_latent(output, layout=layout)
+
+
+def _only(found: Sequence[Tensor], layer: str) -> Tensor:
+    """The one output that a layer had in a pass."""
+    if len(found) != 1:
+        raise UserError(f'layer="{layer}" is called {len(found)} times in one pass: name a layer that is called once')
+    return found[0]
 
 
 def _probes(x: Tensor) -> Tensor:
@@ -176,32 +197,58 @@ class Split:
     @torch.no_grad()
     def _run(self, x: Tensor, z: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The answer to `x` and the layer's own output as z; where `z` is given, it replaces the output."""
-        name, found = f'layer="{self.layer}"', []
+        found: list[Tensor] = []
 
         def hook(module: nn.Module, inputs: Any, output: Any) -> Tensor | None:
-            _check_batch(output, len(x), returns=f"{name} returns", advice="name a layer that returns")
-            found.append(to_latent(output, layout=self.layout))
+            found.append(_recorded(output, layer=self.layer, layout=self.layout, batch=len(x)))
             if z is not None and z.shape[1:] != found[0].shape[1:]:
-                raise UserError(f"{name} takes z {list(found[0].shape)}; it was given {list(z.shape)}")
+                wanted = f'layer="{self.layer}" takes z {list(found[0].shape)}'
+                raise UserError(f"{wanted}; it was given {list(z.shape)}")
             return None if z is None else to_output(z, output, layout=self.layout)
 
-        tensors = chain(self.network.parameters(), self.network.buffers())
-        own = next((tensor for tensor in tensors if tensor.is_floating_point()), x)
-        # a copy, because the network may change its input in place
-        x = x.to(own.device, own.dtype if x.is_floating_point() else x.dtype, copy=True)
+        x = _input_of(self.network, x)
         handle = self._module.register_forward_hook(hook)
         try:
             with _evaluating(self.network):
                 answer = self.network(x)
         finally:
             handle.remove()
-        if len(found) != 1:
-            raise UserError(f"{name} is called {len(found)} times in one pass: name a layer that is called once")
+        own_output = _only(found, self.layer)
         advice = "wrap it in a module that returns"
-        _check_batch(
-            answer, len(x if z is None else z), returns=f"{type(self.network).__name__} returns", advice=advice
-        )
-        return answer, found[0]
+        batch = len(x if z is None else z)
+        _check_batch(answer, batch, returns=f"{type(self.network).__name__} returns", advice=advice)
+        return answer, own_output
+
+
+@torch.no_grad()
+def layer_outputs(
+    network: nn.Module,
+    layers: Sequence[str],
+    x: Tensor,
+    *,
+    layout: Layout = "channels_first",
+    forward: Callable[[Tensor], Any] | None = None,
+) -> list[Tensor]:
+    """The outputs of several layers for a batch `x` `[B, …]`, from one pass in eval mode and without gradients.
+
+    Arguments:
+        layers: the names of submodules as in `network.named_modules()`; the pass calls each once.
+        layout: how the layers' outputs are arranged, see `to_latent`.
+        forward: what is called with `x` where it isn't the network itself, such as one of its methods.
+
+    Returned are `[B, N]` or `[B, C, H, W]`, in the order of `layers`. UserError is raised as by `split`.
+    """
+    found: dict[str, list[Tensor]] = {layer: [] for layer in layers}
+
+    def record(module: nn.Module, inputs: Any, output: Any, *, layer: str) -> None:
+        found[layer].append(_recorded(output, layer=layer, layout=layout, batch=len(x)))
+
+    with ExitStack() as stack:
+        for layer in found:
+            stack.callback(_find(network, layer).register_forward_hook(partial(record, layer=layer)).remove)
+        stack.enter_context(_evaluating(network))
+        (forward or network)(_input_of(network, x))
+    return [_only(found[layer], layer) for layer in layers]
 
 
 def split(network: nn.Module, layer: str, x: Tensor | None = None, *, layout: Layout = "channels_first") -> Split:

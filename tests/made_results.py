@@ -47,6 +47,13 @@ def make_run(experiment: str, variant: str, dims: dict[str, int], *, images: boo
     }
 
 
+def with_layers(run: dict[str, Any], layers: dict[str, list[float]]) -> dict[str, Any]:
+    """The run with the shares of these layers, in the order of its factors."""
+    shares = {name: dict(zip(run["dims"], values, strict=True)) for name, values in layers.items()}
+    run["layers"] = {name: {"shape": [8, 4, 2], "shares": own} for name, own in shares.items()}
+    return run
+
+
 def png(width: int, height: int) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -172,6 +172,23 @@ def test_a_run_writes_every_number_that_others_rely_on(project, experiment, vari
     assert machine["packages"]["torch"]
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_run_has_the_shares_of_every_layer(project, experiment, variant):
+    found = result(project, experiment, variant)
+    layers = found["layers"]
+    shapes = [[8 * 2**k, 16 >> k, 16 >> k] for k in range(4)]
+    assert [layer["shape"] for layer in layers.values()] == [*shapes, [64, 1, 1]]
+    assert [*layers][::4] == ["encoder.layers.0", "z"]
+    for layer in layers.values():
+        assert list(layer["shares"]) == ["digit", "color", "residual"]
+        assert sum(layer["shares"].values()) == pytest.approx(1)
+    for factor, size in found["dims"].items():  # from other pairs, and rounded down
+        assert layers["z"]["shares"][factor] == pytest.approx(size / 64, abs=0.06)
+    figure = project / f"results/embedded/figures/{experiment}/{variant}/layers.png"
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(("experiment", "factors"), STAND_INS.items())
 def test_a_run_of_a_stand_in_has_its_attributes_or_its_class(stand_ins, experiment, factors):
     found = result(stand_ins, experiment, "code")
@@ -269,6 +286,8 @@ def test_an_unsupervised_run_writes_its_distances(project):
     found = result(project, "mnist", "density")
     assert [found[key] for key in ("experiment", "variant", "seed")] == ["mnist", "density", 0]
     assert found["dims"] == {"residual": 64}
+    assert "layers" not in found
+    assert not (project / "artifacts/embedded/mnist/latents/layers.json").exists()
     metrics = found["metrics"]
     for name in ("frechet", "frechet_prior", "frechet_reconstruction"):
         assert metrics[name]["inception"] is None

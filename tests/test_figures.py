@@ -385,6 +385,14 @@ def test_the_stage_says_whose_likelihood_the_curve_is(
     assert f"training {of} (nats)" in drawn["training.png"].axes[0].get_ylabel()
 
 
+def test_the_stage_draws_the_layers_of_a_run_that_has_them(places: RunPlaces) -> None:
+    run = read_json(places.evaluation / "run.json")
+    run["layers"] = {"z": {"shape": [64, 1, 1], "shares": {"class": 0.25, "residual": 0.75}}}
+    write_json(places.evaluation / "run.json", run)
+    figures.run("embedded", "colormnist_classifier", "code")
+    assert (places.figures / "layers.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("timed", [True, False])
 def test_the_stage_publishes_numbers_and_the_arrays_of_figures(places: RunPlaces, timed: bool) -> None:
     samples = dict.fromkeys(("corners", "direct", "mapped"), CELLS)
@@ -505,7 +513,7 @@ def test_an_image_without_a_value_is_not_drawn_and_each_concept_has_its_own_name
     assert [text.get_text() for text in coat.texts] == ["long", "none", "short"]
     without, having = (np.asarray(points.get_offsets())[:, 1].tolist() for points in hat.collections)
     assert (without, having) == ([0, 16, 25], [1, 9])
-    assert "of each concept in its factor's 1-D embedding: coat 50.0 %" in " ".join(written(figure).split())
+    assert "each concept from its factor's 1-D embedding with accuracy 50.0 % (factor coat)" in " ".join(written(figure).split())
 
 
 def test_an_attribute_is_told_in_its_own_panel_and_an_empty_factor_says_so() -> None:

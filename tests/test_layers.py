@@ -13,7 +13,7 @@ LAYERS = (
     ("stages",),
     ("report", "config", "pipeline", "paths", "launch", "code", "new"),
     ("evaluation", "figures"),
-    ("training", "data", "latents", "saved", "own_network"),
+    ("training", "data", "latents", "layers", "saved", "own_network"),
     ("intake", "rendered", "official", "interpret", "splitting"),
     ("models",),
     ("likelihood", "dimensions", "pairs"),

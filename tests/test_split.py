@@ -11,7 +11,7 @@ from torchvision import models
 
 from reproduce import Classifier, UserError, split
 from reproduce.seeds import torch_generator
-from reproduce.splitting import LAYOUTS, to_latent, to_output
+from reproduce.splitting import LAYOUTS, layer_outputs, to_latent, to_output
 
 
 def images(n: int, *shape: int, purpose: str = "images") -> Tensor:
@@ -140,6 +140,67 @@ def test_g_decodes_other_latents_as_the_rest_of_the_network_does():
     assert torch.equal(divided.decode(z, x), expected)
     assert torch.equal(divided.answer(x), subject(x))
     torch.testing.assert_close(divided.decode(z[:1]), expected[:1])  # the stored image is repeated as often as needed
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "side", "layout"),
+    [
+        ("resnet18", ["layer4.0.bn1", "bn1", "layer2", "fc"], 64, "channels_first"),  # bn1: the next one works in place
+        ("vit", ["encoder.layers.encoder_layer_0", "encoder.ln"], 32, "tokens"),
+        ("classifier", ["encoder.dense", "encoder.layers.0", "encoder.dense"], 32, "channels_first"),
+    ],
+)
+def test_the_outputs_of_several_layers_come_from_one_pass_in_the_order_asked_for(name, layers, side, layout):
+    subject, x = network(name), images(2, 3, side, side)
+    passes = []
+    counter = subject.register_forward_hook(lambda *call: passes.append(1))
+    found = layer_outputs(subject, layers, x, layout=layout)
+    counter.remove()
+    assert len(passes) == 1
+    for layer, output in zip(layers, found, strict=True):
+        expected = output_of(subject, layer, x)[0]
+        assert torch.equal(output, expected.transpose(1, 2)[..., None] if layout == "tokens" else expected)
+        assert not output.requires_grad
+        assert not subject.get_submodule(layer)._forward_hooks
+
+
+def test_layers_are_read_from_the_pass_that_is_named_in_eval_mode_with_every_mode_restored():
+    subject = Made(lambda network, x: network.head(network.layer(x.mul_(2))))
+    subject.eval()
+    expected = subject.head(subject.layer(2 * X))
+    subject.train()
+    before, x = modes(subject), X.double()
+    (answer,) = layer_outputs(subject, ["head"], x)
+    assert torch.equal(answer, expected)
+    assert torch.equal(x, X.double())
+    (half,) = layer_outputs(subject, ["layer"], X, forward=lambda x: subject.layer(x / 2))
+    assert torch.equal(half, subject.layer(X / 2))
+    assert modes(subject) == before
+
+
+@pytest.mark.parametrize(
+    ("forward", "layers", "words"),
+    [
+        (
+            lambda network, x: network.head(network.layer(network.layer(x))),
+            ["head", "layer"],
+            'layer="layer" is called 2',
+        ),
+        (lambda network, x: network.head(x), ["head", "layer"], 'layer="layer" is called 0 times'),
+        (lambda network, x: network.head(network.layer(x)), ["layer", "heads"], 'layer="heads" is not a layer of Made'),
+        (
+            lambda network, x: network.head(network.layer(x[:1])),
+            ["layer"],
+            r'layer="layer" returns \[1, 3, 8, 8\] for 4',
+        ),
+    ],
+)
+def test_several_layers_are_refused_as_a_single_one_is_and_no_hook_is_left(forward, layers, words):
+    subject = Made(forward)
+    with pytest.raises(UserError, match=words):
+        layer_outputs(subject, layers, X)
+    assert not subject.layer._forward_hooks
+    assert not subject.head._forward_hooks
 
 
 def test_our_classifier_is_divided_as_it_divides_itself():

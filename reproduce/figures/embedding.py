@@ -12,6 +12,7 @@ from reproduce.figures.style import (
     ATTRIBUTE_COLORS,
     MOST_NAMES,
     Arrays,
+    apart,
     class_colors,
     empty_panel,
     headed,
@@ -46,7 +47,7 @@ def embedding_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
         if values.dtype.kind == "i" and len(names) <= MOST_NAMES:
             middles = _middles(points, values)
             low, high = ax.get_ylim()
-            heights = _apart(np.array([y for _, y in middles.values()]), 0.045 * (high - low))
+            heights = apart(np.array([y for _, y in middles.values()]), 0.045 * (high - low))
             for number, y in zip(middles, heights, strict=True):
                 ax.annotate(
                     names[number], (1.02, y), xycoords=("axes fraction", "data"), va="center", fontsize=9,
@@ -93,18 +94,6 @@ def _draw_points(ax: Axes, points: np.ndarray, *, truth: np.ndarray, concept: st
 def _middles(points: np.ndarray, classes: np.ndarray) -> dict[int, np.ndarray]:
     """The median `[2]` of the points of each class that is present."""
     return {k: np.median(points[classes == k], 0) for k in np.unique(classes).tolist()}
-
-
-def _apart(values: np.ndarray, least: float) -> np.ndarray:
-    """The values, moved as little as needed and in the same order, with a distance of `least` between neighbours."""
-    order = np.argsort(values, kind="stable")
-    moved = values[order].astype(float)
-    for _ in range(50):
-        for i in range(len(moved) - 1):
-            lack = max(0.0, least - (moved[i + 1] - moved[i]))
-            moved[i] -= lack / 2
-            moved[i + 1] += lack / 2
-    return moved[np.argsort(order)]
 
 
 def walk_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:

@@ -97,6 +97,18 @@ def class_colors(n: int) -> np.ndarray:
     return plt.get_cmap("turbo")(np.linspace(0.02, 0.98, n))[:, :3]
 
 
+def apart(values: np.ndarray, least: float) -> np.ndarray:
+    """The values, moved as little as needed and in the same order, with a distance of `least` between neighbours."""
+    order = np.argsort(values, kind="stable")
+    moved = values[order].astype(float)
+    for _ in range(50):
+        for i in range(len(moved) - 1):
+            lack = max(0.0, least - (moved[i + 1] - moved[i]))
+            moved[i] -= lack / 2
+            moved[i + 1] += lack / 2
+    return moved[np.argsort(order)]
+
+
 def empty_panel(ax: Axes, text: str) -> None:
     """Write in a panel why it has no data."""
     ax.clear()

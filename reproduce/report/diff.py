@@ -25,7 +25,7 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def numbers(run: Run) -> dict[str, int | float | None]:
     """Every number that the run measured, or null, by its dotted path, in the order of the file."""
-    leaves = (leaf for top in ("dims", "scores", "metrics") for leaf in _leaves(run[top], top))
+    leaves = (leaf for top in ("dims", "scores", "layers", "metrics") for leaf in _leaves(run.get(top, {}), top))
     return {path: value for path, value in leaves if value is None or is_number(value)}
 
 

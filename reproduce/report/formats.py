@@ -23,7 +23,7 @@ _DTYPES = {"count": "Int64", "offset": "Int64", "share": "Float64", "number": "F
 _NAMED = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater", "|": "bar"}
 _LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {sign: rf"\text{name}{{}}" for sign, name in _NAMED.items()}
 _LATEX |= {"−": "$-$", "±": r"$\pm$", "–": "--", "√": r"$\sqrt{}$", "²": "$^2$", "⁻": "$^-$", "¹": "$^1$"}
-_ESCAPES = str.maketrans({**_LATEX, "ρ": r"$\rho$", "→": r"$\to$"})
+_ESCAPES = str.maketrans({**_LATEX, "ρ": r"$\rho$", "×": r"$\times$", "→": r"$\to$"})
 _LATEX_ROWS = 40  # of a page
 _LATEX_FIT = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
 

@@ -12,13 +12,24 @@ from typing import Any
 import jinja2
 
 from reproduce.report.claims import count_claims
-from reproduce.report.formats import NULL, Kind, Row, Table, framed, split_heading
+from reproduce.report.formats import NULL, Kind, Row, Table, framed, show, split_heading
 from reproduce.report.pictures import blocks, mix, picture
 from reproduce.report.published import NOTHING, Published
-from reproduce.report.runs import Run, concepts, experiments, run_name
+from reproduce.report.runs import Run, concepts, experiments, run_name, value
 
 _FOLDER = Path(__file__).parent
-_ENDING = ("claims", "dimensions", "frechet", "unswapped", "probes", "retrieval", "factors", "fit", "variants")
+_ENDING = (
+    "claims",
+    "dimensions",
+    "layers",
+    "frechet",
+    "unswapped",
+    "probes",
+    "retrieval",
+    "factors",
+    "fit",
+    "variants",
+)
 """The tables at the end of the page, in their order."""
 
 
@@ -110,6 +121,25 @@ def _hero(runs: Sequence[Run], figures_dir: Path) -> dict[str, Any] | None:
     return {"name": name, "swapped": swapped, "sizes": sizes, "pictures": list(filter(None, found))}
 
 
+def _formulas_apart(runs: Sequence[Run]) -> str:
+    """Where the shares by `normalised` and by `code` differ most, and how much at z; nothing without both variants."""
+    named = {run_name(run): run.get("layers", {}) for run in runs}
+    theirs, found = named.get("code", {}), []
+    for layer, own in named.get("normalised", {}).items():
+        for factor, share in own["shares"].items():
+            other = value(theirs, layer, "shares", factor)
+            found += [] if other is None else [(abs(share - other), layer, factor, share, other)]
+    if not found:
+        return ""
+    gap, layer, factor, *shares = max(found)
+    last = found[-1][1]
+    at_last = max(entry[0] for entry in found if entry[1] == last)
+    ours, others, most, least = (show(number, "share") for number in (*shares, gap, at_last))
+    most, least = (text.replace("%", "percentage points") for text in (most, least))
+    said = f"The shares by normalised and by code differ most at {layer}: {factor} gets {ours} and {others}"
+    return f"{said}, {most} apart" + ("." if layer == last else f"; at {last}, no share differs by more than {least}.")
+
+
 def _details(run: Run, machine: Mapping[str, Any] | None) -> str:
     """The configuration and what the run was made on, without what changes from one rerun to the next."""
     unstable = re.compile("training|flow|copied_from|.*_seconds|peak_memory.*")
@@ -131,6 +161,7 @@ def _experiment(
         "details": details,
         "bars": [("ours", run_name(of), of["dims"]) for of in runs]
         + [("published", of.source, of.dims) for of in theirs],
+        "apart": _formulas_apart(runs),
         "alike": [names for names in alike.values() if len(names) > 1],
         "blocks": blocks(runs, figures_dir, published),
         "mix": mix(runs, figures_dir) if runs[0]["kind"] == "autoencoder" and concepts(runs) else None,

@@ -93,10 +93,17 @@ def _retrieval(run: Run) -> str:
     return "; ".join(parts)
 
 
+def _layers(run: Run) -> str:
+    layers = list(run.get("layers", {}).values()) or [{"shares": {}}]
+    first, last = layers[0]["shares"], layers[-1]["shares"]
+    return ", ".join(f"from {show(first[name], 'share')} to {show(last[name], 'share')} ({name})" for name in first)
+
+
 def _caption(figure: Figure, run: Run, factor: str) -> str:
     """The sentences of `figure.numbers` for which the run has numbers; or why it has none."""
     said, special = [], {"outcome": _outcome(run, factor or "class")}
     special |= {"directions": _directions(run), "neighbours": _neighbours(run), "retrieval": _retrieval(run)}
+    special |= {"layers": _layers(run)}
     for sentence in figure.sentences:
         place = sentence.partition("{")[2].partition("}")[0]
         found = special[place] if place in special else _numbers(run, place)

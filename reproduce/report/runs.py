@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, JsonValue, NonNegativeInt, ValidationError
+from pydantic import ConfigDict, Field, JsonValue, NonNegativeInt, PositiveInt, ValidationError
 
 from reproduce.errors import UserError
 from reproduce.files import read_json, shown
@@ -16,11 +16,18 @@ _FIRST = ("paper", "normalised", "code")
 Run = dict[str, Any]
 
 
+class Layer(Strict):
+    """A layer's `shape` (C, H, W), and the share of it that the variant's estimator gives each factor."""
+
+    shape: tuple[PositiveInt, PositiveInt, PositiveInt]
+    shares: dict[str, float]
+
+
 class RunFile(Strict):
     """The JSON that a run writes: what `Run` holds. Further keys are allowed.
 
-    Factors stand in their order, the residual last. `metrics` holds numbers at the places that
-    `paper_configs/numbers.yaml` declares; what has no meaning is null.
+    Factors stand in their order, the residual last, and layers from the first to z; without an estimate there are none.
+    `metrics` holds numbers at the places that `paper_configs/numbers.yaml` declares; what has no meaning is null.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -34,6 +41,7 @@ class RunFile(Strict):
     description: str
     dims: Annotated[dict[str, NonNegativeInt], Field(min_length=1)]
     scores: dict[str, float | None]
+    layers: Annotated[dict[str, Layer], Field(default_factory=dict)]
     metrics: dict[str, JsonValue]
     config: dict[str, JsonValue]
 

@@ -95,6 +95,16 @@ def _dimensions(runs: Sequence[Run], published: Published) -> Table:
     return _table("dimensions", rows, kinds=kinds, csv_only=hidden, split=True, spread=spread)
 
 
+def _layers(runs: Sequence[Run]) -> Table:
+    kinds: dict[str, Kind] = {**_RUN, "layer": "text", "shape": "text", "factor": "text", "share": "share"}
+    rows = []
+    for run in runs:
+        for name, layer in run.get("layers", {}).items():
+            row = _run_cells(run) | {"layer": name, "shape": " × ".join(map(str, layer["shape"]))}
+            rows += [row | {"factor": factor, "share": share} for factor, share in layer["shares"].items()]
+    return _table("layers", rows, kinds=kinds, split=True, spread=Spread("factor", ["share"], by_value=True))
+
+
 def _published(runs: Sequence[Run], published: Published) -> Table:
     kinds: dict[str, Kind] = {**_RUN, "source": "text", "factor": "text", "ours": "count", "published": "count"}
     kinds |= {"derived": "text", "difference": "offset", "tolerance": "count", "holds": "text"}
@@ -182,6 +192,7 @@ def build_tables(runs: Sequence[Run], published: Published, claims: Sequence[Cla
     own = {
         "claims": lambda: _claims(runs, claims),
         "dimensions": lambda: _dimensions(runs, published),
+        "layers": lambda: _layers(runs),
         "published": lambda: _published(runs, published),
         "frechet": lambda: _frechet(runs, published),
         "variants": lambda: _variants(runs),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from reproduce.config import load_run
-from reproduce.dimensions import equal_chunks, stream_estimate
+from reproduce.dimensions import divided, equal_chunks, stream_estimate
 from reproduce.errors import UserError
 from reproduce.files import read_arrays, read_json, write_json
 from reproduce.latents import LatentPairs, load_posterior
@@ -15,7 +15,10 @@ from reproduce.paths import RunPlaces
 
 
 def run(profile: str, experiment: str, variant: str) -> None:
-    """Write `dimensions.json`: `dims` and `scores` by factor; scores are null where nothing is estimated."""
+    """Write `dimensions.json`: `dims` and `scores` by factor; scores are null where nothing is estimated.
+
+    Where the variant estimates, `layers` has the shape of each layer and the share of it that each factor gets.
+    """
     config, choice = load_run(profile, experiment, variant)
     places = RunPlaces(profile, experiment, variant)
     *concepts, _ = factors = [*read_json(places.pairs / "concepts.json"), "residual"]
@@ -23,6 +26,7 @@ def run(profile: str, experiment: str, variant: str) -> None:
     size = posterior.mean.shape[1]  # N, or the channels of a feature map
     dims: Sequence[int]
     scores: Sequence[float | None] = [None] * len(factors)
+    layers = {}
     if not concepts:
         dims = [size]
     elif isinstance(choice.dims, tuple):
@@ -47,6 +51,9 @@ def run(profile: str, experiment: str, variant: str) -> None:
                 "than chance explains; the softmax gives the concept dimensions all the same",
                 file=sys.stderr,
             )
+        for layer in read_json(places.latents / "layers.json"):
+            shares = divided(layer["scores"][choice.dims]).tolist()
+            layers[layer["name"]] = {"shape": layer["shape"], "shares": dict(zip(factors, shares, strict=True))}
     if concepts and not any(dims[:-1]):
         print(
             f"reproduce: warning: {experiment}, {variant}: every concept gets 0 of {size} dimensions, so that T learns "
@@ -55,4 +62,4 @@ def run(profile: str, experiment: str, variant: str) -> None:
         )
     print(f"{experiment}, {variant}: {', '.join(f'{name} {n}' for name, n in zip(factors, dims, strict=True))}")
     sizes = {"dims": dict(zip(factors, dims, strict=True)), "scores": dict(zip(factors, scores, strict=True))}
-    write_json(places.dimensions, sizes)
+    write_json(places.dimensions, {**sizes, **({"layers": layers} if layers else {})})
