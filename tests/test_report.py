@@ -703,7 +703,7 @@ def test_chance_stands_beside_the_agreement_of_the_nearest_images(results: Path)
         run["metrics"]["retrieval"] = {name: {"digit": 0.75, "color": 0.5} for name in run["dims"]}
         run["metrics"]["retrieval_chance"] = {"digit": 0.1, "color": 0.5}
     table = build_tables(runs, {})["retrieval"]
-    assert "Chance: the agreement that is expected of images drawn at random." in table.note
+    assert "“Chance” is the agreement that is expected of images drawn at random." in table.note
     assert "Nearest images in each factor" in page(results, runs)
     part = table.parts()[0]
     assert list(part.frame)[-4:] == [f"{name}: {own}" for name in ("digit", "color") for own in ("chance", "agreement")]

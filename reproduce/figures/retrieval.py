@@ -44,5 +44,5 @@ def retrieval_figure(arrays: Arrays, run: Mapping[str, Any]) -> Figure:
                 words = "0 dimensions: all images are equally near"
                 ax.text(block.shape[1] / 2, row, words, ha="center", va="center", fontsize=_LETTERS, color="#555555")
     words = "left: a query; rows: its nearest images in each factor"
-    headed(figure, f"Nearest images in each factor, variant {run['name']}", words, run["dataset"])
+    headed(figure, f"Nearest images, variant {run['name']}", words, run["dataset"])
     return figure
