@@ -513,7 +513,9 @@ def test_an_image_without_a_value_is_not_drawn_and_each_concept_has_its_own_name
     assert [text.get_text() for text in coat.texts] == ["long", "none", "short"]
     without, having = (np.asarray(points.get_offsets())[:, 1].tolist() for points in hat.collections)
     assert (without, having) == ([0, 16, 25], [1, 9])
-    assert "each concept from its factor's 1-D embedding with accuracy 50.0 % (factor coat)" in " ".join(written(figure).split())
+    assert "each concept from its factor's 1-D embedding with accuracy 50.0 % (factor coat)" in " ".join(
+        written(figure).split()
+    )
 
 
 def test_an_attribute_is_told_in_its_own_panel_and_an_empty_factor_says_so() -> None:

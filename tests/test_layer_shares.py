@@ -1,4 +1,4 @@
-"""The share of each layer that a concept gets: from pairs of images to JSON, table, figure and page."""
+"""The share of each layer that a concept gets: from pairs of images to the run, the table, the figure and the page."""
 
 import json
 import math
@@ -175,13 +175,18 @@ def test_a_figure_has_a_line_for_each_factor_through_its_shares() -> None:
     plt.close(figure)
 
 
-def test_labels_of_lines_that_lie_upon_each_other_can_be_read() -> None:
+@pytest.mark.parametrize("shares", [[0, 0, 0, 0, 1], [0.15, 0.151, 0.149, 0.15, 0.4]])
+def test_labels_of_lines_that_lie_upon_each_other_can_be_read(shares: list[float]) -> None:
     dims = dict.fromkeys(("Eyeglasses", "No_Beard", "Smiling", "Wearing_Hat"), 0) | {"residual": 64}
-    run = with_layers(make_run("celeba_ae", "paper", dims), {"a": [0, 0, 0, 0, 1], "z": [0, 0, 0, 0, 1]})
+    run = with_layers(make_run("celeba_ae", "paper", dims), {"a": [0.2] * 5, "z": shares})
     with styled():
         figure = layers_figure({**run, "name": "paper"})
         figure.canvas.draw()
     (ax,) = figure.axes
+    ends = [line.get_ydata()[-1] for line in ax.lines]
+    heights = [text.xy[1] for text in ax.texts]
+    assert all(heights[a] <= heights[b] for a in range(5) for b in range(5) if ends[a] < ends[b])
+    assert min(heights) >= 0
     boxes = [text.get_window_extent() for text in ax.texts]
     ticks = [label.get_window_extent() for label in ax.get_xticklabels()]
     for k, box in enumerate(boxes):
@@ -220,8 +225,8 @@ def test_the_page_says_where_the_formulas_of_paper_and_code_can_be_told_apart(tm
     text = page(tmp_path, runs)
     section = text[text.index('<h2 id="colormnist_ae"') : text.index('<h2 id="dimensions"')]
     said = (
-        "The shares by normalised and by code differ most at encoder.layers.0: color gets 27.5 % and 21.5 %, "
-        "6.0 percentage points apart; at z, no share differs by more than 0.7 percentage points."
+        "Between normalised and code, the concepts&#39; shares differ most at encoder.layers.0: color gets 27.5 % and "
+        "21.5 %, 6.0 percentage points apart; at z, the largest difference is 0.7."
     )
     order = ["<h3>Dimensions of each factor</h3>", '<h3 id="colormnist_ae-layers">', "In a feature map", said]
     places = [section.index(words) for words in order]
@@ -231,16 +236,12 @@ def test_the_page_says_where_the_formulas_of_paper_and_code_can_be_told_apart(tm
     assert text.count(said) == 1
     assert text.index('<h2 id="dimensions"') < text.index('<h2 id="layers"') < text.index('<h2 id="unswapped"')
     assert '<a href="tables/layers.csv">' in text
-    at_z = page(
-        tmp_path,
-        [
-            made("normalised", {"a": [0.5, 0.2, 0.3], "z": [0.1, 0.4, 0.5]}),
-            made("code", {"a": [0.5, 0.2, 0.3], "z": [0.3, 0.3, 0.4]}),
-        ],
-    )
+    alike, apart = [0.5, 0.2, 0.3], ([0.1, 0.4, 0.5], [0.3, 0.3, 0.4])
+    pair = [made(name, {"a": alike, "z": of}) for name, of in zip(("normalised", "code"), apart, strict=True)]
+    at_z = page(tmp_path, pair)
     assert "differ most at z: digit gets 10.0 % and 30.0 %, 20.0 percentage points apart.</p>" in at_z
     for alone in (runs[:1], runs[1:], [make_run("colormnist_ae", "code", dict(DIMS))]):
-        assert "The shares by normalised" not in page(tmp_path, alone)
+        assert "Between normalised and code" not in page(tmp_path, alone)
 
 
 def test_diff_and_check_know_the_shares(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from reproduce.report.claims import count_claims
 from reproduce.report.formats import NULL, Kind, Row, Table, framed, show, split_heading
 from reproduce.report.pictures import blocks, mix, picture
 from reproduce.report.published import NOTHING, Published
-from reproduce.report.runs import Run, concepts, experiments, run_name, value
+from reproduce.report.runs import Run, concepts, experiments, run_name
 
 _FOLDER = Path(__file__).parent
 _ENDING = (
@@ -122,22 +122,28 @@ def _hero(runs: Sequence[Run], figures_dir: Path) -> dict[str, Any] | None:
 
 
 def _formulas_apart(runs: Sequence[Run]) -> str:
-    """Where the shares by `normalised` and by `code` differ most, and how much at z; nothing without both variants."""
+    """At which layer the concepts' shares by `normalised` and by `code` differ most, and how much at z.
+
+    Nothing without both variants.
+    """
     named = {run_name(run): run.get("layers", {}) for run in runs}
     theirs, found = named.get("code", {}), []
     for layer, own in named.get("normalised", {}).items():
-        for factor, share in own["shares"].items():
-            other = value(theirs, layer, "shares", factor)
-            found += [] if other is None else [(abs(share - other), layer, factor, share, other)]
+        for concept in list(own["shares"])[:-1] if layer in theirs else ():
+            shares = own["shares"][concept], theirs[layer]["shares"][concept]
+            gap = abs(round(100 * shares[0], 1) - round(100 * shares[1], 1))  # of the numbers as they are written
+            found.append((gap, layer, concept, *(show(share, "share") for share in shares)))
     if not found:
         return ""
-    gap, layer, factor, *shares = max(found)
+    gap, layer, concept, ours, other = max(found)
     last = found[-1][1]
+    said = (
+        f"Between normalised and code, the concepts' shares differ most at {layer}: {concept} gets {ours} and {other}"
+    )
+    if layer == last:
+        return f"{said}, {gap:.1f} percentage points apart."
     at_last = max(entry[0] for entry in found if entry[1] == last)
-    ours, others, most, least = (show(number, "share") for number in (*shares, gap, at_last))
-    most, least = (text.replace("%", "percentage points") for text in (most, least))
-    said = f"The shares by normalised and by code differ most at {layer}: {factor} gets {ours} and {others}"
-    return f"{said}, {most} apart" + ("." if layer == last else f"; at {last}, no share differs by more than {least}.")
+    return f"{said}, {gap:.1f} percentage points apart; at {last}, the largest difference is {at_last:.1f}."
 
 
 def _details(run: Run, machine: Mapping[str, Any] | None) -> str:
