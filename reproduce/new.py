@@ -91,7 +91,9 @@ def _network_settings(
     **options: Any,
 ) -> OwnSettings:
     """The settings of the network; swaps are compared with its own predictions until its outputs are known."""
-    mean, std = (_channels(options.pop(key), default) for key, default in zip(("mean", "std"), _IMAGENET, strict=True))
+    mean, std = (
+        _channels(options.pop(key), of, option=key) for key, of in zip(("mean", "std"), _IMAGENET, strict=True)
+    )
     settings = {
         "factory": network,
         "arguments": dict(_argument(text) for text in argument),
@@ -126,8 +128,10 @@ def _pool(photos: Photos, size: int) -> int:
     return max(1000, min(20 * len(photos.train), 20_000, 2**29 // size))
 
 
-def _channels(given: Sequence[float] | None, default: Sequence[float]) -> list[float]:
-    return [*default] if given is None else [*given] * (1 if len(given) > 1 else 3)
+def _channels(given: Sequence[float] | None, default: Sequence[float], *, option: str) -> list[float]:
+    if given is not None and len(given) not in (1, 3):
+        raise UserError(f"--{option}: give one number, or one for each of the three channels; these are {len(given)}")
+    return [*default] if given is None else [*given] * (3 // len(given))
 
 
 def _argument(text: str) -> tuple[str, Any]:
@@ -139,10 +143,17 @@ def _argument(text: str) -> tuple[str, Any]:
 
 def _tried(settings: OwnSettings, image_size: int) -> tuple[torch.Size, int]:
     """The shape of one latent, and the number of the network's outputs, for random images."""
+    if settings.weights != "factory" and not (file := ROOT / settings.weights).exists():
+        raise UserError(f"--weights: {shown(file)} does not exist")
     network: nn.Module = build(settings, folder=ROOT)
     load_weights(network, settings, folder=ROOT)
     x = torch.rand(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
     divided = split(network, settings.layer, x, layout=settings.layout)
+    if divided.bypassed:
+        raise UserError(
+            f"--layer: paths around {settings.layer} lead to the network's answer, so it alone does not decide the "
+            "answer: name a layer that all paths go through, or use reproduce.split in Python"
+        )
     for layer in settings.layers:
         split(network, layer, x, layout=settings.layout)
     return divided.encode(x).shape[1:], divided.answer(x).shape[-1]

@@ -228,7 +228,7 @@ def test_the_page_says_where_the_formulas_of_paper_and_code_can_be_told_apart(tm
         "Between normalised and code, the concepts&#39; shares differ most at encoder.layers.0: color gets 27.5 % and "
         "21.5 %, 6.0 percentage points apart; at z, the largest difference is 0.7."
     )
-    order = ["<h3>Dimensions of each factor</h3>", '<h3 id="colormnist_ae-layers">', "In a feature map", said]
+    order = ["<h3>Sizes of the factors</h3>", '<h3 id="colormnist_ae-layers">', "In a feature map", said]
     places = [section.index(words) for words in order]
     assert places == sorted(places)
     assert section.count('id="colormnist_ae-layers"') == 1
