@@ -225,8 +225,8 @@ def test_the_page_says_where_the_formulas_of_paper_and_code_can_be_told_apart(tm
     text = page(tmp_path, runs)
     section = text[text.index('<h2 id="colormnist_ae"') : text.index('<h2 id="dimensions"')]
     said = (
-        "Between normalised and code, the concepts&#39; shares differ most at encoder.layers.0: color gets 27.5 % and "
-        "21.5 %, 6.0 percentage points apart; at z, the largest difference is 0.7."
+        "The formulas of normalised and code can best be told apart at encoder.layers.0, where they give color 27.5 % "
+        "and 21.5 % (6.0 percentage points apart); at z, their largest difference is 0.7 percentage points."
     )
     order = ["<h3>Sizes of the factors</h3>", '<h3 id="colormnist_ae-layers">', "In a feature map", said]
     places = [section.index(words) for words in order]
@@ -239,9 +239,9 @@ def test_the_page_says_where_the_formulas_of_paper_and_code_can_be_told_apart(tm
     alike, apart = [0.5, 0.2, 0.3], ([0.1, 0.4, 0.5], [0.3, 0.3, 0.4])
     pair = [made(name, {"a": alike, "z": of}) for name, of in zip(("normalised", "code"), apart, strict=True)]
     at_z = page(tmp_path, pair)
-    assert "differ most at z: digit gets 10.0 % and 30.0 %, 20.0 percentage points apart.</p>" in at_z
+    assert "apart at z, where they give digit 10.0 % and 30.0 % (20.0 percentage points apart).</p>" in at_z
     for alone in (runs[:1], runs[1:], [make_run("colormnist_ae", "code", dict(DIMS))]):
-        assert "Between normalised and code" not in page(tmp_path, alone)
+        assert "can best be told apart" not in page(tmp_path, alone)
 
 
 def test_diff_and_check_know_the_shares(tmp_path: Path) -> None:

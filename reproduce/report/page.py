@@ -138,12 +138,13 @@ def _formulas_apart(runs: Sequence[Run]) -> str:
     gap, layer, concept, ours, other = max(found)
     last = found[-1][1]
     said = (
-        f"Between normalised and code, the concepts' shares differ most at {layer}: {concept} gets {ours} and {other}"
+        f"The formulas of normalised and code can best be told apart at {layer}, where they give {concept} {ours} and "
     )
+    said += f"{other} ({gap:.1f} percentage points apart)"
     if layer == last:
-        return f"{said}, {gap:.1f} percentage points apart."
+        return f"{said}."
     at_last = max(entry[0] for entry in found if entry[1] == last)
-    return f"{said}, {gap:.1f} percentage points apart; at {last}, the largest difference is {at_last:.1f}."
+    return f"{said}; at {last}, their largest difference is {at_last:.1f} percentage points."
 
 
 def _details(run: Run, machine: Mapping[str, Any] | None) -> str:
