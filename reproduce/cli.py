@@ -80,7 +80,11 @@ def _add_new(commands: Any) -> None:
     new.add_argument("name", help="the experiment's name: paper_configs/own/NAME.yaml")
     new.add_argument("--network", required=True, help="a function that returns it, as package.module:function")
     new.add_argument("--layer", required=True, help="the layer whose output T interprets, as in named_modules()")
-    new.add_argument("--images", required=True, help="a folder with one folder of images for each class")
+    new.add_argument(
+        "--images",
+        required=True,
+        help="a folder with one folder of images for each class; paths begin at the project's folder",
+    )
     new.add_argument("--labels", help="a CSV file in that folder, in place of folders: image, concept, concept, …")
     new.add_argument("--weights", default="factory", help="a file with the network's state dict")
     new.add_argument("--argument", action="append", default=[], metavar="KEY=VALUE", help="of the function; repeatable")
@@ -187,6 +191,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ReproduceError as error:
         print(f"reproduce: error: {error}", file=sys.stderr)
         return error.exit_code
+    except ModuleNotFoundError as error:
+        print(
+            f"reproduce: error: {error}: pip install -e '.[pipeline]' installs what the commands need", file=sys.stderr
+        )
+        return 1
     except BrokenPipeError:  # `reproduce diff … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

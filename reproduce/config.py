@@ -91,6 +91,7 @@ class ModuleStage(OwnSettings):
     """A network of the user's own as the interpreted one; swaps are measured on its predictions."""
 
     kind: Literal["module"]
+    source: Literal["module"]
     role: ClassVar[Role] = "classifier"
 
 
@@ -182,7 +183,7 @@ def load_experiment(profile: str, experiment: str) -> Experiment:
         known = ", ".join(sorted(f"{file.parent.name}/{file.stem}" for file in CONFIGS.glob("*/*.yaml")))
         raise UserError(f"there is no {shown(path)}; known are {known}")
     config = validated(Experiment, read_yaml(path), path)
-    if isinstance(source := getattr(config.first_stage, "source", None), OfficialWeights):
+    if isinstance(source := config.first_stage.source, OfficialWeights):
         sources = all_sources()
         kind = sources.sources[sources.archive_of(source.checkpoint)].members[source.checkpoint].kind
         if kind != config.first_stage.kind:

@@ -1,12 +1,12 @@
 """`reproduce new`: the config of an experiment on images and a network of one's own."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from ruamel.yaml import YAML
-from torch import nn
 
 from reproduce.config import Experiment
 from reproduce.data.folder import ClassFolders
@@ -14,12 +14,12 @@ from reproduce.data.shared.class_folders import read_class_folders
 from reproduce.data.shared.concept_table import ConceptTable, read_table
 from reproduce.data.shared.photos import Photos, located
 from reproduce.errors import UserError
+from reproduce.factors import MISSING
 from reproduce.files import shown, write_text
-from reproduce.own_network import OwnSettings, build, load_weights
+from reproduce.own_network import OwnSettings, build, divided_at, load_weights, preparation
 from reproduce.paths import ROOT, experiment_config
-from reproduce.pipeline import select
+from reproduce.pipeline import load_pipeline, select
 from reproduce.schema import validated
-from reproduce.splitting import split
 
 PROFILE = "own"
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -46,6 +46,8 @@ def new(
         options: `argument` (key=value for the factory), `layout`, `layers`, `mean` and `std`, as the command line has
             them.
 
+    Experiments of one's own that are selected stay selected; others do not.
+
     Raises UserError, before anything is written, where the images, the network or the layer cannot be used.
     """
     target = experiment_config(PROFILE, name)
@@ -65,18 +67,19 @@ def new(
         labels=labels,
         concepts=list(values),
         image_size=image_size,
-        imagenet=settings.preprocessing.mean == _IMAGENET[0],
+        imagenet=(settings.preprocessing.mean, settings.preprocessing.std) == _IMAGENET,
         mean=settings.preprocessing.mean,
         std=settings.preprocessing.std,
         outputs={value: [k] for k, value in enumerate(predicted)} if n_outputs == len(predicted) else {},
         pool=_pool(photos, shape.numel()),
         batch=64 if shape.numel() <= _LARGE else 16,
-        shown=list(range(min(len(predicted), _SHOWN))),
+        shown=_shown(photos),
         **settings.model_dump(include={"factory", "arguments", "weights", "layer", "layout", "layers", "concept"}),
     )
     validated(Experiment, YAML(typ="safe", pure=True).load(text), target)
     write_text(target, text)
-    chosen = select(PROFILE, [name])
+    own_only = set(load_pipeline().profiles) == {PROFILE}
+    chosen = select(PROFILE, [name], add=own_only)
     return f"{shown(target)}: T at {layer}, where z is {[*shape]}, for {', '.join(values)}\n{chosen}"
 
 
@@ -143,17 +146,19 @@ def _argument(text: str) -> tuple[str, Any]:
 
 def _tried(settings: OwnSettings, image_size: int) -> tuple[torch.Size, int]:
     """The shape of one latent, and the number of the network's outputs, for random images."""
-    if settings.weights != "factory" and not (file := ROOT / settings.weights).exists():
-        raise UserError(f"--weights: {shown(file)} does not exist")
-    network: nn.Module = build(settings, folder=ROOT)
+    if settings.weights != "factory" and not located(settings.weights).exists():
+        raise UserError(f"--weights: {settings.weights} does not exist in the project's folder")
+    network = build(settings, folder=ROOT)
     load_weights(network, settings, folder=ROOT)
     x = torch.rand(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
-    divided = split(network, settings.layer, x, layout=settings.layout)
-    if divided.bypassed:
-        raise UserError(
-            f"--layer: paths around {settings.layer} lead to the network's answer, so it alone does not decide the "
-            "answer: name a layer that all paths go through, or use reproduce.split in Python"
-        )
-    for layer in settings.layers:
-        split(network, layer, x, layout=settings.layout)
-    return divided.encode(x).shape[1:], divided.answer(x).shape[-1]
+    divided, n_outputs = divided_at(network, settings, preparation(settings.preprocessing, channels=3)(2 * x - 1))
+    return divided.encode(x).shape[1:], n_outputs
+
+
+def _shown(photos: Photos) -> list[int]:
+    """The first values that two held-out images have: one is shown in the rows of the grid, one in its columns."""
+    counts = Counter(source.labels[0] for source in photos.heldout if source.labels[0] != MISSING)
+    found = sorted(value for value, count in counts.items() if count >= 2)[:_SHOWN]
+    if not found:
+        raise UserError("no two held-out images show the same value of the first concept: add images")
+    return found

@@ -1,11 +1,13 @@
 """A network of the user's own as the interpreted one: how it is made, fed and read, and its division at a layer."""
 
 import importlib
+import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
 from pydantic import Field, JsonValue, NonNegativeInt, PositiveFloat
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 
 from reproduce.data.shared.base import ATTRIBUTE, ImageData
 from reproduce.errors import ReproduceError, UserError
-from reproduce.files import shown
+from reproduce.files import sha256, shown
 from reproduce.models.convolutional import Autoencoder, Classifier
 from reproduce.models.weights import load_network, load_state, save_state
 from reproduce.schema import Strict, WordOrSection
@@ -92,7 +94,7 @@ class InterpretedLayer(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """E: images `[B, C, S, S]` to the layer's output, `[B, N]` or `[B, C, H, W]`."""
         size = max(1, _VALUES_AT_A_TIME // x[:1].numel())
-        return torch.cat([self.divided.encode(self._prepare(part)) for part in x.split(size)])
+        return torch.cat([self.divided.encode(self._prepare(part)).float() for part in x.split(size)])
 
     def layer_outputs(self, x: Tensor) -> dict[str, Tensor]:
         """The outputs of several layers for images `[B, C, S, S]`, `[B, N]` or `[B, C, H, W]`, by the layers' names."""
@@ -117,12 +119,15 @@ class InterpretedLayer(nn.Module):
 
 
 def build(settings: OwnSettings, *, folder: Path) -> nn.Module:
-    """The network, which the factory makes; modules are also looked for in `folder`. UserError where it makes none."""
-    name, _, function = settings.factory.partition(":")
+    """The network, which the factory makes; modules are also looked for in `folder`. UserError where it makes none.
+
+    PyTorch's random numbers are seeded for the factory, so that random weights are the same in each stage.
+    """
     sys.path.insert(0, str(folder))
     try:
-        factory = attrgetter(function)(importlib.import_module(name))
-        network = factory(**settings.arguments)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = _factory(settings)(**settings.arguments)
     except Exception as error:
         raise UserError(
             f"first_stage.factory: {settings.factory} cannot be used ({type(error).__name__}: {error}): it must be an "
@@ -135,18 +140,28 @@ def build(settings: OwnSettings, *, folder: Path) -> nn.Module:
     return network.eval()
 
 
+def _factory(settings: OwnSettings) -> Any:
+    name, _, function = settings.factory.partition(":")
+    return attrgetter(function)(importlib.import_module(name))
+
+
 def provide(settings: OwnSettings, *, folder: Path, out: Path) -> None:
-    """Write the network's weights to `out`, so that all that follows sees the same network."""
+    """Write the network's weights to `out`, so that all that follows sees the same network.
+
+    The header of the file has a hash of the factory's source file: another file makes the later stages run again.
+    """
     network = build(settings, folder=folder)
     load_weights(network, settings, folder=folder)
-    save_state(out, network.state_dict(), header={"kind": "module", "config": settings.model_dump(mode="json")})
+    source = Path(inspect.getfile(_factory(settings)))
+    header = {"kind": "module", "config": settings.model_dump(mode="json"), "code": sha256(source)}
+    save_state(out, network.state_dict(), header=header)
 
 
 def load_weights(network: nn.Module, settings: OwnSettings, *, folder: Path) -> None:
     """Load the file of weights that the settings name, relative to `folder`; UserError where it does not fit."""
     if settings.weights == "factory":
         return
-    path = folder / settings.weights
+    path = folder / os.path.expanduser(settings.weights)
     try:
         network.load_state_dict(load_state(path))
     except RuntimeError as error:
@@ -182,37 +197,62 @@ def _own(
         raise ReproduceError(
             f"{shown(weights)} does not fit {settings.factory}: run the stage first_stage again"
         ) from None
-    mean, std = (
-        torch.tensor(part)[:, None, None] for part in (settings.preprocessing.mean, settings.preprocessing.std)
-    )
-    if {len(mean), len(std)} - {1, example.shape[1]}:
-        raise UserError(
-            f"first_stage.preprocessing: the images have {example.shape[1]} channels; give one number for each"
-        )
-
-    def prepare(images: Tensor) -> Tensor:
-        return ((images + 1) / 2 - mean.to(images)) / std.to(images)
-
-    divided = split(network, settings.layer, prepare(example), layout=settings.layout)
-    if divided.bypassed:
-        raise UserError(
-            f"first_stage.layer: paths around {settings.layer} lead to the network's answer, so it alone does not "
-            "decide the answer: name a layer that all paths go through"
-        )
-    answer = divided.answer(prepare(example[:2]))
-    if answer.ndim != 2:
-        raise UserError(f"first_stage.factory: the network answers with {[*answer.shape]}; logits [B, n] are needed")
+    prepare = preparation(settings.preprocessing, channels=example.shape[1])
+    divided, n_outputs = divided_at(network, settings, prepare(example))
     own = settings.outputs == "own"
     groups = {} if isinstance(settings.outputs, str) else settings.outputs
     return InterpretedLayer(
         divided,
         prepare=prepare,
-        summarise=(lambda outputs: outputs) if own else _grouped(groups, values, n=answer.shape[1]),
-        n_outputs=answer.shape[1] if own else len(groups),
+        summarise=(lambda outputs: outputs) if own else _grouped(groups, values, n=n_outputs),
+        n_outputs=n_outputs if own else len(groups),
         own=own,
         concept=settings.concept,
         layers=settings.layers,
     )
+
+
+def preparation(preprocessing: Preprocessing, *, channels: int) -> Callable[[Tensor], Tensor]:
+    """Images `[B, C, S, S]` in [-1, 1] to the network's input; UserError where it is for another number of channels."""
+    mean, std = (torch.tensor(part)[:, None, None] for part in (preprocessing.mean, preprocessing.std))
+    if {len(mean), len(std)} - {1, channels}:
+        raise UserError(f"first_stage.preprocessing: the images have {channels} channels; give one number for each")
+
+    def prepare(images: Tensor) -> Tensor:
+        # networks that call view() need the usual order in memory
+        return (((images + 1) / 2 - mean.to(images)) / std.to(images)).contiguous()
+
+    return prepare
+
+
+def divided_at(network: nn.Module, settings: OwnSettings, x: Tensor) -> tuple[Split, int]:
+    """The network divided at its layer, and the number of its outputs; `x` is an input `[B, C, S, S]`.
+
+    Raises UserError where the network does not take `x`, gives no logits, or cannot be interpreted at a layer.
+    """
+    try:
+        divided = split(network, settings.layer, x, layout=settings.layout)
+        answer = divided.answer(x)
+        layer_outputs(network, settings.layers, x, layout=settings.layout)
+    except UserError as error:
+        raise UserError(f"first_stage: {error}") from None
+    except Exception as error:  # the network is the user's
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise UserError(
+            f"first_stage: {settings.factory} fails for images {[*x.shape[1:]]} ({reason:.200}): correct the network, "
+            "or dataset.image_size (--image-size)"
+        ) from error
+    if divided.bypassed:
+        raise UserError(
+            f"first_stage.layer: paths around {settings.layer} lead to the network's answer, so it alone does not "
+            "decide the answer: name a layer that all paths go through, or use reproduce.split in Python"
+        )
+    if answer.ndim != 2 or answer.shape[1] < 2:
+        raise UserError(
+            f"first_stage.factory: the network answers with {[*answer.shape]}: logits [B, n] of at least 2 classes "
+            "are needed"
+        )
+    return divided, answer.shape[1]
 
 
 def _grouped(groups: Mapping[str, Sequence[int]], values: Sequence[str], *, n: int) -> Callable[[Tensor], Tensor]:

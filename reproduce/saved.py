@@ -58,6 +58,8 @@ class SavedFlow:
         self, network: nn.Module | Split, target: Tensor, source: Tensor, *, factor: int | str, fraction: float
     ) -> Tensor:
         """As `swap`, with the factor moved from the target's value (`fraction` 0) to the source's (1)."""
+        if len(source) not in (1, len(target)) or not len(target):
+            raise UserError(f"{len(target)} targets and {len(source)} sources: give one source for each target, or one")
         encode, decode = self._halves(network)
         sources = self.factors(network, source)
         answers = []
@@ -91,9 +93,9 @@ class SavedFlow:
         z_of: Callable[[Tensor], Tensor]
         decode: Callable[..., Tensor]
         if isinstance(network, Autoencoder):
-            z_of, decode = (lambda x: network.encode(x).mean), (lambda z, x: network.decode(z))
+            z_of, decode = (lambda x: network.encode(x).mean), (lambda z, x: network.decode(z.to(x.device)))
         elif isinstance(network, Classifier) and self.layer is None:
-            z_of, decode = network.encode, lambda z, x: network.classify(z)
+            z_of, decode = network.encode, lambda z, x: network.classify(z.to(x.device))
         else:
             divided = network if isinstance(network, Split) else self._divided(network)
             z_of, decode = divided.encode, divided.decode

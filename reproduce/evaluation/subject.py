@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproduce.data.shared.base import HeldoutPairs, ImageData, Readings, Table, rows, to_uint8
+from reproduce.data.shared.base import ATTRIBUTE, HeldoutPairs, ImageData, Readings, Table, rows, to_uint8
 from reproduce.factors import factor_slices
 from reproduce.latents import IMAGES_AT_A_TIME
 from reproduce.models.convolutional import Autoencoder, Classifier, Posterior
@@ -68,9 +68,15 @@ class Subject:
     @property
     def class_names(self) -> np.ndarray:
         """The name of each class that is predicted, or its number where classes have no names."""
-        if isinstance(self.network, InterpretedLayer) and self.network.own:
-            return np.array([str(k) for k in range(self.network.n_outputs)])
+        if isinstance(self.network, InterpretedLayer) and self.network.concept is not None:
+            numbers = [str(k) for k in range(self.network.n_outputs)]
+            return np.array(numbers if self.network.own else self.data.value_names.get(self.network.concept, ATTRIBUTE))
         return np.array(self.data.classes or [str(k) for k in range(self.data.n_outputs)])
+
+    @property
+    def compared_with_itself(self) -> bool:
+        """Whether swaps are compared with the network's own predictions, since its classes are not the data set's."""
+        return isinstance(self.network, InterpretedLayer) and self.network.own
 
     def value_names(self, concept: str) -> np.ndarray:
         """The name of each value of a concept that is a class."""
@@ -103,7 +109,8 @@ class Subject:
     @torch.no_grad()
     def transform(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """T(z) `[B, N]` and log |det dT/dz| `[B]`."""
-        z_tilde, log_det = self.flow(z.reshape(-1, *self.shape))
+        parts = [self.flow(part) for part in z.reshape(-1, *self.shape).split(IMAGES_AT_A_TIME)]
+        z_tilde, log_det = (torch.cat(part) for part in zip(*parts, strict=True))
         return z_tilde.flatten(1), log_det
 
     def to_z_tilde(self, z: Tensor) -> Tensor:
@@ -113,7 +120,8 @@ class Subject:
     @torch.no_grad()
     def to_z(self, z_tilde: Tensor) -> Tensor:
         """T⁻¹(z̃), `[…, N]`."""
-        return self.flow.inverse(z_tilde.reshape(-1, *self.shape))[0].view_as(z_tilde)
+        parts = z_tilde.reshape(-1, *self.shape).split(IMAGES_AT_A_TIME)
+        return torch.cat([self.flow.inverse(part)[0] for part in parts]).view_as(z_tilde)
 
     @torch.no_grad()
     def classify(self, z: Tensor) -> Tensor:

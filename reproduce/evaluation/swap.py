@@ -16,6 +16,8 @@ from reproduce.latents import IMAGES_AT_A_TIME
 from reproduce.schema import Strict
 from reproduce.seeds import torch_generator
 
+_MARGIN = 1e-3  # of a component's range; T⁻¹(T(z)) is z up to rounding
+
 
 class SwapSettings(Strict):
     """`n_pairs`: the number of pairs of held-out images that swap their factors."""
@@ -28,14 +30,14 @@ def measure_swap(subject: Subject, settings: SwapSettings) -> Measured:
     truth = subject.read_truth
     pairs = evaluation_pairs(truth, settings.n_pairs, torch_generator(subject.seed, "evaluation pairs"))
     plain, (readings, outside) = subject.readout(subject.z), swap_readings(subject, pairs)
-    images = heldout_batches(subject.data, subject.heldout)
+    images, itself = heldout_batches(subject.data, subject.heldout), subject.compared_with_itself
     return Measured(
         {
             "swap": swap_rates(readings, truth, pairs),
             "outside": outside,
-            "reconstruction": reconstruction_rates(plain, truth, pairs),
+            "reconstruction": {} if itself else reconstruction_rates(plain, truth, pairs),
             **measurement_errors(plain, readings, truth, pairs=pairs),
-            "judge": judge_rates(subject.judge, images, truth, read=subject.read),
+            "judge": {} if itself else judge_rates(subject.judge, images, truth, read=subject.read),
             "pairs": settings.n_pairs,
         }
     )
@@ -108,9 +110,11 @@ def swap_readings(subject: Subject, pairs: EvaluationPairs) -> tuple[dict[str, R
     """For each factor, the readings of the results when the targets take that factor from the sources.
 
     Also returned is the share of the components of z* that lie outside the range of that component in the training
-    latents, such as negative ones after a ReLU.
+    latents, such as negative ones after a ReLU, by more than rounding explains.
     """
     low, high = subject.pool_z.amin(0), subject.pool_z.amax(0)
+    margin = _MARGIN * (high - low).clamp(min=float((high - low).median()))
+    low, high = low - margin, high + margin
     found: dict[str, list[Readings]] = {name: [] for name in subject.dims}
     outside = dict.fromkeys(subject.dims, 0)
     for some in torch.arange(len(pairs.target)).split(IMAGES_AT_A_TIME):

@@ -173,7 +173,8 @@ def noise_for(z: Tensor, noise: float | Literal["auto"]) -> float:
     """
     check_finite(z)
     values = z.movedim(1, -1).reshape(-1, z.shape[1])
-    values = values[:: -(-len(values) // _INSPECTED)]
+    if z.ndim == 4:  # positions differ, so those that are inspected are random
+        values = values[torch.randperm(len(values), generator=torch_generator(0, "inspected"))[:_INSPECTED]]
     deviation = values.std(0)
     if not len(moving := deviation[deviation > 0]):
         raise UserError("all latents are equal, so T has nothing to learn from: check the images and the layer")
