@@ -135,6 +135,26 @@ def test_new_writes_a_complete_config_and_selects_it(results: Path) -> None:
     assert pipeline["experiments"]["own-pets"]["data"] == "folder"
 
 
+def test_dvc_finds_every_key_that_it_tracks_in_the_config(results: Path) -> None:
+    """DVC ends with an error where a parameter of a stage is missing."""
+    config = YAML(typ="safe", pure=True).load((results / "paper_configs/own/pets.yaml").read_text())
+    stages = YAML(typ="safe", pure=True).load((ROOT / "dvc.yaml").read_text())["stages"]
+    tracked = [
+        key
+        for stage in stages.values()
+        for entry in stage.get("do", stage).get("params", [])
+        for file, keys in entry.items()
+        if "experiment" in file
+        for key in keys or ()
+    ]
+    assert "first_stage.source" in tracked
+    for key in tracked:
+        value = config
+        for part in key.split("."):
+            assert part in value, key
+            value = value[part]
+
+
 def test_the_stages_interpret_the_layer_and_the_page_shows_it(results: Path) -> None:
     own = json.loads((results / "results/own/runs/pets/code.json").read_text())
     assert own["kind"] == "classifier"
@@ -158,7 +178,7 @@ def test_predictions_are_those_of_the_network_itself(results: Path) -> None:
     """z of the stage encode, decoded, gives the logits that the module gives for the stored images."""
     config = YAML(typ="safe", pure=True).load((results / "paper_configs/own/pets.yaml").read_text())
     settings = OwnSettings(
-        **{k: v for k, v in config["first_stage"].items() if k != "kind"}
+        **{k: v for k, v in config["first_stage"].items() if k not in ("kind", "source")}
         | {
             "layers": tuple(config["first_stage"]["layers"]),
             "preprocessing": {key: tuple(value) for key, value in config["first_stage"]["preprocessing"].items()},
