@@ -15,7 +15,7 @@ from reproduce.report.numbers import Figure, declarations
 from reproduce.report.published import NOTHING, Published
 from reproduce.report.runs import Run, concepts, run_name, value
 
-_QUALITY, _MIX_QUALITY = 75, 80  # an eighth of the PNG, which stands beside the page
+_QUALITY, _MIX_QUALITY = 65, 80  # an eighth of the PNG, which stands beside the page
 _WIDE = 1000  # a picture of more pixels is legible only over the width of the whole column
 _NAMES = {"z_tilde": "z̃", "inception": "FID, Inception features", "classifier": "features of the judge"}
 
