@@ -10,13 +10,26 @@ from reproduce.evaluation.subject import Subject
 from reproduce.models.convolutional import Autoencoder, Classifier
 
 
+class Vectors(Subject):
+    """Its latents are vectors of any size."""
+
+    @torch.no_grad()
+    def transform(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        return self.flow(z)
+
+    @torch.no_grad()
+    def to_z(self, z_tilde: Tensor) -> Tensor:
+        return self.flow.inverse(z_tilde.reshape(-1, z_tilde.shape[-1]))[0].view_as(z_tilde)
+
+
 def made_subject(**known: Any) -> Subject:
     """What is not `known` is None; `z`, `z_tilde` and `truth` may be given in place of what they are computed from."""
     cached = {name: known.pop(name) for name in ("z", "z_tilde", "truth") if name in known}
     attributes: dict[str, Any] = dict.fromkeys(field.name for field in fields(Subject))
     if any(name in known for name in ("dims", "z")) or "z" in cached:
         attributes["shape"] = (sum(known["dims"].values()) if "dims" in known else cached["z"].shape[-1],)
-    subject = Subject(**{**attributes, "seed": 0, "device": torch.device("cpu"), **known})  # type: ignore[arg-type]
+    made = Vectors if attributes["shape"] is None and "shape" not in known else Subject
+    subject = made(**{**attributes, "seed": 0, "device": torch.device("cpu"), **known})  # type: ignore[arg-type]
     vars(subject).update(cached)
     return subject
 

@@ -51,15 +51,18 @@ def test_two_processes_train_as_one_does(trained, training):
 
 
 def test_a_request_to_one_process_stops_all_after_the_same_step(trained):
-    assert [found["stopped after"] for found in trained] == [8, 8]  # the first draw is the initialisation's
+    assert [found["stopped after"] for found in trained] == [
+        8,
+        8,
+    ]  # the first two draws decide the noise and the initialisation
 
 
 def test_a_training_in_two_processes_continues_to_the_very_weights_of_one_that_was_never_stopped(trained):
     whole, continued = trained[1]["flow 25"], trained[1]["flow continued"]
     assert all(torch.equal(value, continued[0][name]) for name, value in whole[0].items())
     assert whole[1] == continued[1]
-    # the initialisation's, and one for each step that was left
-    assert [found["draws when continued"] for found in trained] == [13, 13]
+    # two decide the noise and the initialisation, and there is one for each step that was left
+    assert [found["draws when continued"] for found in trained] == [14, 14]
 
 
 def test_a_process_takes_its_rows(trained):
@@ -91,6 +94,7 @@ def test_the_stage_train_writes_its_outs_once(tmp_path):
     rng = np.random.default_rng(0)
     for name in ("mean", "logvar"):
         write_array(artifacts / f"latents/train_{name}.npy", rng.normal(size=(40, 8)).astype(np.float32))
+    (artifacts / "latents/layer.json").write_text('{"layer": null, "layout": "channels_first"}')
     write_arrays(artifacts / "pairs/pool.npz", {"values": rng.integers(4, size=(40, 2))})
     write_json(artifacts / "code/dimensions.json", {"dims": {"digit": 3, "color": 2, "residual": 3}})
     (tmp_path / "sitecustomize.py").write_text(TELL)

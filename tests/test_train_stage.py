@@ -27,6 +27,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPlaces:
     site = RunPlaces(*OF, "code")
     random = np.random.default_rng(0)
     write_array(site.latents / "train_mean.npy", random.standard_normal((60, 8)).astype(np.float32))
+    (site.latents / "layer.json").write_text('{"layer": null, "layout": "channels_first"}')
     write_arrays(site.pairs / "pool.npz", {"values": random.integers(0, 3, (60, 2))})
     for variant, dims in (("paper", (0, 0, 8)), ("normalised", (3, 2, 3)), ("code", (3, 2, 3))):
         write_json(RunPlaces(*OF, variant).dimensions, {"dims": dict(zip(FACTORS, dims, strict=True))})

@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
 
     resume = Resume(folder=folder / f"state {processes()}", recipe={}, seconds=3600)
     with pytest.raises(KeyboardInterrupt):
-        flow(25, last_is_asked_to_stop(9), resume=resume)
+        flow(25, last_is_asked_to_stop(10), resume=resume)
     found["stopped after"] = torch.load(resume.file, weights_only=True)["step"]
     any_process(False)  # before the state is removed
     draws = []

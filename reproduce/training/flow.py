@@ -161,9 +161,9 @@ def _train(
 
 
 def _floats(batch: Sequence[Any]) -> list[Tensor]:
-    """The members of a batch as tensors, latents in float32."""
+    """The members of a batch as tensors, latents in PyTorch's default type, which T has too (float32)."""
     tensors = [torch.as_tensor(member) for member in batch]
-    return [member.float() if member.is_floating_point() else member for member in tensors]
+    return [member.to(torch.get_default_dtype()) if member.is_floating_point() else member for member in tensors]
 
 
 def noise_for(z: Tensor, noise: float | Literal["auto"]) -> float:
