@@ -172,9 +172,9 @@ def _advice(profile: str = "", experiment: str = "", variant: str = "") -> str:
     return f"paper_configs/pipeline.yaml does not have {name}; `{command}` and `dvc repro` make it"
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *where: Any) -> None:
-    """Print a warning of this package in its own form; those of libraries are for programmers, and are left out."""
-    if category is UserWarning:
+def _show_warning(message: Warning | str, category: type[Warning], filename: str, *line: Any) -> None:
+    """Print a warning of this package in one line; those of libraries are for programmers, and are left out."""
+    if category is UserWarning and Path(filename).is_relative_to(Path(__file__).parent):
         print(f"reproduce: warning: {message}", file=sys.stderr)
 
 
